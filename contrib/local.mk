@@ -1,0 +1,2 @@
+EXTRA_DIST += contrib/myelin.pc.in
+EXTRA_DIST += autogen.sh .clang-format

@@ -1,0 +1,117 @@
+/* The database as everything above it sees it: statements, reads, and the one writer.
+ *
+ * A change is a function run inside a transaction on the writer: mx_write(db, fn, arg) returns when the batch
+ * that held fn is durable. The writer runs all waiting functions in one transaction, a savepoint each, and
+ * commits once. Do everything costly before, against what you read; fn checks that its premises still hold and
+ * returns MX_E_AGAIN when they don't. fn runs on the writer's thread: it must not block on anything but the
+ * database, take no lock that is held across a write, and may run again if the batch is repeated.
+ *
+ * SQL is the subset that SQLite >= 3.40 and PostgreSQL >= 13 share: parameters $1 … $n, UPSERT, RETURNING,
+ * common table expressions, window functions. Dialect words, replaced by the driver: {blob} (the type of bytes),
+ * {unkeyed} (WITHOUT ROWID, or nothing), {now} (Unix time in milliseconds). Integers are BIGINT. */
+#ifndef MYELIN_SQL_H
+#define MYELIN_SQL_H
+
+#include <myelin/error.h>
+
+struct mx_db;
+struct mx_conn;		/* a connection for reading; one thread at a time */
+struct mx_query;	/* a statement being run on a connection */
+
+/* A statement, declared once as a constant: static const struct mx_sql GET = MX_SQL("SELECT …");
+ * It is prepared once a connection and found again by its address. */
+struct mx_sql {
+	const char *text;
+};
+#define MX_SQL(text) { text }
+
+/* ---- running a statement ----
+ *	struct mx_query *q = mx_query(conn, &GET_NAME);
+ *	mx_bind_int(q, 1, nid);
+ *	while (mx_query_next(q))
+ *		use(mx_col_str(q, 0));			// borrowed until the next call on q
+ *	mx_error *e = mx_query_end(q);
+ * An error sticks: the calls between do nothing, and mx_query_end returns it. A statement may be open
+ * several times at once on one connection. Parameters count from 1, columns from 0; strings are copied at bind. */
+MX_API struct mx_query *mx_query(struct mx_conn *c, const struct mx_sql *s);
+MX_API void mx_bind_int(struct mx_query *q, int i, int64_t v);
+MX_API void mx_bind_str(struct mx_query *q, int i, mx_str v);	/* p == NULL binds NULL */
+MX_API void mx_bind_blob(struct mx_query *q, int i, const void *p, size_t n);
+MX_API void mx_bind_null(struct mx_query *q, int i);
+MX_API bool mx_query_next(struct mx_query *q);
+MX_API bool mx_col_null(const struct mx_query *q, int i);
+MX_API int64_t mx_col_int(const struct mx_query *q, int i);	/* NULL reads as 0 */
+MX_API mx_str mx_col_str(const struct mx_query *q, int i);	/* NULL reads as {NULL, 0}; bytes too */
+MX_API mx_error *mx_query_end(struct mx_query *q) MX_MUST_USE;
+/* For a statement without rows: runs and ends it. On a transaction's connection the driver may send it
+ * without waiting for the answer; its error then fails the function's savepoint or the batch. */
+MX_API mx_error *mx_query_run(struct mx_query *q) MX_MUST_USE;
+
+/* ---- reading ---- */
+
+/* A connection of the pool, outside any transaction; waits for a free one. A thread holds one at a time:
+ * handlers use mx_request_conn. */
+MX_API mx_error *mx_conn_get(struct mx_db *db, struct mx_conn **out) MX_MUST_USE;
+MX_API void mx_conn_put(struct mx_conn **c);
+/* One snapshot for several reads on c, until mx_snapshot_end. */
+MX_API mx_error *mx_snapshot_begin(struct mx_conn *c) MX_MUST_USE;
+MX_API void mx_snapshot_end(struct mx_conn *c);
+
+static inline void mx_conn_auto(struct mx_conn **c) { mx_conn_put(c); }
+
+/* ---- writing ---- */
+
+struct mx_txn;		/* the running batch, as one function of it sees it */
+
+typedef mx_error *mx_write_fn(struct mx_txn *tx, void *arg);
+
+/* Blocks until the batch with fn is durable, or fn failed (its changes are undone, the batch goes on), or the
+ * batch failed. MX_E_UNCERTAIN: the commit's outcome is unknown; look again. Call with no lock held. */
+MX_API mx_error *mx_write(struct mx_db *db, mx_write_fn *fn, void *arg) MX_MUST_USE;
+/* Hands fn in without waiting; done(arg, e) is called on the writer's thread once its fate is known, and takes e.
+ * The functions of one thread run in the order in which they were handed in. */
+MX_API void mx_write_later(struct mx_db *db, mx_write_fn *fn, void (*done)(void *arg, mx_error *e), void *arg);
+
+MX_API struct mx_conn *mx_txn_conn(struct mx_txn *tx);
+/* The next position of the stream; positions become visible in order, with the commit. */
+MX_API mx_pos mx_txn_pos(struct mx_txn *tx);
+/* Has fn(arg, committed) called on the writer's thread when the batch's fate (or that of this function) is known
+ * and before any caller of mx_write returns: caches follow here, so that who wrote reads what it wrote. Calls come
+ * in the order of the batch. */
+MX_API void mx_txn_after(struct mx_txn *tx, void (*fn)(void *arg, bool committed), void *arg);
+/* An arena that lives until the batch is over, the `after` calls included. */
+MX_API struct mx_arena *mx_txn_arena(struct mx_txn *tx);
+
+/* Writes that no one can observe (last-seen times, fetched keys): an ordinary transaction of its own, in no
+ * order with the writer's. SQLite runs them through the writer all the same. */
+MX_API mx_error *mx_write_aside(struct mx_db *db, mx_write_fn *fn, void *arg) MX_MUST_USE;
+
+/* ---- interned strings: user ids, event types and state keys as integers. Names are never removed, so a
+ * nid may be kept for ever. Both directions are cached; the returned string is borrowed for the life of db
+ * (the cache of names keeps what was handed out while it is in use: copy it to keep it beyond the request). ---- */
+
+/* 0 when the string was never interned. */
+MX_API mx_error *mx_name_find(struct mx_conn *c, mx_str text, mx_nid *out) MX_MUST_USE;
+/* Interns it in the transaction when it is new. */
+MX_API mx_error *mx_name_intern(struct mx_txn *tx, mx_str text, mx_nid *out) MX_MUST_USE;
+/* Copies the text of a nid into the arena. MX_E_NOT_FOUND. */
+MX_API mx_error *mx_name_text(struct mx_conn *c, mx_nid nid, struct mx_arena *a, mx_str *out) MX_MUST_USE;
+
+/* ---- migrations: numbered from 1, forward only, each in one transaction, recorded by owner ---- */
+
+struct mx_migration {
+	uint32_t number;
+	const char *what;		/* one line */
+	const char *sql;		/* statements separated by ";\n" */
+};
+MX_API mx_error *mx_migrate(struct mx_db *db, const char *owner, const struct mx_migration *m, size_t n) MX_MUST_USE;
+
+/* ---- counters, for tests and metrics ---- */
+struct mx_sql_stats {
+	uint64_t statements, reads, batches, writes, retries;
+};
+MX_API void mx_sql_stats(const struct mx_db *db, struct mx_sql_stats *out);
+/* The statements that this connection has run since the last call: tests count what a request costs. */
+MX_API uint64_t mx_conn_statements(struct mx_conn *c);
+
+#endif

@@ -1,0 +1,58 @@
+/* What a storage module provides: a driver for one database, not a copy of every query. The kind "storage"
+ * of provider. sql.h stands on it; nothing else calls it. */
+#ifndef MYELIN_STORAGE_H
+#define MYELIN_STORAGE_H
+
+#include <myelin/sql.h>
+
+#define MX_STORAGE_ABI 1
+
+enum mx_storage_caps {
+	MX_STORAGE_NOTIFY = 1 << 0,	/* other processes may write: the writer takes the lock of the batch */
+	MX_STORAGE_DEFERS = 1 << 1,	/* run() may report an error later, at the latest from commit() */
+	MX_STORAGE_ASIDE = 1 << 2,	/* a second writing transaction may run beside the writer's */
+};
+
+struct mx_storage;		/* an opened database: the driver's */
+struct mx_storage_conn;		/* a connection: the driver's */
+struct mx_storage_stmt;		/* a prepared statement on a connection: the driver's */
+
+struct mx_storage_ops {
+	uint32_t size, caps;
+	/* where: the value of [database] url behind the scheme; options are the driver's own section. */
+	mx_error *(*open)(const void *options, mx_str where, struct mx_storage **out);
+	void (*close)(struct mx_storage **s);
+	/* writer: the one connection that writes; others read. Connections may be opened from any thread. */
+	mx_error *(*connect)(struct mx_storage *s, bool writer, struct mx_storage_conn **out);
+	void (*disconnect)(struct mx_storage_conn **c);
+
+	/* text: with $n and dialect words. The statement lives as long as its connection. */
+	mx_error *(*prepare)(struct mx_storage_conn *c, const char *text, struct mx_storage_stmt **out);
+	void (*finalize)(struct mx_storage_stmt **st);
+	void (*bind_int)(struct mx_storage_stmt *st, int i, int64_t v);
+	void (*bind_text)(struct mx_storage_stmt *st, int i, mx_str v);
+	void (*bind_blob)(struct mx_storage_stmt *st, int i, const void *p, size_t n);
+	void (*bind_null)(struct mx_storage_stmt *st, int i);
+	mx_error *(*step)(struct mx_storage_stmt *st, bool *row);
+	mx_error *(*run)(struct mx_storage_stmt *st);		/* no rows wanted; resets */
+	void (*reset)(struct mx_storage_stmt *st);		/* ends a run, forgets the parameters */
+	bool (*col_null)(const struct mx_storage_stmt *st, int i);
+	int64_t (*col_int)(const struct mx_storage_stmt *st, int i);
+	mx_str (*col_str)(const struct mx_storage_stmt *st, int i);
+
+	mx_error *(*begin)(struct mx_storage_conn *c, bool write);
+	/* On a shared database: waits for the lock of the batch, inside the transaction. May be NULL. */
+	mx_error *(*lock)(struct mx_storage_conn *c);
+	mx_error *(*commit)(struct mx_storage_conn *c);		/* MX_E_UNCERTAIN: look again */
+	void (*rollback)(struct mx_storage_conn *c);
+	mx_error *(*savepoint)(struct mx_storage_conn *c);
+	mx_error *(*release)(struct mx_storage_conn *c);	/* keeps what the savepoint guarded */
+	mx_error *(*rollback_to)(struct mx_storage_conn *c);	/* undoes and ends it */
+	mx_error *(*exec)(struct mx_storage_conn *c, const char *script);	/* migrations: several statements */
+	/* The size in bytes of the database's files, journals included. */
+	mx_error *(*disk_size)(struct mx_storage_conn *c, int64_t *out);
+	/* The database's own consistency check; *report is text for a person, freed by the caller. */
+	mx_error *(*check)(struct mx_storage_conn *c, char **report);
+};
+
+#endif

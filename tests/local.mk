@@ -1,0 +1,13 @@
+include tests/unit/base/local.mk
+include tests/unit/json/local.mk
+include tests/unit/crypto/local.mk
+include tests/unit/runtime/local.mk
+include tests/unit/http/local.mk
+include tests/unit/sql/local.mk
+include tests/unit/room/local.mk
+include tests/unit/stream/local.mk
+include tests/unit/account/local.mk
+include tests/fuzz/local.mk
+include tests/bench/local.mk
+include tests/example-module/local.mk
+include tests/e2e/local.mk
