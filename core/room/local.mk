@@ -1,0 +1,1 @@
+core_libcore_la_SOURCES += core/room/rooms.h

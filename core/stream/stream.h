@@ -1,0 +1,43 @@
+/* Opening and closing the stream, and what the room engine tells it: who is in which room. The stream keeps the rooms of
+ * the users that are *present* (that have synced lately), because "which waiting user does this item concern" and "does this
+ * item concern this user" must cost next to nothing; the room engine uses the same lists as its cache of a user's rooms. */
+#ifndef CORE_STREAM_STREAM_H
+#define CORE_STREAM_STREAM_H
+
+#include <myelin/module.h>
+#include <myelin/room.h>
+#include <myelin/stream.h>
+
+/* [stream] */
+struct mx_stream_options {
+	int64_t ring;			/* newest items kept in memory */
+	int64_t present_users;		/* users whose rooms are kept in memory; who waits is never dropped */
+};
+extern const struct mx_option mx_stream_option_rows[];
+extern const size_t mx_stream_option_count;
+
+/* options: NULL for the defaults. The head starts at what the database has: items from before are not in the ring. */
+mx_error *mx_stream_open(struct mx_db *db, const struct mx_stream_options *options, struct mx_stream **out) MX_MUST_USE;
+/* Nothing may be parked any more. */
+void mx_stream_close(struct mx_stream **s);
+
+/* ---- who is in which room: called by the room engine only ---- */
+
+/* The rooms of a user, sorted by room, in the arena. False when they are not in memory. */
+bool mx_stream_rooms(struct mx_stream *s, mx_nid user, struct mx_arena *a, struct mx_member **out, size_t *n);
+/* One of them; membership NONE when there is none. False when the user's rooms are not in memory. */
+bool mx_stream_room_of(struct mx_stream *s, mx_nid user, mx_nid room, struct mx_member *out);
+/* Loading: begin, read from the database, end with what was read, sorted by room. False from end: a membership changed in
+ * the meantime, so the list may miss it: read again. end with members NULL gives up. */
+void mx_stream_load_begin(struct mx_stream *s, mx_nid user);
+bool mx_stream_load_end(struct mx_stream *s, mx_nid user, const struct mx_member *members, size_t n);
+/* After the commit, on the writer's thread, before the event's own item is shown: membership of one user in one room. */
+void mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m);
+
+struct mx_stream_stats {
+	uint64_t published, wakes, reruns;
+	size_t parked, present;
+};
+void mx_stream_stats(struct mx_stream *s, struct mx_stream_stats *out);
+
+#endif
