@@ -1,2 +1,1 @@
 core_libcore_la_SOURCES += core/room/rooms.h
-core_libcore_la_SOURCES += core/room/filter.c
