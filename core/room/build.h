@@ -1,0 +1,33 @@
+/* From what somebody wants to say to an event: canonical, hashed, signed, named. The bytes are written once, in the order of
+ * canonical JSON; no tree of the event is ever made. Server-Server API, "Signing events"; Room Versions, "Event IDs". */
+#ifndef CORE_ROOM_BUILD_H
+#define CORE_ROOM_BUILD_H
+
+#include <myelin/crypto.h>
+
+#include "core/room/event_private.h"
+
+struct mx_build {
+	const struct mx_room_version *version;
+	mx_str room_id;			/* left empty for m.room.create where its hash is the room id */
+	mx_str sender, type;
+	mx_str state_key;		/* p == NULL: a message event */
+	const json_t *content;		/* an object, borrowed; or NULL, and: */
+	mx_str content_canonical;	/* its canonical bytes, trusted */
+	mx_str redacts;			/* of m.room.redaction, else empty: goes where the version wants it */
+	mx_msec ts;
+	int64_t depth;			/* held at the version's limit */
+	const mx_str *prev, *auth;	/* event ids */
+	size_t prev_n, auth_n;
+	mx_str server;			/* who signs */
+	const struct mx_signing_key *key;	/* NULL: no hashes, no signature, no id: something to ask the rules about */
+	/* copied into the event */
+	mx_nid room, sender_nid, device;
+	mx_str txn_id;
+};
+
+/* The caller owns *out; .nid is 0. MX_E_TOO_LARGE, MX_E_BAD_JSON (content that has no canonical form),
+ * MX_E_INVALID_PARAM (a field that is too long), MX_E_UNSUPPORTED_ROOM_VERSION. Re-entrant; about 30 µs with a signature. */
+mx_error *mx_build_event(const struct mx_build *b, struct mx_event **out) MX_MUST_USE;
+
+#endif
