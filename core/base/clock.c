@@ -1,0 +1,38 @@
+#include "config.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "core/base/clock.h"
+
+static _Atomic(const struct mx_clock *) replacement;
+
+void
+mx_clock_replace(const struct mx_clock *clock)
+{
+	atomic_store(&replacement, clock);
+}
+
+mx_msec
+mx_now(void)
+{
+	const struct mx_clock *clock = atomic_load_explicit(&replacement, memory_order_acquire);
+	struct timespec t;
+
+	if (clock != NULL)
+		return clock->now(clock->arg);
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (mx_msec)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t
+mx_monotonic_us(void)
+{
+	const struct mx_clock *clock = atomic_load_explicit(&replacement, memory_order_acquire);
+	struct timespec t;
+
+	if (clock != NULL)
+		return clock->monotonic_us(clock->arg);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}

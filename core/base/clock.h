@@ -1,0 +1,22 @@
+/* What a test or a simulation puts in the place of time and chance. Set them before other threads run;
+ * NULL brings the real ones back. What is set must stay valid and must be callable from any thread. */
+#ifndef CORE_BASE_CLOCK_H
+#define CORE_BASE_CLOCK_H
+
+#include <myelin/base.h>
+
+struct mx_clock {
+	mx_msec (*now)(void *arg);
+	int64_t (*monotonic_us)(void *arg);
+	void *arg;
+};
+
+struct mx_chance {
+	void (*fill)(void *arg, void *p, size_t n);
+	void *arg;
+};
+
+void mx_clock_replace(const struct mx_clock *clock);
+void mx_chance_replace(const struct mx_chance *chance);
+
+#endif
