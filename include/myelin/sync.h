@@ -17,20 +17,44 @@ enum mx_sync_section {
 	MX_SYNC_ROOM_TOP = 6,		/* members of the joined room: unread_notifications … */
 };
 
-MX_API struct mx_request *mx_sync_request(const struct mx_sync *s);
-MX_API const struct mx_auth *mx_sync_auth(const struct mx_sync *s);
-MX_API struct mx_conn *mx_sync_conn(const struct mx_sync *s);
+/* One answer in the making, as client-sync fills it in. New members go to the end. */
+struct mx_sync {
+	uint32_t size;
+	struct mx_request *rq;
+	struct mx_token since, upto;
+	struct mx_room *room;		/* of the room sections, else NULL */
+	const struct mx_item *items;	/* what concerns this user (and this room) in the range … */
+	size_t item_count;
+	bool known;			/* … when it is known from memory */
+	bool (*wants)(const struct mx_sync *s, enum mx_sync_section section, mx_str type, mx_str sender);
+	const void *owner;
+};
+
+static inline struct mx_request *mx_sync_request(const struct mx_sync *s) { return s->rq; }
 /* What is asked for: since < position <= upto. since is 0 for an initial sync, and for a room that is new to the user. */
-MX_API struct mx_token mx_sync_since(const struct mx_sync *s);
-MX_API struct mx_token mx_sync_upto(const struct mx_sync *s);
+static inline struct mx_token mx_sync_since(const struct mx_sync *s) { return s->since; }
+static inline struct mx_token mx_sync_upto(const struct mx_sync *s) { return s->upto; }
 /* The room of the room sections, else NULL. */
-MX_API struct mx_room *mx_sync_room(const struct mx_sync *s);
-/* The items that concern this user (and this room) within the range, when they are known from memory; *known is false
- * when the module must ask its tables. A module whose kind of item is not among known items adds nothing, and asks nothing. */
-MX_API const struct mx_item *mx_sync_items(const struct mx_sync *s, size_t *n, bool *known);
-/* Whether some item of this kind (in this room) may be new: false spares the query. */
-MX_API bool mx_sync_may_have(const struct mx_sync *s, enum mx_item_kind kind);
+static inline struct mx_room *mx_sync_room(const struct mx_sync *s) { return s->room; }
+
+/* Whether some item of this kind may be in the range: false spares the query. When the items are known from memory, a module
+ * whose kind is not among them adds nothing and asks nothing; else it must ask its tables. */
+static inline bool
+mx_sync_may_have(const struct mx_sync *s, enum mx_item_kind kind)
+{
+	if (!s->known)
+		return true;
+	for (size_t i = 0; i < s->item_count; i++)
+		if (s->items[i].kind == kind)
+			return true;
+	return false;
+}
+
 /* Whether the filter lets an event of this type (and sender, or empty) into the section. */
-MX_API bool mx_sync_wants(const struct mx_sync *s, mx_str type, mx_str sender);
+static inline bool
+mx_sync_wants(const struct mx_sync *s, enum mx_sync_section section, mx_str type, mx_str sender)
+{
+	return s->wants(s, section, type, sender);
+}
 
 #endif
