@@ -147,18 +147,21 @@ mx_error_errcode(const mx_error *e)
 void
 mx_error_json(const mx_error *e, struct mx_buf *b)
 {
+	bool bare = codes[e->code].errcode[0] == '\0';
 	struct mx_jw w = mx_jw_on(b);
 	const char *key;
 	json_t *value;
 
 	mx_jw_object(&w);
-	mx_jw_key(&w, MX_S("errcode"));
-	mx_jw_str(&w, mx_str_of(mx_error_errcode(e)));
-	mx_jw_key(&w, MX_S("error"));
-	/* What went wrong inside is for the log: it may name files, hosts or statements. */
-	mx_jw_str(&w, codes[e->code].status == 500 ? MX_S("Internal server error") : mx_str_of(e->text));
+	if (!bare) {
+		mx_jw_key(&w, MX_S("errcode"));
+		mx_jw_str(&w, mx_str_of(mx_error_errcode(e)));
+		mx_jw_key(&w, MX_S("error"));
+		/* What went wrong inside is for the log: it may name files, hosts or statements. */
+		mx_jw_str(&w, codes[e->code].status == 500 ? MX_S("Internal server error") : mx_str_of(e->text));
+	}
 	json_object_foreach(e->more, key, value) {
-		if (strcmp(key, "errcode") == 0 || strcmp(key, "error") == 0)
+		if (!bare && (strcmp(key, "errcode") == 0 || strcmp(key, "error") == 0))
 			continue;
 		mx_jw_key(&w, mx_str_of(key));
 		mx_jw_json(&w, value);
