@@ -1,3 +1,4 @@
+include tests/unit/support/local.mk
 include tests/unit/base/local.mk
 include tests/unit/json/local.mk
 include tests/unit/crypto/local.mk

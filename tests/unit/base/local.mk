@@ -1,0 +1,37 @@
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/base/test_str
+tests_unit_base_test_str_SOURCES = tests/unit/base/test_str.c
+tests_unit_base_test_str_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_str_CFLAGS = $(test_cflags)
+tests_unit_base_test_str_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_buf
+tests_unit_base_test_buf_SOURCES = tests/unit/base/test_buf.c
+tests_unit_base_test_buf_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_buf_CFLAGS = $(test_cflags)
+tests_unit_base_test_buf_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_arena
+tests_unit_base_test_arena_SOURCES = tests/unit/base/test_arena.c
+tests_unit_base_test_arena_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_arena_CFLAGS = $(test_cflags)
+tests_unit_base_test_arena_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_encode
+tests_unit_base_test_encode_SOURCES = tests/unit/base/test_encode.c
+tests_unit_base_test_encode_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_encode_CFLAGS = $(test_cflags)
+tests_unit_base_test_encode_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_clock
+tests_unit_base_test_clock_SOURCES = tests/unit/base/test_clock.c
+tests_unit_base_test_clock_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_clock_CFLAGS = $(test_cflags)
+tests_unit_base_test_clock_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_error
+tests_unit_base_test_error_SOURCES = tests/unit/base/test_error.c
+tests_unit_base_test_error_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_error_CFLAGS = $(test_cflags)
+tests_unit_base_test_error_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/base/test_log
+tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c
+tests_unit_base_test_log_CPPFLAGS = $(test_cppflags)
+tests_unit_base_test_log_CFLAGS = $(test_cflags)
+tests_unit_base_test_log_LDADD = $(test_ldadd)
+endif
