@@ -8,7 +8,8 @@
  *
  * SQL is the subset that SQLite >= 3.40 and PostgreSQL >= 13 share: parameters $1 … $n, UPSERT, RETURNING,
  * common table expressions, window functions. Dialect words, replaced by the driver: {blob} (the type of bytes),
- * {unkeyed} (WITHOUT ROWID, or nothing), {now} (Unix time in milliseconds). Integers are BIGINT. */
+ * {key} (an integer primary key that is the table's order: "nid {key}"; a plain BIGINT PRIMARY KEY costs SQLite a second
+ * tree), {unkeyed} (WITHOUT ROWID, or nothing), {now} (Unix time in milliseconds). Integers are BIGINT. */
 #ifndef MYELIN_SQL_H
 #define MYELIN_SQL_H
 
@@ -35,8 +36,8 @@ struct mx_sql {
  * several times at once on one connection. Parameters count from 1, columns from 0; strings are copied at bind. */
 MX_API struct mx_query *mx_query(struct mx_conn *c, const struct mx_sql *s);
 MX_API void mx_bind_int(struct mx_query *q, int i, int64_t v);
-MX_API void mx_bind_str(struct mx_query *q, int i, mx_str v);	/* p == NULL binds NULL */
-MX_API void mx_bind_blob(struct mx_query *q, int i, const void *p, size_t n);
+MX_API void mx_bind_str(struct mx_query *q, int i, mx_str v);	/* p == NULL binds NULL; no NUL bytes in it */
+MX_API void mx_bind_blob(struct mx_query *q, int i, const void *p, size_t n);	/* p == NULL binds NULL */
 MX_API void mx_bind_null(struct mx_query *q, int i);
 MX_API bool mx_query_next(struct mx_query *q);
 MX_API bool mx_col_null(const struct mx_query *q, int i);
@@ -44,7 +45,8 @@ MX_API int64_t mx_col_int(const struct mx_query *q, int i);	/* NULL reads as 0 *
 MX_API mx_str mx_col_str(const struct mx_query *q, int i);	/* NULL reads as {NULL, 0}; bytes too */
 MX_API mx_error *mx_query_end(struct mx_query *q) MX_MUST_USE;
 /* For a statement without rows: runs and ends it. On a transaction's connection the driver may send it
- * without waiting for the answer; its error then fails the function's savepoint or the batch. */
+ * without waiting for the answer; its error then fails the function's savepoint or the batch, which is run again
+ * function by function: for a conflict that may well happen use ON CONFLICT, not the error. */
 MX_API mx_error *mx_query_run(struct mx_query *q) MX_MUST_USE;
 
 /* ---- reading ---- */
@@ -68,7 +70,8 @@ typedef mx_error *mx_write_fn(struct mx_txn *tx, void *arg);
 /* Blocks until the batch with fn is durable, or fn failed (its changes are undone, the batch goes on), or the
  * batch failed. MX_E_UNCERTAIN: the commit's outcome is unknown; look again. Call with no lock held. */
 MX_API mx_error *mx_write(struct mx_db *db, mx_write_fn *fn, void *arg) MX_MUST_USE;
-/* Hands fn in without waiting; done(arg, e) is called on the writer's thread once its fate is known, and takes e.
+/* Hands fn in without waiting; done(arg, e) is called on the writer's thread once its fate is known, and takes e
+ * (MX_E_UNAVAILABLE without a run when too many wait). done may be NULL.
  * The functions of one thread run in the order in which they were handed in. */
 MX_API void mx_write_later(struct mx_db *db, mx_write_fn *fn, void (*done)(void *arg, mx_error *e), void *arg);
 
@@ -83,7 +86,8 @@ MX_API void mx_txn_after(struct mx_txn *tx, void (*fn)(void *arg, bool committed
 MX_API struct mx_arena *mx_txn_arena(struct mx_txn *tx);
 
 /* Writes that no one can observe (last-seen times, fetched keys): an ordinary transaction of its own, in no
- * order with the writer's. SQLite runs them through the writer all the same. */
+ * order with the writer's: no position of the stream, no new names, and `after` is called on the caller's thread.
+ * SQLite runs them through the writer all the same. */
 MX_API mx_error *mx_write_aside(struct mx_db *db, mx_write_fn *fn, void *arg) MX_MUST_USE;
 
 /* ---- interned strings: user ids, event types and state keys as integers. Names are never removed, so a
@@ -111,7 +115,7 @@ struct mx_sql_stats {
 	uint64_t statements, reads, batches, writes, retries;
 };
 MX_API void mx_sql_stats(const struct mx_db *db, struct mx_sql_stats *out);
-/* The statements that this connection has run since the last call: tests count what a request costs. */
+/* The statements that this connection has run since mx_conn_get or the last call: tests count what a request costs. */
 MX_API uint64_t mx_conn_statements(struct mx_conn *c);
 
 #endif

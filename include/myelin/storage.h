@@ -17,6 +17,8 @@ struct mx_storage;		/* an opened database: the driver's */
 struct mx_storage_conn;		/* a connection: the driver's */
 struct mx_storage_stmt;		/* a prepared statement on a connection: the driver's */
 
+/* MX_E_UNAVAILABLE from any of these means that the connection (or its transaction) is gone: the core disconnects it and
+ * opens another one. MX_E_EXISTS: a unique constraint. A connection is used by one thread at a time. */
 struct mx_storage_ops {
 	uint32_t size, caps;
 	/* where: the value of [database] url behind the scheme; options are the driver's own section. */
@@ -54,5 +56,13 @@ struct mx_storage_ops {
 	/* The database's own consistency check; *report is text for a person, freed by the caller. */
 	mx_error *(*check)(struct mx_storage_conn *c, char **report);
 };
+
+/* For drivers: copies text onto out with each $n written as `param`n and each dialect word ("{blob}") replaced. What
+ * stands in quotes or comments stays as it is; an unknown word is an error. */
+struct mx_storage_word {
+	const char *word, *text;	/* "blob", "BYTEA" */
+};
+MX_API mx_error *mx_storage_dialect(const char *text, char param, const struct mx_storage_word *words, size_t n,
+				    struct mx_buf *out) MX_MUST_USE;
 
 #endif

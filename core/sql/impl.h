@@ -1,0 +1,166 @@
+/* What the files of core/sql share: the database, its connections and their statements, the writer. */
+#ifndef CORE_SQL_IMPL_H
+#define CORE_SQL_IMPL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "core/sql/db.h"
+
+/* ---- connections (conn.c): one thread at a time ---- */
+
+#define MX_CONN_BUCKETS 64
+#define MX_CONN_PREPARED 256	/* statements kept prepared on a connection; the longest unused goes */
+
+/* One statement of a connection with its prepared copies: as many as were ever open at once. */
+struct mx_prepared {
+	struct mx_prepared *chain;
+	const struct mx_sql *key;
+	/* A module that was unloaded may leave its addresses to another one's statements, so an address that is
+	 * found counts only with the same text. */
+	char *text;
+	struct mx_query *spare;
+	uint32_t open;
+	uint64_t used;
+};
+
+struct mx_query {
+	struct mx_conn *conn;
+	struct mx_prepared *home;	/* NULL: preparing it failed, st is NULL too */
+	struct mx_storage_stmt *st;
+	struct mx_query *next, *prev;	/* conn->open; next also links home->spare */
+	mx_error *error;
+	bool started, row, done;
+};
+
+struct mx_conn {
+	struct mx_db *db;
+	const struct mx_storage_ops *ops;
+	struct mx_storage_conn *storage;
+	struct mx_txn *txn;		/* the transaction that it belongs to; NULL on a reader */
+	struct mx_conn *next;		/* in the pool */
+	uint64_t generation;		/* of the pool when it was opened */
+	struct mx_prepared *table[MX_CONN_BUCKETS];
+	uint32_t prepared;
+	uint64_t clock;
+	struct mx_query *open;
+	uint64_t statements, uncounted;
+	bool lost, snapshot;
+};
+
+mx_error *mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out) MX_MUST_USE;
+void mx_conn_close(struct mx_conn **c);
+/* Ends queries that were left open, and moves the counters into the database's. */
+void mx_conn_tidy(struct mx_conn *c);
+/* Passes a driver's error on, and notes when it says that the connection is gone. */
+mx_error *mx_conn_check(struct mx_conn *c, mx_error *e) MX_MUST_USE;
+
+/* ---- pools of them (pool.c) ---- */
+
+struct mx_conn_pool {
+	struct mx_db *db;
+	bool writer;			/* its connections may write: mx_write_aside */
+	pthread_mutex_t lock;
+	pthread_cond_t freed;
+	struct mx_conn *idle;		/* the last one used first: its caches are warm, the others may stay cold */
+	int64_t open, max;
+	uint64_t generation;		/* grows when a connection was lost: the idle ones are of no use then */
+};
+
+void mx_conn_pool_init(struct mx_conn_pool *p, struct mx_db *db, bool writer, int64_t max);
+void mx_conn_pool_end(struct mx_conn_pool *p);
+mx_error *mx_conn_pool_get(struct mx_conn_pool *p, struct mx_conn **out) MX_MUST_USE;
+void mx_conn_pool_put(struct mx_conn_pool *p, struct mx_conn *c);
+
+/* ---- transactions (txn.c) ---- */
+
+struct mx_after {
+	struct mx_after *next;
+	void (*fn)(void *arg, bool committed);
+	void *arg;
+};
+
+struct mx_txn {
+	struct mx_db *db;
+	struct mx_conn *conn;
+	struct mx_arena *arena;
+	struct mx_after *after, **after_end;
+	bool aside;
+	bool names_known;		/* db->name_max is current within this transaction */
+};
+
+void mx_txn_init(struct mx_txn *tx, struct mx_conn *c);
+/* Calls what stands at *from and behind, and forgets it. */
+void mx_txn_call_after(struct mx_txn *tx, struct mx_after **from, bool committed);
+void mx_txn_end(struct mx_txn *tx);
+
+/* ---- the writer (writer.c) ---- */
+
+struct mx_job {
+	struct mx_job *next;
+	mx_write_fn *fn;
+	void *arg;
+	void (*done)(void *arg, mx_error *e);
+	mx_error *error;
+	int64_t since;			/* mx_monotonic_us when it was handed in */
+	bool heap;			/* made by mx_write_later; otherwise on the stack of a caller who waits */
+	bool refused;
+	sem_t woken;
+};
+
+struct mx_writer {
+	pthread_t thread;
+	pthread_mutex_t lock;		/* guards the queue */
+	pthread_cond_t work;
+	struct mx_job *first, **last;
+	int64_t waiting;
+	bool idle, stop;
+
+	/* the writer thread's own */
+	struct mx_conn *conn;
+	struct mx_job **batch;
+	int64_t next_attempt, back_off;	/* of connecting, in microseconds */
+	mx_pos pos;			/* the last position that was allotted */
+	bool follows;			/* the table stream is there */
+	bool current;			/* pos is what the database says, unless others write */
+};
+
+mx_error *mx_writer_start(struct mx_db *db) MX_MUST_USE;
+/* Finishes what was handed in and ends the thread; its connection stays open. */
+void mx_writer_stop(struct mx_db *db);
+/* Whether the calling thread is the writer of db. */
+bool mx_writer_is_here(const struct mx_db *db);
+/* MX_E_UNAVAILABLE with retry_after_ms. */
+mx_error *mx_db_unavailable(const char *text) MX_MUST_USE;
+
+/* ---- names (names.c) ---- */
+
+struct mx_name_cache;
+struct mx_name_cache *mx_name_cache_new(int64_t max);
+void mx_name_cache_free(struct mx_name_cache **nc);
+
+/* ---- the database (db.c) ---- */
+
+struct mx_db {
+	const struct mx_storage_ops *ops;
+	struct mx_storage *storage;
+	struct mx_db_options options;	/* url is not kept */
+	struct mx_db_watch watch;
+	struct mx_conn_pool readers, asides;
+	struct mx_writer writer;
+	struct mx_name_cache *names;
+	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
+	_Atomic mx_pos position;
+	atomic_uint_fast64_t statements, reads, batches, writes, retries;
+};
+
+extern const struct mx_migration mx_sql_migrations[];
+extern const size_t mx_sql_migration_count;
+/* Makes the table that mx_migrate keeps its records in. */
+mx_error *mx_migrate_prepare(struct mx_db *db) MX_MUST_USE;
+
+/* Aborts with a message: the caller broke a rule of the interface. */
+_Noreturn void mx_sql_misuse(const char *what);
+
+#endif

@@ -1,0 +1,164 @@
+/* Connections that are lent out: those for reading, and those of writes beside the writer. Opened when they are needed,
+ * kept until the database is closed. */
+#include "config.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "core/sql/impl.h"
+
+void
+mx_conn_pool_init(struct mx_conn_pool *p, struct mx_db *db, bool writer, int64_t max)
+{
+	pthread_condattr_t monotonic;
+
+	*p = (struct mx_conn_pool){ .db = db, .writer = writer, .max = max };
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->freed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+void
+mx_conn_pool_end(struct mx_conn_pool *p)
+{
+	while (p->idle != NULL) {
+		struct mx_conn *c = p->idle;
+		p->idle = c->next;
+		p->open--;
+		mx_conn_close(&c);
+	}
+	if (p->open != 0)
+		mx_sql_misuse("mx_db_close while a connection is in use");
+	pthread_cond_destroy(&p->freed);
+	pthread_mutex_destroy(&p->lock);
+}
+
+static struct timespec
+deadline_after(mx_msec wait)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += wait / 1000;
+	t.tv_nsec += wait % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+/* An idle connection, or the right to open one (*out is NULL); false when the wait was in vain. */
+static bool
+pool_take(struct mx_conn_pool *p, struct mx_conn **out)
+{
+	bool waited = false, ok = true;
+	struct timespec until;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->idle == NULL && p->open >= p->max && ok) {
+		if (!waited) {
+			until = deadline_after(p->db->options.read_wait.ms);
+			waited = true;
+		}
+		ok = pthread_cond_timedwait(&p->freed, &p->lock, &until) != ETIMEDOUT;
+	}
+	*out = p->idle;
+	if (*out != NULL) {
+		p->idle = (*out)->next;
+		ok = true;
+	} else if (p->open < p->max) {
+		p->open++;
+		ok = true;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return ok;
+}
+
+static void
+pool_forget_one(struct mx_conn_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->open--;
+	pthread_cond_signal(&p->freed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Connections of before a loss lead nowhere. */
+static bool
+pool_stale(struct mx_conn_pool *p, const struct mx_conn *c)
+{
+	pthread_mutex_lock(&p->lock);
+	bool stale = c->generation != p->generation;
+	pthread_mutex_unlock(&p->lock);
+	return stale;
+}
+
+mx_error *
+mx_conn_pool_get(struct mx_conn_pool *p, struct mx_conn **out)
+{
+	for (;;) {
+		if (!pool_take(p, out))
+			return mx_db_unavailable("all connections to the database are busy");
+		if (*out == NULL)
+			break;
+		if (!pool_stale(p, *out))
+			return NULL;
+		mx_conn_close(out);
+		pool_forget_one(p);
+	}
+	pthread_mutex_lock(&p->lock);
+	uint64_t generation = p->generation;
+	pthread_mutex_unlock(&p->lock);
+	mx_error *e = mx_conn_open(p->db, p->writer, out);
+	if (e != NULL)
+		pool_forget_one(p);
+	else
+		(*out)->generation = generation;
+	return e;
+}
+
+void
+mx_conn_pool_put(struct mx_conn_pool *p, struct mx_conn *c)
+{
+	if (c->lost) {
+		pthread_mutex_lock(&p->lock);
+		if (c->generation == p->generation)
+			p->generation++;
+		pthread_mutex_unlock(&p->lock);
+		mx_conn_close(&c);
+		pool_forget_one(p);
+		return;
+	}
+	pthread_mutex_lock(&p->lock);
+	c->next = p->idle;
+	p->idle = c;
+	pthread_cond_signal(&p->freed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+mx_error *
+mx_conn_get(struct mx_db *db, struct mx_conn **out)
+{
+	atomic_fetch_add_explicit(&db->reads, 1, memory_order_relaxed);
+	MX_TRY(mx_conn_pool_get(&db->readers, out));
+	(*out)->statements = 0;
+	return NULL;
+}
+
+void
+mx_conn_put(struct mx_conn **cp)
+{
+	struct mx_conn *c = *cp;
+
+	if (c == NULL)
+		return;
+	*cp = NULL;
+	if (c->txn != NULL)
+		mx_sql_misuse("mx_conn_put of a transaction's connection");
+	mx_snapshot_end(c);
+	mx_conn_tidy(c);
+	mx_conn_pool_put(&c->db->readers, c);
+}

@@ -1,0 +1,452 @@
+/* The writer: one thread that takes every waiting function, runs them in one transaction with a savepoint each, commits
+ * once, and tells the callers. Whoever comes during a commit is in the next batch: that is the group commit, and nothing
+ * is ever delayed for its sake. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <myelin/log.h>
+
+#include "core/sql/impl.h"
+
+#define BACK_OFF_FIRST 20000	/* microseconds between two attempts to connect; doubled each time */
+#define BACK_OFF_LAST 2000000
+#define BATCH_ATTEMPTS 3	/* runs of a batch whose connection is lost each time */
+
+static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos FROM stream WHERE one = 1");
+static const struct mx_sql MOVE_POSITION = MX_SQL("UPDATE stream SET pos = $1 WHERE one = 1");
+
+static _Thread_local const struct mx_db *here;	/* whose writer this thread is */
+
+bool
+mx_writer_is_here(const struct mx_db *db)
+{
+	return here == db;
+}
+
+/* ---- one transaction ---- */
+
+/* Reads the position under the lock of the batch, and lets the watcher read what it has missed. */
+static mx_error *
+catch_up(struct mx_db *db, struct mx_conn *c)
+{
+	struct mx_writer *w = &db->writer;
+	mx_pos known = atomic_load_explicit(&db->position, memory_order_relaxed), now = 0;
+
+	struct mx_query *q = mx_query(c, &READ_POSITION);
+	bool found = mx_query_next(q);
+	now = mx_col_int(q, 0);
+	MX_TRY(mx_query_end(q));
+	if (!found || now < known) {
+		mx_log("sql", MX_ERROR, "SQL002", "the stream went backwards: restart after a database was restored",
+		       mx_fi("known", known), mx_fi("now", now));
+		return mx_error_new(MX_E_UNKNOWN, "the database's stream went backwards");
+	}
+	if (now > known) {
+		if (db->watch.caught_up != NULL)
+			MX_TRY(db->watch.caught_up(db->watch.arg, c, known, now));
+		atomic_store_explicit(&db->position, now, memory_order_release);
+		if (db->watch.published != NULL)
+			db->watch.published(db->watch.arg, now);
+	}
+	w->pos = now;
+	w->current = true;
+	return NULL;
+}
+
+static mx_error *
+txn_open(struct mx_db *db, struct mx_conn *c)
+{
+	bool shared = (db->ops->caps & MX_STORAGE_NOTIFY) != 0;
+
+	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
+	if (shared && c->ops->lock != NULL)
+		MX_TRY(mx_conn_check(c, c->ops->lock(c->storage)));
+	if (db->writer.follows && (shared || !db->writer.current))
+		MX_TRY(catch_up(db, c));
+	return NULL;
+}
+
+static mx_error *
+txn_close(struct mx_db *db, struct mx_conn *c)
+{
+	if (db->writer.pos != atomic_load_explicit(&db->position, memory_order_relaxed)) {
+		struct mx_query *q = mx_query(c, &MOVE_POSITION);
+		mx_bind_int(q, 1, db->writer.pos);
+		MX_TRY(mx_query_run(q));
+	}
+	return mx_conn_check(c, c->ops->commit(c->storage));
+}
+
+/* Runs one function. guarded: within a savepoint, which is undone when it fails; otherwise it is alone in the transaction,
+ * and the caller undoes that. An error that is returned is the batch's; the function's own is in job->error. */
+static mx_error *
+run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
+{
+	struct mx_conn *c = tx->conn;
+	struct mx_after **mark = tx->after_end;
+	mx_pos before = tx->db->writer.pos;
+
+	if (guarded)
+		MX_TRY(mx_conn_check(c, c->ops->savepoint(c->storage)));
+	job->error = job->fn(tx, job->arg);
+	mx_conn_tidy(c);
+	if (c->lost)
+		return mx_db_unavailable("the connection to the database was lost");
+	if (job->error == NULL)
+		return guarded ? mx_conn_check(c, c->ops->release(c->storage)) : NULL;
+	tx->db->writer.pos = before;
+	if (!guarded)
+		return NULL;
+	MX_TRY(mx_conn_check(c, c->ops->rollback_to(c->storage)));
+	mx_txn_call_after(tx, mark, false);
+	return NULL;
+}
+
+static void
+publish(struct mx_db *db)
+{
+	mx_pos pos = db->writer.pos;
+
+	if (pos == atomic_load_explicit(&db->position, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&db->position, pos, memory_order_release);
+	if (db->watch.published != NULL)
+		db->watch.published(db->watch.arg, pos);
+}
+
+/* Undoes the batch, in the database and in memory. */
+static void
+batch_undo(struct mx_txn *tx, struct mx_job **jobs, size_t n, bool outcome_known)
+{
+	struct mx_db *db = tx->db;
+
+	if (!tx->conn->lost)
+		tx->conn->ops->rollback(tx->conn->storage);
+	db->writer.pos = atomic_load_explicit(&db->position, memory_order_relaxed);
+	if (!outcome_known)
+		db->writer.current = false;
+	for (size_t i = 0; i < n; i++)
+		mx_error_free(&jobs[i]->error);
+	mx_txn_call_after(tx, &tx->after, false);
+}
+
+/* One transaction of n functions. NULL: each one's fate is in its error; otherwise nothing has happened (or, with
+ * MX_E_UNCERTAIN, perhaps everything). */
+static mx_error *
+batch_try(struct mx_db *db, struct mx_job **jobs, size_t n)
+{
+	struct mx_conn *c = db->writer.conn;
+	struct mx_txn tx;
+
+	mx_txn_init(&tx, c);
+	mx_error *e = txn_open(db, c);
+	for (size_t i = 0; e == NULL && i < n; i++)
+		e = run_one(&tx, jobs[i], n > 1);
+	if (e == NULL && n == 1 && jobs[0]->error != NULL) {
+		c->ops->rollback(c->storage);
+		mx_txn_call_after(&tx, &tx.after, false);
+	} else if (e == NULL) {
+		e = txn_close(db, c);
+		if (e == NULL) {
+			mx_txn_call_after(&tx, &tx.after, true);
+			publish(db);
+		}
+	}
+	if (e != NULL)
+		batch_undo(&tx, jobs, n, !mx_error_is(e, MX_E_UNCERTAIN));
+	mx_txn_end(&tx);
+	atomic_fetch_add_explicit(&db->batches, 1, memory_order_relaxed);
+	return e;
+}
+
+/* ---- a batch, until its fate is known ---- */
+
+static void
+deliver(struct mx_job *job)
+{
+	if (!job->heap) {
+		sem_post(&job->woken);	/* from here on it may be gone: it is on its caller's stack */
+		return;
+	}
+	if (job->done != NULL)
+		job->done(job->arg, job->error);
+	else
+		mx_error_free(&job->error);
+	free(job);
+}
+
+static void
+deliver_all(struct mx_db *db, struct mx_job **jobs, size_t n)
+{
+	atomic_fetch_add_explicit(&db->writes, n, memory_order_relaxed);
+	for (size_t i = 0; i < n; i++)
+		deliver(jobs[i]);
+}
+
+/* The same failure for all of them; takes e. */
+static void
+fail_all(struct mx_db *db, struct mx_job **jobs, size_t n, mx_error *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		mx_error_free(&jobs[i]->error);
+		if (mx_error_is(e, MX_E_UNAVAILABLE))
+			jobs[i]->error = mx_db_unavailable(mx_error_text(e));
+		else
+			jobs[i]->error = mx_error_new(mx_error_code(e), "%s", mx_error_text(e));
+	}
+	mx_error_free(&e);
+	deliver_all(db, jobs, n);
+}
+
+static bool
+sleep_until(struct mx_writer *w, int64_t us)
+{
+	struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	pthread_mutex_lock(&w->lock);
+	w->idle = false;
+	while (!w->stop && mx_monotonic_us() < us)
+		pthread_cond_timedwait(&w->work, &w->lock, &t);
+	bool stopping = w->stop;
+	pthread_mutex_unlock(&w->lock);
+	return !stopping;
+}
+
+/* Sees to a connection, until `deadline`. */
+static mx_error *
+writer_connect(struct mx_db *db, int64_t deadline)
+{
+	struct mx_writer *w = &db->writer;
+
+	while (w->conn == NULL) {
+		int64_t now = mx_monotonic_us();
+		if (w->next_attempt > now) {
+			int64_t until = w->next_attempt < deadline ? w->next_attempt : deadline;
+			if (until <= now || !sleep_until(w, until) || w->next_attempt > deadline)
+				return mx_db_unavailable("the database cannot be reached");
+		}
+		mx_error *e = mx_conn_open(db, true, &w->conn);
+		if (e == NULL) {
+			if (w->back_off != 0)
+				mx_log("sql", MX_INFO, "SQL004", "the database is back");
+			w->back_off = w->next_attempt = 0;
+			break;
+		}
+		if (w->back_off == 0)
+			mx_log("sql", MX_ERROR, "SQL003", "the database cannot be reached", mx_fe(e));
+		mx_error_free(&e);
+		w->back_off = w->back_off == 0 ? BACK_OFF_FIRST : w->back_off * 2;
+		if (w->back_off > BACK_OFF_LAST)
+			w->back_off = BACK_OFF_LAST;
+		w->next_attempt = mx_monotonic_us() + w->back_off;
+	}
+	return NULL;
+}
+
+static void
+writer_disconnect(struct mx_db *db)
+{
+	mx_conn_close(&db->writer.conn);
+	db->writer.current = false;
+}
+
+static void batch_run(struct mx_db *db, struct mx_job **jobs, size_t n);
+
+/* What the batch as a whole failed with may be the fault of one function: alone, each has its own error only. */
+static void
+batch_run_singly(struct mx_db *db, struct mx_job **jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		batch_run(db, &jobs[i], 1);
+}
+
+static void
+batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
+{
+	struct mx_writer *w = &db->writer;
+	int64_t deadline = jobs[0]->since + db->options.write_wait.ms * 1000;
+	mx_error *e = NULL;
+
+	for (int attempt = 1; attempt <= BATCH_ATTEMPTS; attempt++) {
+		mx_error_free(&e);
+		e = writer_connect(db, deadline);
+		if (e != NULL)
+			break;
+		e = batch_try(db, jobs, n);
+		if (e == NULL) {
+			deliver_all(db, jobs, n);
+			return;
+		}
+		mx_log("sql", MX_WARN, "SQL005", "a transaction failed", mx_fi("functions", n),
+		       mx_fi("attempt", attempt), mx_fe(e));
+		bool uncertain = mx_error_is(e, MX_E_UNCERTAIN), lost = w->conn->lost || uncertain;
+		if (lost)
+			writer_disconnect(db);
+		if (uncertain || (!lost && n == 1))
+			break;
+		if (!lost || (n > 1 && attempt + 1 == BATCH_ATTEMPTS)) {
+			atomic_fetch_add_explicit(&db->retries, 1, memory_order_relaxed);
+			mx_error_free(&e);
+			batch_run_singly(db, jobs, n);
+			return;
+		}
+		atomic_fetch_add_explicit(&db->retries, 1, memory_order_relaxed);
+	}
+	fail_all(db, jobs, n, e);
+}
+
+/* ---- the thread ---- */
+
+/* Waits for work and takes up to a batch of it; 0: it is time to end. Functions that were refused are answered here. */
+static size_t
+writer_take(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+	struct mx_job *taken, *next;
+	size_t n = 0;
+
+	do {
+		pthread_mutex_lock(&w->lock);
+		w->idle = w->first == NULL;
+		while (w->first == NULL && !w->stop)
+			pthread_cond_wait(&w->work, &w->lock);
+		w->idle = false;
+		taken = w->first;
+		struct mx_job **at = &w->first;
+		for (int64_t i = 0; *at != NULL && i < db->options.batch; i++) {
+			w->waiting -= !(*at)->refused;
+			at = &(*at)->next;
+		}
+		w->first = *at;
+		*at = NULL;
+		if (w->first == NULL)
+			w->last = &w->first;
+		pthread_mutex_unlock(&w->lock);
+
+		for (struct mx_job *job = taken; job != NULL; job = next) {
+			next = job->next;
+			if (job->refused) {
+				job->error = mx_db_unavailable("too many writes are waiting");
+				deliver(job);
+			} else {
+				w->batch[n++] = job;
+			}
+		}
+	} while (n == 0 && taken != NULL);
+	return n;
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct mx_db *db = arg;
+	size_t n;
+
+	here = db;
+	while ((n = writer_take(db)) != 0) {
+		batch_run(db, db->writer.batch, n);
+		if (db->writer.conn != NULL)
+			mx_conn_tidy(db->writer.conn);
+	}
+	return NULL;
+}
+
+mx_error *
+mx_writer_start(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	w->last = &w->first;
+	w->batch = mx_realloc(NULL, (size_t)db->options.batch, sizeof(struct mx_job *));
+	mx_error *e = mx_conn_open(db, true, &w->conn);
+	if (e == NULL && pthread_create(&w->thread, NULL, writer_main, db) != 0)
+		e = mx_error_new(MX_E_UNKNOWN, "cannot start the writer's thread");
+	if (e != NULL) {
+		mx_conn_close(&w->conn);
+		free(w->batch);
+		w->batch = NULL;
+	}
+	return e;
+}
+
+void
+mx_writer_stop(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+
+	if (w->batch == NULL)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->work);
+	pthread_mutex_destroy(&w->lock);
+	free(w->batch);
+	w->batch = NULL;
+}
+
+/* ---- the callers ---- */
+
+static bool
+hand_in(struct mx_db *db, struct mx_job *job)
+{
+	struct mx_writer *w = &db->writer;
+
+	job->since = mx_monotonic_us();
+	pthread_mutex_lock(&w->lock);
+	bool full = w->waiting >= db->options.queue;
+	if (full && !job->heap) {
+		pthread_mutex_unlock(&w->lock);
+		return false;
+	}
+	job->refused = full;
+	w->waiting += !full;
+	*w->last = job;
+	w->last = &job->next;
+	bool wake = w->idle;
+	w->idle = false;
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->work);
+	return true;
+}
+
+mx_error *
+mx_write(struct mx_db *db, mx_write_fn *fn, void *arg)
+{
+	struct mx_job job = { .fn = fn, .arg = arg };
+
+	if (mx_writer_is_here(db))
+		mx_sql_misuse("mx_write on the writer's thread");
+	sem_init(&job.woken, 0, 0);
+	if (!hand_in(db, &job))
+		job.error = mx_db_unavailable("too many writes are waiting");
+	else
+		while (sem_wait(&job.woken) != 0 && errno == EINTR)
+			continue;
+	sem_destroy(&job.woken);
+	return job.error;
+}
+
+void
+mx_write_later(struct mx_db *db, mx_write_fn *fn, void (*done)(void *arg, mx_error *e), void *arg)
+{
+	struct mx_job *job = mx_alloc(sizeof(*job));
+
+	job->fn = fn;
+	job->arg = arg;
+	job->done = done;
+	job->heap = true;
+	hand_in(db, job);
+}
