@@ -1,0 +1,148 @@
+/* Moving the write-ahead log into the database.
+ *
+ * A checkpoint on the writer's way would hold up every commit behind it for milliseconds, so a thread of its own copies
+ * the bulk. Alone it would never finish while writes go on, and the log can start over only when all of it is copied: when
+ * little is left, it asks the writer to copy that after its next commit, which takes one short write. When writes have
+ * ceased, the log is cut to nothing. */
+#include "config.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include <myelin/log.h>
+
+#include "sqlite.h"
+
+#define IDLE_SECONDS 1
+#define ROUNDS 4
+
+/* Copies what can be copied without waiting for anyone; the pages that are left. */
+static int
+copy_log(sqlite3 *db)
+{
+	int in_log = 0, copied = 0;
+	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+		mx_log("sql", MX_ERROR, "SQLITE001", "the write-ahead log cannot be copied",
+		       mx_fz("sqlite", sqlite3_errmsg(db)));
+	return rc == SQLITE_OK ? in_log - copied : in_log;
+}
+
+/* Waits for the writer to ask; false: nothing came for a while. Called with the lock held. */
+static bool
+wait_asked(struct checkpointer *cp, bool cut)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_SECONDS;
+	while (!cp->asked && !cp->stop) {
+		if (cut)
+			pthread_cond_wait(&cp->wake, &cp->lock);
+		else if (pthread_cond_timedwait(&cp->wake, &cp->lock, &until) == ETIMEDOUT) {
+			if (!cp->active)
+				return cp->asked;
+			/* Commits, but few: look again when they have stopped. */
+			cp->active = false;
+			until.tv_sec += IDLE_SECONDS;
+		}
+	}
+	return true;
+}
+
+static void *
+checkpointer_main(void *arg)
+{
+	struct checkpointer *cp = arg;
+	bool cut = true;
+
+	pthread_mutex_lock(&cp->lock);
+	for (;;) {
+		bool asked = wait_asked(cp, cut);
+		if (cp->stop)
+			break;
+		cp->asked = false;
+		pthread_mutex_unlock(&cp->lock);
+		bool finish = false;
+		if (asked) {
+			int left = cp->limit;
+			for (int i = 0; i < ROUNDS && left > cp->limit / 8; i++)
+				left = copy_log(cp->db);
+			finish = left > 0;
+			cut = false;
+		} else {
+			sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+			cut = true;
+		}
+		pthread_mutex_lock(&cp->lock);
+		cp->finish = finish;
+	}
+	pthread_mutex_unlock(&cp->lock);
+	return NULL;
+}
+
+int
+checkpointer_committed(void *storage, sqlite3 *db, const char *name, int pages)
+{
+	struct checkpointer *cp = &((struct mx_storage *)storage)->checkpointer;
+	bool finish = false;
+
+	(void)name;
+	pthread_mutex_lock(&cp->lock);
+	cp->active = true;
+	if (pages < cp->limit)
+		cp->next = cp->limit;
+	if (cp->finish) {
+		finish = true;
+		cp->finish = false;
+	} else if (pages >= cp->next && !cp->asked) {
+		cp->next = pages + cp->limit / 2;
+		cp->asked = true;
+		pthread_cond_signal(&cp->wake);
+	}
+	pthread_mutex_unlock(&cp->lock);
+	if (finish)
+		copy_log(db);
+	return SQLITE_OK;
+}
+
+mx_error *
+checkpointer_start(struct mx_storage *s)
+{
+	struct checkpointer *cp = &s->checkpointer;
+	pthread_condattr_t monotonic;
+
+	MX_TRY(sqlite_open_file(s, &cp->db));
+	cp->next = cp->limit = (int)(s->options.wal.bytes / 4096);
+	pthread_mutex_init(&cp->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&cp->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	if (pthread_create(&cp->thread, NULL, checkpointer_main, cp) != 0) {
+		sqlite3_close(cp->db);
+		cp->db = NULL;
+		return mx_error_new(MX_E_UNKNOWN, "cannot start a thread");
+	}
+	cp->running = true;
+	return NULL;
+}
+
+void
+checkpointer_stop(struct mx_storage *s)
+{
+	struct checkpointer *cp = &s->checkpointer;
+
+	if (!cp->running)
+		return;
+	pthread_mutex_lock(&cp->lock);
+	cp->stop = true;
+	pthread_cond_signal(&cp->wake);
+	pthread_mutex_unlock(&cp->lock);
+	pthread_join(cp->thread, NULL);
+	sqlite3_close(cp->db);
+	pthread_cond_destroy(&cp->wake);
+	pthread_mutex_destroy(&cp->lock);
+	cp->running = false;
+}
