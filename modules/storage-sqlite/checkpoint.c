@@ -29,7 +29,8 @@ copy_log(sqlite3 *db)
 	return rc == SQLITE_OK ? in_log - copied : in_log;
 }
 
-/* Waits for the writer to ask; false: nothing came for a while. Called with the lock held. */
+/* Waits until the writer asks (true), or until it has been idle for a while and the log is not cut yet (false). Called with
+ * the lock held. */
 static bool
 wait_asked(struct checkpointer *cp, bool cut)
 {
@@ -37,18 +38,31 @@ wait_asked(struct checkpointer *cp, bool cut)
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
-	while (!cp->asked && !cp->stop) {
-		if (cut)
+	while (cp->state != CHECKPOINT_ASKED && !cp->stop) {
+		if (cut) {
 			pthread_cond_wait(&cp->wake, &cp->lock);
-		else if (pthread_cond_timedwait(&cp->wake, &cp->lock, &until) == ETIMEDOUT) {
+		} else if (pthread_cond_timedwait(&cp->wake, &cp->lock, &until) == ETIMEDOUT) {
 			if (!cp->active)
-				return cp->asked;
-			/* Commits, but few: look again when they have stopped. */
+				return false;
 			cp->active = false;
 			until.tv_sec += IDLE_SECONDS;
 		}
 	}
 	return true;
+}
+
+/* Copies until what is left is about what came during the last round. */
+static void
+copy_bulk(struct checkpointer *cp)
+{
+	int left = copy_log(cp->db), before;
+
+	for (int i = 1; i < ROUNDS && left > cp->limit / 8; i++) {
+		before = left;
+		left = copy_log(cp->db);
+		if (left > before / 2)
+			break;
+	}
 }
 
 static void *
@@ -62,21 +76,15 @@ checkpointer_main(void *arg)
 		bool asked = wait_asked(cp, cut);
 		if (cp->stop)
 			break;
-		cp->asked = false;
 		pthread_mutex_unlock(&cp->lock);
-		bool finish = false;
-		if (asked) {
-			int left = cp->limit;
-			for (int i = 0; i < ROUNDS && left > cp->limit / 8; i++)
-				left = copy_log(cp->db);
-			finish = left > 0;
-			cut = false;
-		} else {
+		if (asked)
+			copy_bulk(cp);
+		else
 			sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-			cut = true;
-		}
+		cut = !asked;
 		pthread_mutex_lock(&cp->lock);
-		cp->finish = finish;
+		if (asked)
+			cp->state = CHECKPOINT_FINISHING;
 	}
 	pthread_mutex_unlock(&cp->lock);
 	return NULL;
@@ -93,12 +101,12 @@ checkpointer_committed(void *storage, sqlite3 *db, const char *name, int pages)
 	cp->active = true;
 	if (pages < cp->limit)
 		cp->next = cp->limit;
-	if (cp->finish) {
+	if (cp->state == CHECKPOINT_FINISHING) {
 		finish = true;
-		cp->finish = false;
-	} else if (pages >= cp->next && !cp->asked) {
 		cp->next = pages + cp->limit / 2;
-		cp->asked = true;
+		cp->state = CHECKPOINT_RESTING;
+	} else if (cp->state == CHECKPOINT_RESTING && pages >= cp->next) {
+		cp->state = CHECKPOINT_ASKED;
 		pthread_cond_signal(&cp->wake);
 	}
 	pthread_mutex_unlock(&cp->lock);

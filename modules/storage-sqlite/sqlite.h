@@ -18,6 +18,11 @@ extern const size_t sqlite_option_count;
 extern const struct mx_storage_ops sqlite_ops;
 
 /* Copies the write-ahead log into the database beside the writer, so that commits stay short. */
+enum checkpoint_state {
+	CHECKPOINT_RESTING,
+	CHECKPOINT_ASKED,		/* the thread is to copy */
+	CHECKPOINT_FINISHING,		/* the writer is to copy the rest after its next commit */
+};
 struct checkpointer {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -25,8 +30,9 @@ struct checkpointer {
 	sqlite3 *db;
 	int limit;			/* pages of the log from which on it is copied */
 	int next;			/* ask again at this many: a reader may keep the log from starting over */
-	bool running, stop, asked, active;
-	bool finish;			/* all but the newest pages are copied: the writer does these, and the log starts over */
+	enum checkpoint_state state;
+	bool running, stop;
+	bool active;			/* there was a commit since the thread looked last */
 };
 
 struct mx_storage {
