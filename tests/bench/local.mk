@@ -1,0 +1,16 @@
+if HAVE_SQLITE
+noinst_PROGRAMS += tests/bench/limits
+tests_bench_limits_SOURCES = tests/bench/limits.c tests/bench/rows.h
+tests_bench_limits_CPPFLAGS = $(core_cppflags)
+tests_bench_limits_CFLAGS = $(program_cflags) $(SQLITE_CFLAGS)
+tests_bench_limits_LDFLAGS = $(program_ldflags)
+tests_bench_limits_LDADD = $(SQLITE_LIBS)
+bench_sqlite_cppflags = -DBENCH_SQLITE
+bench_sqlite_libs = modules/storage-sqlite/libsqlitedriver.la
+endif
+noinst_PROGRAMS += tests/bench/writes
+tests_bench_writes_SOURCES = tests/bench/writes.c tests/bench/rows.h
+tests_bench_writes_CPPFLAGS = $(core_cppflags) $(bench_sqlite_cppflags) $(bench_postgres_cppflags)
+tests_bench_writes_CFLAGS = $(program_cflags)
+tests_bench_writes_LDFLAGS = $(program_ldflags)
+tests_bench_writes_LDADD = $(bench_sqlite_libs) $(bench_postgres_libs) core/libcore.la $(core_libs) $(SQLITE_LIBS)
