@@ -1,0 +1,129 @@
+/* How clients get events: slices of the stored bytes, copied between what is fixed. Client-Server API, "Room Event Format",
+ * "Stripped state". */
+#include "config.h"
+
+#include "core/room/event_private.h"
+
+#define LIT(b, lit) mx_buf_add(b, lit, sizeof(lit) - 1)
+
+/* A string of the event with its quotes: as it stands when nothing in it needs an escape, which is nearly always. */
+static void
+add_str(const struct mx_event *ev, struct mx_slice s, struct mx_buf *b)
+{
+	if (ev->escaped) {
+		mx_json_quote(mx_event_slice(ev, s), b);
+		return;
+	}
+	mx_buf_byte(b, '"');
+	mx_buf_add(b, ev->bytes + s.off, s.n);
+	mx_buf_byte(b, '"');
+}
+
+/* Redactions say in content what they redact, even where their version has it at the top. */
+static void
+add_content(const struct mx_event *ev, struct mx_buf *b)
+{
+	mx_str content = mx_event_content(ev);
+
+	LIT(b, "\"content\":");
+	if (ev->redacts.off == 0 || ev->content_redacts) {
+		mx_buf_str(b, content);
+		return;
+	}
+	LIT(b, "{\"redacts\":");
+	add_str(ev, ev->redacts, b);
+	if (content.n > 2)
+		mx_buf_byte(b, ',');
+	mx_buf_add(b, content.p + 1, content.n - 1);
+}
+
+static void
+add_previous(const struct mx_event *previous, struct mx_buf *b)
+{
+	LIT(b, ",\"prev_content\":");
+	mx_buf_str(b, mx_event_content(previous));
+	LIT(b, ",\"prev_sender\":");
+	add_str(previous, previous->sender, b);
+	LIT(b, ",\"replaces_state\":\"");
+	mx_buf_str(b, mx_event_id(previous));
+	mx_buf_byte(b, '"');
+}
+
+static void
+add_unsigned(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b)
+{
+	mx_msec age = mx_now() - ev->ts;
+	const char *membership = mx_membership_name(view->membership);
+
+	LIT(b, ",\"unsigned\":{\"age\":");
+	mx_buf_int(b, age > 0 ? age : 0);
+	if (membership != NULL) {
+		LIT(b, ",\"membership\":\"");
+		mx_buf_str(b, mx_str_of(membership));
+		mx_buf_byte(b, '"');
+	}
+	if (view->previous != NULL)
+		add_previous(view->previous, b);
+	if (view->redaction != NULL) {
+		const struct mx_event_view plain = { .with_room_id = view->with_room_id };
+
+		LIT(b, ",\"redacted_because\":");
+		mx_event_client(view->redaction, &plain, b);
+	}
+	if (view->device != 0 && ev->device == view->device && ev->txn_id.off != 0) {
+		LIT(b, ",\"transaction_id\":");
+		mx_json_quote(mx_event_txn_id(ev), b);
+	}
+	if (view->unsigned_more.n != 0) {
+		mx_buf_byte(b, ',');
+		mx_buf_str(b, view->unsigned_more);
+	}
+	mx_buf_byte(b, '}');
+}
+
+void
+mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b)
+{
+	mx_buf_reserve(b, (size_t)ev->content.n + 512 + view->unsigned_more.n);
+	mx_buf_byte(b, '{');
+	add_content(ev, b);
+	LIT(b, ",\"event_id\":\"");
+	mx_buf_str(b, mx_event_id(ev));
+	LIT(b, "\",\"origin_server_ts\":");
+	mx_buf_int(b, ev->ts);
+	if (ev->redacts.off != 0) {
+		LIT(b, ",\"redacts\":");
+		add_str(ev, ev->redacts, b);
+	}
+	if (view->with_room_id) {
+		LIT(b, ",\"room_id\":");
+		add_str(ev, ev->room_id, b);
+	}
+	LIT(b, ",\"sender\":");
+	add_str(ev, ev->sender, b);
+	if (ev->state) {
+		LIT(b, ",\"state_key\":");
+		add_str(ev, ev->state_key, b);
+	}
+	LIT(b, ",\"type\":");
+	add_str(ev, ev->type, b);
+	add_unsigned(ev, view, b);
+	mx_buf_byte(b, '}');
+}
+
+void
+mx_event_stripped(const struct mx_event *ev, struct mx_buf *b)
+{
+	LIT(b, "{\"content\":");
+	mx_buf_str(b, mx_event_content(ev));
+	LIT(b, ",\"sender\":");
+	add_str(ev, ev->sender, b);
+	LIT(b, ",\"state_key\":");
+	if (ev->state)
+		add_str(ev, ev->state_key, b);
+	else
+		LIT(b, "\"\"");
+	LIT(b, ",\"type\":");
+	add_str(ev, ev->type, b);
+	mx_buf_byte(b, '}');
+}
