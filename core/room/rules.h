@@ -36,8 +36,9 @@ struct mx_rules_state mx_rules_state_of(const struct mx_rules_events *set);
 struct mx_auth_types {
 	size_t n;
 	struct {
-		mx_str type, key;	/* borrowed from the arguments or constant */
+		mx_str type, key;	/* borrowed from the arguments, constant, or in decoded */
 	} v[8];
+	char decoded[6 * MX_EVENT_MAX_FIELD];	/* so do not copy the struct */
 };
 /* content: of a membership event; may be NULL for other types. state_key.p NULL: a message. */
 void mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str state_key,
