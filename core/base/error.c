@@ -52,7 +52,7 @@ clean(char *z)
 	*end = '\0';
 }
 
-static char *
+MX_PRINTF(1, 0) static char *
 format(const char *fmt, va_list ap)
 {
 	char *text;

@@ -1,0 +1,41 @@
+# Fuzz targets: one file fuzz_NAME.c each, built with these lines:
+#	noinst_PROGRAMS += tests/fuzz/fuzz_NAME
+#	tests_fuzz_fuzz_NAME_SOURCES = tests/fuzz/fuzz_NAME.c tests/fuzz/fuzz.h
+#	tests_fuzz_fuzz_NAME_CPPFLAGS = $(fuzz_cppflags)
+#	tests_fuzz_fuzz_NAME_LDFLAGS = $(fuzz_ldflags)
+#	tests_fuzz_fuzz_NAME_LDADD = $(fuzz_ldadd)
+# First inputs in corpus/fuzz_NAME/ and words in fuzz_NAME.dict help, and are named in EXTRA_DIST.
+EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
+	tests/fuzz/corpus/fuzz_base64/padded tests/fuzz/corpus/fuzz_base64/url \
+	tests/fuzz/corpus/fuzz_json/escapes tests/fuzz/corpus/fuzz_json/event \
+	tests/fuzz/corpus/fuzz_json_raw/escapes tests/fuzz/corpus/fuzz_json_raw/event
+
+fuzz_cppflags = $(core_cppflags)
+fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_ldadd = core/libcore.la $(core_libs)
+
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz_base64
+tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_base64_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_base64_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_base64_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_json
+tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_json_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_json_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_json_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_json_raw
+tests_fuzz_fuzz_json_raw_SOURCES = tests/fuzz/fuzz_json_raw.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_json_raw_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_json_raw_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_json_raw_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_text
+tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_text_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_text_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_text_LDADD = $(fuzz_ldadd)
+endif
