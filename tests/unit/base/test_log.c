@@ -107,6 +107,34 @@ the_number_of_areas_is_bounded(void **state)
 	assert_false(mx_log_wants("area1", MX_DEBUG));
 }
 
+static void *
+log_many(void *arg)
+{
+	for (int i = 0; i < 2000; i++)
+		mx_log(arg, MX_DEBUG, "TEST005", "often", mx_fi("i", i));
+	return NULL;
+}
+
+static void
+levels_may_change_while_others_log(void **state)
+{
+	static char names[4][8] = { "area0", "area1", "area2", "area3" };
+	pthread_t threads[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, log_many, names[i]), 0);
+	for (int i = 0; i < 200; i++) {
+		char spec[64];
+
+		snprintf(spec, sizeof(spec), "%s,area%d=%s", i % 2 ? "info" : "debug", i % 4, i % 3 ? "debug" : "warn");
+		unit_ok(mx_log_levels(spec));
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	unit_ok(mx_log_levels(NULL));
+}
+
 /* What a process of its own writes to standard error. */
 static void
 written(char *out, size_t size, bool journal)
@@ -197,6 +225,7 @@ main(int argc, char **argv)
 		unit_case(lines_have_an_end),
 		unit_case(levels_are_per_area),
 		unit_case(wrong_levels_change_nothing),
+		unit_case(levels_may_change_while_others_log),
 		unit_case(the_number_of_areas_is_bounded),
 		unit_case(the_journal_gets_a_priority),
 		unit_case(others_get_the_time),
