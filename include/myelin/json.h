@@ -10,7 +10,9 @@
 static inline void mx_json_auto_(json_t **j) { json_decref(*j); }
 #define MX_AUTO_JSON __attribute__((cleanup(mx_json_auto_))) json_t
 
-/* Any JSON value. MX_E_NOT_JSON with line and column when it is none. The caller owns *out. */
+/* Any JSON value. MX_E_NOT_JSON with line and column when it is none or no Unicode; MX_E_BAD_JSON for duplicate
+ * keys, NUL in keys, depth and numbers. Errors don't quote the text. The caller owns *out. A tree takes up to 80
+ * times the memory of its text: limit the text first. */
 MX_API mx_error *mx_json_parse(mx_str text, json_t **out) MX_MUST_USE;
 
 /* Members of an object, borrowed. A wrong type is MX_E_BAD_JSON naming the key. The _opt forms leave *out
@@ -27,7 +29,8 @@ MX_API mx_error *mx_json_opt_array(const json_t *o, const char *key, json_t **ou
 MX_API mx_str mx_json_str(const json_t *o, const char *key);
 
 /* The canonical form of a value, onto b. strict: integers within ±(2^53 - 1) only, no fractions
- * (room versions from 6); otherwise numbers are carried as they are. MX_E_BAD_JSON. */
+ * (room versions from 6); 1e10 and 5.0 are integers and become 10000000000 and 5. Otherwise numbers are
+ * carried as they are. MX_E_BAD_JSON, or MX_E_TOO_LARGE when b is full; then nothing is added to b. */
 MX_API mx_error *mx_json_canonical(const json_t *v, bool strict, struct mx_buf *b) MX_MUST_USE;
 /* Compact JSON in the order of insertion, onto b. Never fails for values that mx_json_parse made. */
 MX_API void mx_json_dump(const json_t *v, struct mx_buf *b);

@@ -57,6 +57,18 @@ members_cannot_replace_the_code(void **state)
 }
 
 static void
+an_error_without_errcode_is_its_members(void **state)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	mx_error *e = mx_error_with(mx_error_new(MX_E_UIA, "more is needed"), "flows", json_array());
+
+	(void)state;
+	mx_error_json(e, b);
+	assert_string_equal(mx_buf_cstr(b), "{\"flows\":[]}");
+	mx_error_free(&e);
+}
+
+static void
 what_failed_inside_is_not_told(void **state)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
@@ -125,6 +137,7 @@ main(void)
 		unit_case(a_code_is_a_status_and_an_errcode),
 		unit_case(wrapping_keeps_the_code_and_the_members),
 		unit_case(members_cannot_replace_the_code),
+		unit_case(an_error_without_errcode_is_its_members),
 		unit_case(what_failed_inside_is_not_told),
 		unit_case(texts_are_utf8_whatever_they_quote),
 		unit_case(long_texts_are_cut_between_characters),
