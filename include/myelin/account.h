@@ -41,8 +41,18 @@ enum mx_user_flag { MX_USER_ADMIN = 1, MX_USER_LOCKED = 2, MX_USER_SUSPENDED = 3
 MX_API mx_error *mx_user_set(struct mx_accounts *as, mx_nid user, enum mx_user_flag flag, bool on) MX_MUST_USE;
 /* logout_devices: all but keep (0: all). */
 MX_API mx_error *mx_user_set_password(struct mx_accounts *as, mx_nid user, mx_str password, bool logout_devices, mx_nid keep) MX_MUST_USE;
-/* Removes password, devices and tokens; the id is never given again. Leaving rooms is the caller's (client-account). */
-MX_API mx_error *mx_user_deactivate(struct mx_accounts *as, mx_nid user) MX_MUST_USE;
+/* Removes password, devices and tokens; the id is never given again. Its rooms are left by who follows mx_users_departing
+ * (client-account), also when this process ends here. erase: the user wants its profile forgotten as well. */
+MX_API mx_error *mx_user_deactivate(struct mx_accounts *as, mx_nid user, bool erase) MX_MUST_USE;
+struct mx_departing {
+	mx_nid user;
+	mx_str user_id;			/* in the arena */
+	bool erase;
+};
+/* Deactivated users whose rooms are still to be left: up to max into out. */
+MX_API mx_error *mx_users_departing(struct mx_accounts *as, struct mx_conn *c, struct mx_arena *a, size_t max,
+				    struct mx_departing *out, size_t *n) MX_MUST_USE;
+MX_API mx_error *mx_user_departed(struct mx_accounts *as, mx_nid user) MX_MUST_USE;	/* they are left */
 /* An administrator gives a deactivated account a password and with it back to its user. */
 MX_API mx_error *mx_user_reactivate(struct mx_accounts *as, mx_nid user, mx_str password) MX_MUST_USE;
 /* Whether the password is right, by the password providers; MX_E_FORBIDDEN, after the same time, for user 0 too. A hash of an
@@ -61,6 +71,7 @@ struct mx_new_session {
 	mx_str display_name;		/* of a new device */
 	bool refresh;			/* the client can refresh */
 	bool no_device;			/* admin "log in as": a token without a device */
+	mx_msec lifetime;		/* of the access token; 0: what [account] says */
 };
 /* Strings in the arena. MX_E_USER_DEACTIVATED; MX_E_INVALID_PARAM, MX_E_TOO_LARGE for the device's id and name. */
 MX_API mx_error *mx_session_open(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a, struct mx_session *out) MX_MUST_USE;

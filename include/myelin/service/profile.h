@@ -27,6 +27,9 @@ struct mx_profile_service {
 	 * behind `after` (empty: from the first); at most *n, and *n says how many came. */
 	mx_error *(*search)(struct mx_core *core, struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a,
 			    struct mx_profile_user *out, size_t *n);
+	/* What PUT /profile/{userId}/{field} does, for administrators and when an account is erased: stores the value (NULL
+	 * removes the field), tells the rooms, runs profile_changed. */
+	mx_error *(*set)(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_str user_id, mx_str field, json_t *value);
 };
 
 #endif
