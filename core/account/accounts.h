@@ -32,6 +32,7 @@ struct mx_account_ports {
 			       void *fn_arg);
 	void (*user_created)(void *arg, mx_nid user, mx_str user_id);
 	void (*device_gone)(void *arg, mx_nid user, mx_nid device, mx_str device_id);
+	void (*defer)(void *arg, void (*fn)(struct mx_core *core, void *fn_arg), void *fn_arg);	/* runs fn soon */
 };
 
 /* Migrates the tables and opens the caches. core: whose modules' providers and hooks are asked; NULL: none. db, stream and

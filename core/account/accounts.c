@@ -1,0 +1,160 @@
+/* Opening and closing, the tables, and what the other files of account/ share. */
+#include "config.h"
+
+#include "core/account/internal.h"
+
+#include <myelin/log.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+/* Rows of device are named by the stream position that announced them, so that no name is ever given twice: what a device
+ * has sent is kept by it for ever. */
+static const struct mx_migration migrations[] = {
+	{ 1, "accounts, devices and tokens",
+	  "CREATE TABLE account ("
+	  " nid BIGINT PRIMARY KEY,"		/* the name nid of the user id */
+	  " localpart TEXT NOT NULL,"
+	  " created BIGINT NOT NULL,"
+	  " password TEXT,"
+	  " appservice TEXT,"
+	  " admin BIGINT NOT NULL DEFAULT 0,"
+	  " guest BIGINT NOT NULL DEFAULT 0,"
+	  " deactivated BIGINT NOT NULL DEFAULT 0,"
+	  " locked BIGINT NOT NULL DEFAULT 0,"
+	  " suspended BIGINT NOT NULL DEFAULT 0,"
+	  " leaving BIGINT NOT NULL DEFAULT 0,"	/* 1: deactivated, its rooms are to be left; 2: and its profile erased */
+	  " devices_pos BIGINT NOT NULL DEFAULT 0"	/* when its list of devices last changed */
+	  ") {unkeyed};\n"
+	  "CREATE INDEX account_leaving ON account (nid) WHERE leaving > 0;\n"
+	  "CREATE TABLE device ("
+	  " nid BIGINT PRIMARY KEY,"
+	  " user_nid BIGINT NOT NULL,"
+	  " id TEXT NOT NULL,"
+	  " display_name TEXT,"
+	  " created BIGINT NOT NULL,"
+	  " last_seen BIGINT NOT NULL,"
+	  " last_ip TEXT,"
+	  " UNIQUE (user_nid, id)"
+	  ") {unkeyed};\n"
+	  "CREATE TABLE access_token ("
+	  " hash {blob} PRIMARY KEY,"
+	  " nid BIGINT NOT NULL,"
+	  " user_nid BIGINT NOT NULL,"
+	  " device_nid BIGINT NOT NULL,"	/* 0: none */
+	  " created BIGINT NOT NULL,"
+	  " expires BIGINT NOT NULL,"		/* 0: never */
+	  " pair BIGINT NOT NULL,"		/* of its refresh token; 0: it has none */
+	  " replaces BIGINT NOT NULL"		/* the pair that ends when this token is used; 0: none */
+	  ") {unkeyed};\n"
+	  "CREATE INDEX access_token_user ON access_token (user_nid, device_nid);\n"
+	  "CREATE INDEX access_token_expires ON access_token (expires) WHERE expires > 0;\n"
+	  "CREATE TABLE refresh_token ("
+	  " hash {blob} PRIMARY KEY,"
+	  " pair BIGINT NOT NULL,"
+	  " user_nid BIGINT NOT NULL,"
+	  " device_nid BIGINT NOT NULL,"
+	  " created BIGINT NOT NULL,"
+	  " expires BIGINT NOT NULL,"
+	  " replaces BIGINT NOT NULL"
+	  ") {unkeyed};\n"
+	  "CREATE INDEX refresh_token_user ON refresh_token (user_nid, device_nid);\n"
+	  "CREATE INDEX refresh_token_expires ON refresh_token (expires) WHERE expires > 0" },
+};
+
+mx_error *
+mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *stream, mx_str server_name,
+		 const struct mx_account_options *options, struct mx_accounts **out)
+{
+	*out = NULL;
+	MX_TRY(mx_migrate(db, "account", migrations, sizeof(migrations) / sizeof(migrations[0])));
+	struct mx_accounts *as = mx_alloc(sizeof(*as));
+	as->core = core;
+	as->db = db;
+	as->stream = stream;
+	as->server_name = mx_str_dup(server_name);
+	as->options = options;
+	if (core != NULL)
+		accounts_core_ports(core, &as->ports);
+	as->cache = auth_cache_new((size_t)options->auth_cache);
+	as->seen = seen_new();
+	as->uia = uia_new(options);
+	pthread_mutex_init(&as->decoy_lock, NULL);
+	*out = as;
+	return NULL;
+}
+
+void
+mx_accounts_close(struct mx_accounts **asp)
+{
+	struct mx_accounts *as = *asp;
+
+	if (as == NULL)
+		return;
+	mx_error *e = seen_flush(as);
+	if (e != NULL)
+		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written", mx_fe(e));
+	mx_error_free(&e);
+	uia_free(&as->uia);
+	seen_free(&as->seen);
+	auth_cache_free(&as->cache);
+	pthread_mutex_destroy(&as->decoy_lock);
+	free(as->decoy);
+	free(as->server_name);
+	free(as);
+	*asp = NULL;
+}
+
+void
+mx_accounts_set_ports(struct mx_accounts *as, const struct mx_account_ports *ports)
+{
+	as->ports = *ports;
+}
+
+void
+mx_accounts_forget(struct mx_accounts *as, mx_nid user, mx_nid device)
+{
+	auth_cache_forget(as->cache, user);
+	if (as->stream != NULL)
+		mx_stream_wake_user(as->stream, user, device);
+}
+
+struct changed {
+	struct mx_accounts *as;
+	mx_nid user, device;
+};
+
+static void
+changed_after(void *arg, bool committed)
+{
+	const struct changed *ch = arg;
+
+	if (committed)
+		mx_accounts_forget(ch->as, ch->user, ch->device);
+}
+
+mx_error *
+accounts_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device)
+{
+	struct changed *ch = mx_arena_alloc(mx_txn_arena(tx), sizeof(*ch));
+
+	*ch = (struct changed){ .as = as, .user = user, .device = device };
+	if (as->stream != NULL) {
+		struct mx_item item = { .pos = mx_txn_pos(tx), .kind = MX_ITEM_ACCOUNT, .user = user, .device = device };
+
+		mx_stream_publish(as->stream, tx, &item);
+	}
+	mx_txn_after(tx, changed_after, ch);
+	return NULL;
+}
+
+mx_nid
+random_nid(void)
+{
+	int64_t v;
+
+	do {
+		mx_random(&v, sizeof(v));
+		v &= INT64_MAX;
+	} while (v == 0);
+	return v;
+}
