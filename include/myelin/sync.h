@@ -28,6 +28,7 @@ struct mx_sync {
 	bool known;			/* … when it is known from memory */
 	bool (*wants)(const struct mx_sync *s, enum mx_sync_section section, mx_str type, mx_str sender);
 	const void *owner;
+	mx_error **failure;		/* what mx_sync_fail was told first */
 };
 
 static inline struct mx_request *mx_sync_request(const struct mx_sync *s) { return s->rq; }
@@ -48,6 +49,16 @@ mx_sync_may_have(const struct mx_sync *s, enum mx_item_kind kind)
 		if (s->items[i].kind == kind)
 			return true;
 	return false;
+}
+
+/* A section that cannot be read makes the whole answer fail: the token must not pass what was not sent. Takes e. */
+static inline void
+mx_sync_fail(const struct mx_sync *s, mx_error *e)
+{
+	if (*s->failure == NULL)
+		*s->failure = e;
+	else
+		mx_error_free(&e);
 }
 
 /* Whether the filter lets an event of this type (and sender, or empty) into the section. */
