@@ -275,7 +275,7 @@ post(struct mx_request *rq, int64_t *number)
 enum mx_outcome
 sync_filter_post(struct mx_request *rq)
 {
-	int64_t number;
+	int64_t number = 0;
 	mx_error *e = post(rq, &number);
 	char text[24];
 
@@ -290,8 +290,8 @@ sync_filter_get(struct mx_request *rq)
 {
 	mx_error *e = check_owner(rq);
 	struct mx_buf *b;
-	int64_t number;
-	mx_str text;
+	int64_t number = 0;
+	mx_str text = { 0 };
 
 	if (e == NULL && !mx_str_int(mx_request_param(rq, "filterId"), 0, INT64_MAX, &number))
 		e = mx_error_new(MX_E_NOT_FOUND, "there is no such filter");

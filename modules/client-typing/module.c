@@ -15,7 +15,7 @@ read_body(struct mx_request *rq, int64_t *until)
 {
 	const struct typing_options *o = mx_self_options(mx_request_self(rq));
 	int64_t timeout = 30000;
-	bool typing;
+	bool typing = false;
 	json_t *body;
 
 	MX_TRY(mx_request_json(rq, &body));
@@ -38,7 +38,7 @@ set_typing(struct mx_request *rq)
 	const struct mx_auth *who = mx_request_auth(rq);
 	MX_AUTO(mx_room) *room = NULL;
 	struct mx_member m;
-	int64_t until;
+	int64_t until = 0;
 
 	MX_TRY(mx_id_check_user(mx_request_param(rq, "userId"), "userId"));
 	MX_TRY(mx_id_check_room(mx_request_param(rq, "roomId"), "roomId"));
