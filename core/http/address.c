@@ -181,18 +181,19 @@ last_word(mx_str *s, mx_str *word)
 	return true;
 }
 
-void
-mx_networks_client(const struct mx_networks *w, const struct mx_address *peer, mx_str forwarded,
-		   struct mx_address *out)
+bool
+mx_networks_client(const struct mx_networks *w, struct mx_address *who, mx_str forwarded)
 {
 	mx_str word;
 
-	*out = *peer;
-	while (mx_networks_have(w, out) && last_word(&forwarded, &word)) {
+	while (mx_networks_have(w, who)) {
 		struct mx_address next;
 
+		if (!last_word(&forwarded, &word))
+			return true;
 		if (!mx_address_parse(word, &next))
-			return;
-		*out = next;
+			return false;
+		*who = next;
 	}
+	return false;
 }

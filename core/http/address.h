@@ -28,9 +28,9 @@ uint64_t mx_address_key(const struct mx_address *a);
 mx_error *mx_networks_new(const char *const *words, size_t n, struct mx_networks **out) MX_MUST_USE;
 void mx_networks_free(struct mx_networks **w);
 bool mx_networks_have(const struct mx_networks *w, const struct mx_address *a);
-/* Who asks, when `peer` is connected and sent these addresses with X-Forwarded-For: the last one that is no trusted
- * proxy. A word that is no address ends the chain: what stands before it was not written by a proxy of ours. */
-void mx_networks_client(const struct mx_networks *w, const struct mx_address *peer, mx_str forwarded,
-			struct mx_address *out);
+/* Who asks, when *who sent these addresses with X-Forwarded-For: the last one that is no trusted proxy. False when the
+ * header is not to be read further: a word that is no address ends the chain, what stands before it was not written by a
+ * proxy of ours. */
+bool mx_networks_client(const struct mx_networks *w, struct mx_address *who, mx_str forwarded);
 
 #endif

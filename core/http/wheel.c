@@ -23,16 +23,22 @@ mx_wheel_init(struct mx_wheel *w, int64_t now_us)
 }
 
 static void
+push(struct mx_wheel_entry **where, struct mx_wheel_entry *e)
+{
+	e->next = *where;
+	e->link = where;
+	if (e->next != NULL)
+		e->next->link = &e->next;
+	*where = e;
+}
+
+static void
 insert(struct mx_wheel *w, struct mx_wheel_entry *e)
 {
 	unsigned level = (unsigned)(63 - __builtin_clzll(e->tick ^ w->now)) / BITS;
 	unsigned slot = digit(e->tick, level);
 
-	e->next = w->slots[level][slot];
-	e->link = &w->slots[level][slot];
-	if (e->next != NULL)
-		e->next->link = &e->next;
-	w->slots[level][slot] = e;
+	push(&w->slots[level][slot], e);
 	w->occupied[level] |= UINT64_C(1) << slot;
 }
 
@@ -89,38 +95,40 @@ next_slot(const struct mx_wheel *w, unsigned *level, uint64_t *tick)
 	return false;
 }
 
-struct mx_wheel_entry *
+void
 mx_wheel_advance(struct mx_wheel *w, int64_t now_us)
 {
 	uint64_t to = (uint64_t)now_us / MX_WHEEL_UNIT_US;
-	struct mx_wheel_entry *due = NULL;
 	unsigned level;
 	uint64_t tick;
 
 	while (next_slot(w, &level, &tick) && tick <= to) {
 		unsigned slot = digit(tick, level);
-		struct mx_wheel_entry *e = w->slots[level][slot];
+		struct mx_wheel_entry *e = w->slots[level][slot], *next;
 
 		w->slots[level][slot] = NULL;
 		w->occupied[level] &= ~(UINT64_C(1) << slot);
 		w->now = tick;
-		while (e != NULL) {
-			struct mx_wheel_entry *next = e->next;
-
-			e->next = NULL;
-			e->link = NULL;
-			if (e->tick > tick) {
+		for (; e != NULL; e = next) {
+			next = e->next;
+			if (e->tick > tick)
 				insert(w, e);
-			} else {
-				e->next = due;
-				due = e;
-			}
-			e = next;
+			else
+				push(&w->due, e);
 		}
 	}
 	if (to > w->now)
 		w->now = to;
-	return due;
+}
+
+struct mx_wheel_entry *
+mx_wheel_pop(struct mx_wheel *w)
+{
+	struct mx_wheel_entry *e = w->due;
+
+	if (e != NULL)
+		mx_wheel_remove(w, e);
+	return e;
 }
 
 int64_t

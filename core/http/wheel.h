@@ -15,6 +15,7 @@ struct mx_wheel_entry {			/* zeroed: not in the wheel */
 struct mx_wheel {
 	uint64_t now;			/* everything up to this tick has been taken out */
 	uint64_t occupied[MX_WHEEL_LEVELS];
+	struct mx_wheel_entry *due;
 	struct mx_wheel_entry *slots[MX_WHEEL_LEVELS][MX_WHEEL_SLOTS];
 };
 
@@ -27,9 +28,10 @@ mx_wheel_has(const struct mx_wheel_entry *e)
 {
 	return e->link != NULL;
 }
-/* Advances to now and takes out everything that is due: a list by `next`. */
-struct mx_wheel_entry *mx_wheel_advance(struct mx_wheel *w, int64_t now_us);
-/* When to look again, in microseconds; INT64_MAX when it is empty. */
+/* Advances to now. What is due can then be taken out, one by one; until then it may still be moved or removed. */
+void mx_wheel_advance(struct mx_wheel *w, int64_t now_us);
+struct mx_wheel_entry *mx_wheel_pop(struct mx_wheel *w);
+/* When to look again, in microseconds; INT64_MAX when it is empty. After mx_wheel_pop has given all. */
 int64_t mx_wheel_next(const struct mx_wheel *w);
 
 #endif

@@ -98,7 +98,9 @@ MX_API struct mx_conn *mx_request_conn(struct mx_request *rq);
 /* When this request arrived (Unix time), and whether it has run before (was parked). */
 MX_API mx_msec mx_request_arrived(const struct mx_request *rq);
 MX_API bool mx_request_again(const struct mx_request *rq);
-/* One pointer of the handler's own that survives parking. */
+/* One pointer of the handler's own that survives parking. While it is set, the arena and all that was asked survive too;
+ * else a parked request keeps only path, query, token, body, and the headers Authorization, Content-Type and
+ * Accept-Language, and its arena is a new one in the next run. */
 MX_API void mx_request_set_data(struct mx_request *rq, void *p);
 MX_API void *mx_request_data(const struct mx_request *rq);
 
@@ -108,6 +110,9 @@ MX_API enum mx_outcome mx_reply_buf(struct mx_request *rq, int status, struct mx
 MX_API enum mx_outcome mx_reply_empty(struct mx_request *rq);				/* 200 {} */
 MX_API enum mx_outcome mx_reply_error(struct mx_request *rq, mx_error *e);		/* takes e */
 MX_API enum mx_outcome mx_reply_bytes(struct mx_request *rq, int status, const char *content_type, struct mx_buf **b);
+/* Counts a request against a limit beyond its route's own: the account that a login names, say. key is what is
+ * counted. MX_E_LIMIT_EXCEEDED. */
+MX_API mx_error *mx_request_limit(struct mx_request *rq, enum mx_rate_class c, mx_str key) MX_MUST_USE;
 /* Before the answer. The core adds CORS, Content-Length and Date itself. */
 MX_API void mx_reply_header(struct mx_request *rq, const char *name, mx_str value);
 
