@@ -280,8 +280,8 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 			deliver_all(db, jobs, n);
 			return;
 		}
-		mx_log("sql", MX_WARN, "SQL005", "a transaction failed", mx_fi("functions", n),
-		       mx_fi("attempt", attempt), mx_fe(e));
+		mx_log("sql", mx_error_is(e, MX_E_EXISTS) ? MX_DEBUG : MX_WARN, "SQL005", "a transaction failed",
+		       mx_fi("functions", n), mx_fi("attempt", attempt), mx_fe(e));
 		bool uncertain = mx_error_is(e, MX_E_UNCERTAIN), lost = w->conn->lost || uncertain;
 		if (lost)
 			writer_disconnect(db);

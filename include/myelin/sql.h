@@ -4,7 +4,8 @@
  * that held fn is durable. The writer runs all waiting functions in one transaction, a savepoint each, and
  * commits once. Do everything costly before, against what you read; fn checks that its premises still hold and
  * returns MX_E_AGAIN when they don't. fn runs on the writer's thread: it must not block on anything but the
- * database, take no lock that is held across a write, and may run again if the batch is repeated.
+ * database, take no lock that is held across a write, and may run again if the batch is repeated. After an error of
+ * a statement it returns: PostgreSQL does nothing more in that function.
  *
  * SQL is the subset that SQLite >= 3.40 and PostgreSQL >= 13 share: parameters $1 … $n, UPSERT, RETURNING,
  * common table expressions, window functions. Dialect words, replaced by the driver: {blob} (the type of bytes),
