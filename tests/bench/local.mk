@@ -8,12 +8,16 @@ tests_bench_limits_LDADD = $(SQLITE_LIBS)
 bench_sqlite_cppflags = -DBENCH_SQLITE
 bench_sqlite_libs = modules/storage-sqlite/libsqlitedriver.la
 endif
+if HAVE_PQ
+bench_postgres_cppflags = -DBENCH_POSTGRES
+bench_postgres_libs = modules/storage-postgres/libpostgresdriver.la
+endif
 noinst_PROGRAMS += tests/bench/writes
 tests_bench_writes_SOURCES = tests/bench/writes.c tests/bench/rows.h
 tests_bench_writes_CPPFLAGS = $(core_cppflags) $(bench_sqlite_cppflags) $(bench_postgres_cppflags)
 tests_bench_writes_CFLAGS = $(program_cflags)
 tests_bench_writes_LDFLAGS = $(program_ldflags)
-tests_bench_writes_LDADD = $(bench_sqlite_libs) $(bench_postgres_libs) core/libcore.la $(core_libs) $(SQLITE_LIBS)
+tests_bench_writes_LDADD = $(bench_sqlite_libs) $(bench_postgres_libs) core/libcore.la $(core_libs) $(SQLITE_LIBS) $(PQ_LIBS)
 noinst_PROGRAMS += tests/bench/http
 tests_bench_http_SOURCES = tests/bench/http.c tests/unit/http/options.h
 tests_bench_http_CPPFLAGS = $(core_cppflags)

@@ -36,6 +36,12 @@ place_stop(void)
 	rmdir(dir);
 }
 
+bool
+place_restart(void)
+{
+	return false;
+}
+
 mx_error *
 place_open(struct mx_db **out, const struct mx_db_options *options)
 {
