@@ -22,6 +22,18 @@ mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out)
 	return NULL;
 }
 
+struct mx_conn *
+mx_conn_failed(struct mx_db *db, mx_error *e)
+{
+	struct mx_conn *c = mx_alloc(sizeof(*c));
+
+	c->db = db;
+	c->ops = db->ops;
+	c->lost = true;
+	c->refused = e;
+	return c;
+}
+
 mx_error *
 mx_conn_check(struct mx_conn *c, mx_error *e)
 {
@@ -132,8 +144,10 @@ query_unlink(struct mx_query *q)
 }
 
 static mx_error *
-gone(void)
+gone(const struct mx_conn *c)
 {
+	if (c->refused != NULL)
+		return mx_error_new(mx_error_code(c->refused), "%s", mx_error_text(c->refused));
 	return mx_db_unavailable("the connection to the database was lost");
 }
 
@@ -154,7 +168,7 @@ mx_query(struct mx_conn *c, const struct mx_sql *s)
 	p->open++;
 	query_link(q);
 	if (c->lost)
-		q->error = gone();
+		q->error = gone(c);
 	else if (q->st == NULL)
 		q->error = mx_conn_check(c, c->ops->prepare(c->storage, s->text, &q->st));
 	return q;
@@ -205,7 +219,7 @@ query_go(struct mx_query *q)
 	struct mx_conn *c = q->conn;
 
 	if (q->error == NULL && c->lost)
-		q->error = gone();
+		q->error = gone(c);
 	if (q->error != NULL)
 		return false;
 	if (!q->started) {
@@ -310,7 +324,9 @@ mx_conn_close(struct mx_conn **cp)
 	for (size_t i = 0; i < MX_CONN_BUCKETS; i++)
 		while (c->table[i] != NULL)
 			prepared_drop(c, &c->table[i]);
-	c->ops->disconnect(&c->storage);
+	if (c->storage != NULL)
+		c->ops->disconnect(&c->storage);
+	mx_error_free(&c->refused);
 	free(c);
 }
 
@@ -329,7 +345,7 @@ mx_snapshot_begin(struct mx_conn *c)
 	if (c->txn != NULL || c->snapshot)
 		mx_sql_misuse("mx_snapshot_begin inside of a transaction");
 	if (c->lost)
-		return gone();
+		return gone(c);
 	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, false)));
 	c->snapshot = true;
 	return NULL;

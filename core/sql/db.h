@@ -32,6 +32,9 @@ mx_error *mx_db_open(const struct mx_storage_ops *ops, const void *driver_option
  * one may call mx_write: drain first. */
 void mx_db_close(struct mx_db **db);
 
+/* What stands for a connection that could not be had: every query on it fails with e. Takes e; mx_conn_put frees it. */
+struct mx_conn *mx_conn_failed(struct mx_db *db, mx_error *e);
+
 /* The stream position up to which everything is durable and may be read. */
 mx_pos mx_db_position(const struct mx_db *db);
 

@@ -47,6 +47,7 @@ struct mx_conn {
 	struct mx_query *open;
 	uint64_t statements, uncounted;
 	bool lost, snapshot;
+	mx_error *refused;		/* mx_conn_failed: there is no connection behind it */
 };
 
 mx_error *mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out) MX_MUST_USE;

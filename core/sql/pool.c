@@ -158,6 +158,10 @@ mx_conn_put(struct mx_conn **cp)
 	*cp = NULL;
 	if (c->txn != NULL)
 		mx_sql_misuse("mx_conn_put of a transaction's connection");
+	if (c->refused != NULL) {
+		mx_conn_close(&c);
+		return;
+	}
 	mx_snapshot_end(c);
 	mx_conn_tidy(c);
 	mx_conn_pool_put(&c->db->readers, c);
