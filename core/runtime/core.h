@@ -46,6 +46,10 @@ struct mx_core {
 	struct mx_http *http;
 	struct mx_jobs *jobs;
 	struct mx_control *control;
+	bool shared;				/* other processes may use the database too */
+	/* Runs fn(arg) on the main thread and waits for it; NULL: this is the only thread. */
+	mx_error *(*on_main)(struct mx_core *core, mx_error *(*fn)(struct mx_core *core, void *arg), void *arg);
+	void *main;
 
 	/* What is registered now: core/runtime/registry.h. */
 	_Atomic(struct mx_generation *) generation;

@@ -31,9 +31,9 @@ struct mx_module_self {
 	struct mx_life *life;
 };
 
-/* A request, a job or a command that runs code of the module holds a pin, and a registry that names it holds one for as
- * long as it is current. Any thread; self NULL does nothing. Only who can still find self in a current registry, or holds
- * a pin already, may pin. */
+/* A request, a job or a command that runs code of the module holds a pin. Any thread; self NULL does nothing. Only who can
+ * still find self in the current registry (between mx_registry_enter and _leave, or as http/router.h says), or holds a pin
+ * already, may pin. */
 void mx_self_pin(struct mx_module_self *self);
 void mx_self_unpin(struct mx_module_self *self);
 
