@@ -144,6 +144,18 @@ check(const struct mx_room_version *v, const json_t *o)
 	return signatures(o);
 }
 
+static mx_error *
+check_numbers(const json_t *o)
+{
+	json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)o, key, value)
+		if (strcmp(key, "unsigned") != 0)
+			MX_TRY(mx_event_check_numbers(value, MX_JSON_DEPTH));
+	return NULL;
+}
+
 mx_error *
 mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct mx_event **out)
 {
@@ -155,6 +167,8 @@ mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct m
 	const json_t *carried = json_object_get(json, "event_id");
 
 	MX_TRY(check(v, json));
+	if (v->strict_json)
+		MX_TRY(check_numbers(json));
 	MX_TRY(mx_error_wrap(mx_json_canonical_except(json, v->strict_json, except, 1, b), "an event"));
 	row.json = mx_buf_view(b);
 	if (v->event_id == MX_EVENT_ID_CHOSEN) {
@@ -167,14 +181,6 @@ mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct m
 		room_id[0] = '!';
 		if (v->room_id_is_create_hash)
 			row.room_id = (mx_str){ room_id, sizeof(room_id) };	/* of a create event: the others have one */
-	}
-	if (v->strict_json) {
-		json_t *value;
-		const char *key;
-
-		json_object_foreach((json_t *)json, key, value)
-			if (strcmp(key, "unsigned") != 0)
-				MX_TRY(mx_event_check_numbers(value, MX_JSON_DEPTH));
 	}
 	return mx_event_from_row(&row, out);
 }
