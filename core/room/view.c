@@ -21,7 +21,7 @@ find_previous(const struct mx_reader *r, struct mx_rooms *rs, struct mx_event *e
 	struct mx_state_root before;
 
 	*out = NULL;
-	if (!mx_event_is_state(ev))
+	if (r->no_previous || !mx_event_is_state(ev))
 		return NULL;
 	before = mx_event_root_before(ev);
 	if (memcmp(&before, &none, sizeof(none)) == 0)

@@ -12,6 +12,7 @@ struct mx_reader {
 	struct mx_room *room;
 	mx_nid device;			/* its own transaction ids are shown; 0: none */
 	bool with_room_id;		/* not in /sync */
+	bool no_previous;		/* leaves prev_content out: for lists of whole states, where each costs a lookup */
 };
 /* Whoever asked rq, reading this room through the request's connection, with room ids. */
 MX_API struct mx_reader mx_reader_of(struct mx_request *rq, struct mx_room *room);

@@ -1,0 +1,203 @@
+/* Sending: messages, state, redactions. Client-Server API, "Sending events to a room". */
+#include "config.h"
+
+#include "rooms.h"
+
+enum { TXN_MAX = 255 };
+
+static mx_error *
+check_txn(mx_str txn)
+{
+	if (txn.n == 0 || txn.n > TXN_MAX || !mx_str_utf8(txn))
+		return mx_error_new(MX_E_INVALID_PARAM, "txnId must have 1 to %d bytes of UTF-8", TXN_MAX);
+	return NULL;
+}
+
+static mx_error *
+check_type(mx_str type)
+{
+	if (type.n == 0 || !mx_str_utf8(type))
+		return mx_error_new(MX_E_INVALID_PARAM, "eventType must be UTF-8, and not empty");
+	return NULL;
+}
+
+/* ---- redactions ---- */
+
+/* Whether the asking user may redact that event: its own, or anybody's with the power. Where the version's auth rules decide
+ * too, they come after this. */
+static mx_error *
+check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+	MX_AUTO_JSON *levels = NULL;
+	mx_error *e;
+
+	if (!mx_id_event(target))
+		return mx_error_new(MX_E_INVALID_PARAM, "This is no event id");
+	e = mx_event_get(c->rs, c->conn, target, &ev);
+	if (mx_error_is(e, MX_E_NOT_FOUND) || (e == NULL && mx_event_room(ev) != mx_room_nid(room))) {
+		mx_error_free(&e);
+		return mx_error_new(MX_E_NOT_FOUND, "There is no such event in this room");
+	}
+	MX_TRY(e);
+	if (mx_str_eq(mx_event_type(ev), MX_S("m.room.create")))
+		return mx_error_new(MX_E_FORBIDDEN, "The creation of a room cannot be redacted");
+	if (mx_str_eq(mx_event_sender(ev), c->who->user_id))
+		return NULL;
+	MX_TRY(rooms_state_content(c, room, MX_S("m.room.power_levels"), MX_S(""), &levels));
+	if (mx_room_power(c->rs, c->conn, room, c->who->user_id) < rooms_level(levels, "redact", 50))
+		return mx_error_new(MX_E_FORBIDDEN, "You have not the power to redact what others sent");
+	return NULL;
+}
+
+/* Sends a message event under a transaction id. A repetition is answered by the engine with the event of the first. */
+static mx_error *
+send_once(const struct rooms_call *c, struct mx_draft *draft, mx_str txn, mx_str *event_id)
+{
+	MX_AUTO(mx_room) *room = NULL;
+
+	MX_TRY(check_txn(txn));
+	draft->txn_id = txn;
+	draft->device = rooms_device(c);
+	MX_TRY(rooms_find(c, &room));
+	if (draft->redacts.n > 0)
+		MX_TRY(check_redaction(c, room, draft->redacts));
+	return rooms_send(c, room, draft, event_id);
+}
+
+enum mx_outcome
+rooms_redact(struct mx_request *rq)
+{
+	struct rooms_call c = rooms_call_of(rq);
+	mx_str reason = { NULL, 0 }, event_id;
+	MX_AUTO_JSON *content = json_object();
+	struct mx_draft draft = rooms_draft(&c, MX_S("m.room.redaction"), content);
+	json_t *body;
+	mx_error *e = mx_request_json(rq, &body);
+
+	if (e == NULL)
+		e = mx_json_opt_str(body, "reason", &reason);
+	if (e == NULL) {
+		if (reason.p != NULL)
+			json_object_set_new(content, "reason", json_stringn(reason.p, reason.n));
+		draft.redacts = mx_request_param(rq, "eventId");
+		if (draft.redacts.n == 0)
+			e = mx_error_new(MX_E_INVALID_PARAM, "eventId must not be empty");
+	}
+	if (e == NULL)
+		e = send_once(&c, &draft, mx_request_param(rq, "txnId"), &event_id);
+	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "event_id", event_id);
+}
+
+/* ---- messages ---- */
+
+/* m.room.redaction by /send names its event in the content, whatever the room's version. */
+static mx_error *
+take_redacts(struct mx_draft *draft)
+{
+	if (!mx_str_eq(draft->type, MX_S("m.room.redaction")))
+		return NULL;
+	MX_TRY(mx_json_get_str(draft->content, "redacts", &draft->redacts));
+	if (draft->redacts.n == 0)
+		return mx_error_new(MX_E_INVALID_PARAM, "redacts must not be empty");
+	return NULL;
+}
+
+static mx_error *
+send_message(const struct rooms_call *c, mx_str *event_id)
+{
+	mx_str type = mx_request_param(c->rq, "eventType");
+	MX_AUTO_JSON *without = NULL;
+	struct mx_draft draft;
+	json_t *body;
+
+	MX_TRY(check_type(type));
+	MX_TRY(mx_request_json(c->rq, &body));
+	draft = rooms_draft(c, type, body);
+	MX_TRY(take_redacts(&draft));
+	if (draft.redacts.n > 0) {
+		/* The draft says it beside the content; the version decides where it stands. */
+		draft.redacts = mx_arena_str(c->arena, draft.redacts);
+		draft.content = without = json_copy(body);
+		json_object_del(without, "redacts");
+	}
+	return send_once(c, &draft, mx_request_param(c->rq, "txnId"), event_id);
+}
+
+enum mx_outcome
+rooms_send_message(struct mx_request *rq)
+{
+	struct rooms_call c = rooms_call_of(rq);
+	mx_str event_id;
+	mx_error *e = send_message(&c, &event_id);
+
+	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "event_id", event_id);
+}
+
+/* ---- state ---- */
+
+/* What is checked of particular types beside the auth rules. */
+static mx_error *
+check_state(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key, json_t *content)
+{
+	MX_AUTO_JSON *before = NULL;
+
+	if (mx_str_eq(type, MX_S("m.room.member")))
+		return rooms_check_member_state(c, room, key, content);
+	if (mx_str_eq(type, MX_S("m.room.canonical_alias")) && key.n == 0) {
+		MX_TRY(rooms_state_content(c, room, type, key, &before));
+		return rooms_check_aliases(c, mx_room_id(room), (mx_str){ NULL, 0 }, before, content);
+	}
+	return NULL;
+}
+
+/* Whether the state is what the client wants it to be, by its own hand: then nothing is sent. */
+static mx_error *
+is_already(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key, const json_t *content, mx_str *event_id)
+{
+	MX_AUTO(mx_event) *now = NULL;
+	MX_AUTO(mx_buf) *b = NULL;
+
+	MX_TRY(mx_room_state(c->rs, c->conn, room, type, key, &now));
+	if (now == NULL || !mx_str_eq(mx_event_sender(now), c->who->user_id))
+		return NULL;
+	b = mx_buf_new(0);
+	MX_TRY(mx_json_canonical(content, false, b));
+	if (!mx_buf_failed(b) && mx_str_eq(mx_buf_view(b), mx_event_content(now)))
+		*event_id = mx_arena_str(c->arena, mx_event_id(now));
+	return NULL;
+}
+
+static mx_error *
+put_state(const struct rooms_call *c, mx_str *event_id)
+{
+	mx_str type = mx_request_param(c->rq, "eventType"), key = mx_request_param(c->rq, "stateKey");
+	MX_AUTO(mx_room) *room = NULL;
+	struct mx_member member;
+	struct mx_draft draft;
+	json_t *body;
+
+	MX_TRY(check_type(type));
+	if (key.n > 0 && !mx_str_utf8(key))
+		return mx_error_new(MX_E_INVALID_PARAM, "stateKey must be UTF-8");
+	MX_TRY(mx_request_json(c->rq, &body));
+	MX_TRY(rooms_find(c, &room));
+	MX_TRY(check_state(c, room, type, key, body));
+	MX_TRY(rooms_member(c, room, c->who->user_id, &member));
+	if (member.membership == MX_MEMBER_JOIN)
+		MX_TRY(is_already(c, room, type, key, body, event_id));
+	if (event_id->n > 0)
+		return NULL;
+	draft = rooms_state_draft(c, type, key, body);
+	return rooms_send(c, room, &draft, event_id);
+}
+
+enum mx_outcome
+rooms_put_state(struct mx_request *rq)
+{
+	struct rooms_call c = rooms_call_of(rq);
+	mx_str event_id = { NULL, 0 };
+	mx_error *e = put_state(&c, &event_id);
+
+	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "event_id", event_id);
+}
