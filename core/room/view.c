@@ -29,15 +29,15 @@ find_previous(const struct mx_reader *r, struct mx_rooms *rs, struct mx_event *e
 	return mx_state_get(rs, r->conn, before, mx_event_type(ev), mx_event_state_key(ev), out);
 }
 
-mx_error *
-mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b)
+/* more: an empty buffer, for what the hooks add. */
+static mx_error *
+write_event(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *more, struct mx_buf *b)
 {
 	struct mx_core *core = mx_request_core(r->rq);
 	struct mx_rooms *rs = mx_core_rooms(core);
 	struct mx_event_view view = { .with_room_id = r->with_room_id, .device = r->device };
 	MX_AUTO(mx_event) *redaction = NULL;
 	MX_AUTO(mx_event) *previous = NULL;
-	MX_AUTO(mx_buf) *more = mx_buf_new(0);
 
 	if (mx_event_redacted(ev))
 		MX_TRY(mx_event_redaction(rs, r->conn, ev, &redaction));
@@ -51,13 +51,24 @@ mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b)
 }
 
 mx_error *
+mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b)
+{
+	MX_AUTO(mx_buf) *more = mx_buf_new(0);
+
+	return write_event(r, ev, more, b);
+}
+
+mx_error *
 mx_events_write(const struct mx_reader *r, const struct mx_events *l, struct mx_buf *b)
 {
+	MX_AUTO(mx_buf) *more = mx_buf_new(0);
+
 	mx_buf_byte(b, '[');
 	for (size_t i = 0; i < l->n; i++) {
 		if (i > 0)
 			mx_buf_byte(b, ',');
-		MX_TRY(mx_event_write(r, l->v[i], b));
+		MX_TRY(write_event(r, l->v[i], more, b));
+		mx_buf_truncate(more, 0);
 	}
 	mx_buf_byte(b, ']');
 	return NULL;

@@ -105,6 +105,9 @@ MX_API char *mx_buf_take(struct mx_buf *b, size_t *n);
 
 static inline void mx_buf_auto(struct mx_buf **b) { mx_buf_free(b); }
 
+/* s in small letters (of Latin, Greek, Cyrillic, Armenian), for comparing without regard to case. Keeps the number of bytes. */
+MX_API void mx_str_fold(mx_str s, struct mx_buf *b);
+
 /* ---- encodings ---- */
 
 /* Base64 without padding; the second alphabet has - and _ for + and /. Decoding accepts padding, and

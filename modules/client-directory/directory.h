@@ -27,8 +27,8 @@ struct directory_alias {
 };
 
 /* ---- store.c: the tables ---- */
-extern const struct mx_migration directory_migrations[];
-extern const uint32_t directory_migration_count;
+enum { DIRECTORY_MIGRATIONS = 1 };
+extern const struct mx_migration directory_migrations[DIRECTORY_MIGRATIONS];
 /* MX_E_NOT_FOUND when there is none; a reservation counts as none. */
 mx_error *directory_find(struct mx_conn *c, mx_str alias, struct directory_alias *out) MX_MUST_USE;
 /* Makes the alias; room 0 reserves it. MX_E_EXISTS. A reservation of the same creator becomes the alias. */

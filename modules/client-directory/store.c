@@ -12,7 +12,7 @@ enum {
 	LISTED_MAX = 100000,
 };
 
-const struct mx_migration directory_migrations[] = {
+const struct mx_migration directory_migrations[DIRECTORY_MIGRATIONS] = {
 	{ 1, "Aliases and the list of public rooms",
 	  "CREATE TABLE client_directory_aliases (\n"
 	  "	alias TEXT NOT NULL PRIMARY KEY,\n"
@@ -22,10 +22,9 @@ const struct mx_migration directory_migrations[] = {
 	  ");\n"
 	  "CREATE INDEX client_directory_aliases_room ON client_directory_aliases (room, alias);\n"
 	  "CREATE TABLE client_directory_rooms (\n"
-	  "	room BIGINT NOT NULL PRIMARY KEY\n"
+	  "	room {key}\n"
 	  ")" },
 };
-const uint32_t directory_migration_count = sizeof(directory_migrations) / sizeof(directory_migrations[0]);
 
 static _Atomic uint64_t changes;
 
