@@ -11,7 +11,7 @@
 /* [stream] */
 struct mx_stream_options {
 	int64_t ring;			/* newest items kept in memory */
-	int64_t present_users;		/* users whose rooms are kept in memory; who waits is never dropped */
+	struct mx_size present_cache;	/* bytes for the rooms of present users; who waits is never dropped */
 };
 extern const struct mx_option mx_stream_option_rows[];
 extern const size_t mx_stream_option_count;
@@ -33,6 +33,9 @@ void mx_stream_load_begin(struct mx_stream *s, mx_nid user);
 bool mx_stream_load_end(struct mx_stream *s, mx_nid user, const struct mx_member *members, size_t n);
 /* After the commit, on the writer's thread, before the event's own item is shown: membership of one user in one room. */
 void mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m);
+
+/* fn is called on the writer's thread when other processes have written: memory may be behind. */
+void mx_stream_on_foreign(struct mx_stream *s, void (*fn)(void *arg), void *arg);
 
 struct mx_stream_stats {
 	uint64_t published, wakes, reruns;
