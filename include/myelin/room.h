@@ -144,8 +144,9 @@ struct mx_room_summary {
 };
 MX_API mx_error *mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
 				 struct mx_room_summary *out) MX_MUST_USE;
-/* The stripped state for an invite or a knock, as a JSON array, onto b. */
-MX_API mx_error *mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid member, struct mx_buf *b) MX_MUST_USE;
+/* The stripped state for an invite or a knock of this user (a name nid), as a JSON array, onto b. Its own m.room.member event
+ * is in it, and that of who invited it. */
+MX_API mx_error *mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_buf *b) MX_MUST_USE;
 /* The nth room's nid that the server knows after `after`: for lists. 0 at the end. */
 MX_API mx_error *mx_rooms_next(struct mx_rooms *rs, struct mx_conn *c, mx_nid after, mx_nid *out) MX_MUST_USE;
 

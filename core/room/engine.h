@@ -1,0 +1,215 @@
+/* The room engine from inside. What one room is in memory has three faces, each with a guard of its own:
+ *
+ *	view	what is durable and shown: moved on by the writer's thread after each commit, read by anybody (room->lock)
+ *	tip	where the next event goes: ahead of the view by what is in flight to the writer (tip->lock)
+ *	writer	what the running batch has made of the room so far: the writer's thread only, no lock
+ *
+ * tip->lock may be held when room->lock is taken, never the other way round; neither is held across I/O. */
+#ifndef CORE_ROOM_ENGINE_H
+#define CORE_ROOM_ENGINE_H
+
+#include "core/room/event_cache.h"
+#include "core/room/power.h"
+#include "core/room/rooms.h"
+#include "core/room/rules.h"
+#include "core/room/tree.h"
+#include "core/stream/nidmap.h"
+#include "core/stream/stream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MX_EVENT_ID_MAX 255
+#define MX_WARM_ROOMS 128
+#define MX_CREATE_TIMES 64
+
+/* An entry of the state that new events are judged by. */
+struct mx_memo {
+	struct mx_tree_key key;
+	struct mx_event *event;		/* a reference; NULL: there is none */
+	uint64_t seq;			/* of the write in flight that made it; 0: loaded */
+	enum { MX_MEMO_FREE = 0, MX_MEMO_LOADING, MX_MEMO_KNOWN } state;
+};
+
+struct mx_tip {
+	pthread_mutex_t lock;
+	pthread_cond_t landed;		/* nothing is in flight any more */
+	bool loaded;
+	uint64_t generation;		/* grows when a write has failed and the tip was thrown away */
+	uint64_t seq;			/* of the last write handed in */
+	size_t in_flight;
+	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
+	int64_t depth;
+	struct mx_memo *memo;		/* a hash table with linear probing */
+	size_t memo_n, memo_room;
+	struct mx_power *power;		/* of power_event and the create event */
+	struct mx_event *power_event;	/* a reference; NULL: by the defaults */
+};
+
+struct mx_room_view {
+	mx_pos last;
+	char last_id[MX_EVENT_ID_MAX + 1];
+	int64_t depth;
+	uint64_t seq;			/* writes of this process that are durable */
+	struct mx_state_root root;
+	int64_t joined, invited;
+	uint32_t foreign;		/* which of the room's foreign changes this has seen */
+	mx_nid *tail;			/* the newest events of the timeline, oldest first */
+	size_t tail_n, tail_room;
+	mx_nid tail_floor;		/* every event after this one is in the tail */
+	struct mx_power *power;		/* parsed when first asked for; NULL: not yet */
+	mx_nid open_from;		/* from this event on, who is joined sees everything; 0: not known yet */
+	uint32_t facts;			/* grows when power or open_from is forgotten */
+};
+
+struct mx_room {
+	_Atomic uint32_t refs;
+	struct mx_rooms *rs;
+	mx_nid nid;
+	char *id;
+	size_t id_n;
+	const struct mx_room_version *version;
+
+	pthread_mutex_t lock;
+	struct mx_room_view view;
+	_Atomic uint32_t foreign;	/* grows when another process has written */
+
+	struct mx_tip tip;
+
+	struct {			/* the writer's thread only */
+		bool valid;
+		uint32_t foreign;
+		uint64_t seq;
+		struct mx_state_root root;
+	} w;
+
+	/* in the cache of rooms, guarded by its lock */
+	struct mx_room *newer, *older;
+	bool cached, loading;
+};
+
+struct mx_txn_table;
+
+struct mx_rooms {
+	struct mx_db *db;
+	struct mx_stream *stream;
+	const struct mx_signing_key *key;
+	char *server;
+	size_t server_n;
+	struct mx_rooms_options opt;
+	const struct mx_room_version *default_version;
+	mx_error *(*event_check)(void *arg, struct mx_room *room, const struct mx_draft *draft);
+	void (*event_stored)(void *arg, struct mx_event *event);
+	void *arg;
+
+	struct mx_node_cache *nodes;
+	struct mx_event_cache *events;
+	struct mx_txn_table *txns;
+
+	pthread_mutex_t lock;		/* guards the cache of rooms */
+	pthread_cond_t loaded;
+	struct mx_nidmap by_nid;
+	struct mx_room *newest, *oldest;
+	size_t room_count;
+	struct mx_room *warm[MX_WARM_ROOMS];	/* references: rooms whose tips are in memory */
+	size_t warm_next;
+
+	_Atomic mx_msec create_ts[MX_CREATE_TIMES];	/* of the last room that users of this bucket made */
+	_Atomic uint64_t sent, conflicts;
+};
+
+static inline mx_str mx_rooms_server(const struct mx_rooms *rs) { return (mx_str){ rs->server, rs->server_n }; }
+static inline bool
+mx_rooms_is_local(const struct mx_rooms *rs, mx_str user_id)
+{
+	return mx_str_eq(mx_id_server_of(user_id), mx_rooms_server(rs));
+}
+static inline struct mx_tree
+mx_rooms_tree(struct mx_rooms *rs, struct mx_conn *c)
+{
+	return (struct mx_tree){ .cache = rs->nodes, .conn = c };
+}
+
+/* ---- tables.c ---- */
+mx_error *mx_rooms_migrate(struct mx_db *db) MX_MUST_USE;
+
+/* ---- room.c: rooms in memory ---- */
+struct mx_room *mx_room_new(struct mx_rooms *rs, mx_str id, const struct mx_room_version *v);
+/* A room that was just made, in its own commit: it becomes findable. */
+void mx_room_appear(struct mx_room *r);
+void mx_rooms_drop_all(struct mx_rooms *rs);
+void mx_rooms_on_foreign(void *arg);
+/* Reads what is durable again when another process has written. */
+mx_error *mx_room_refresh(struct mx_room *r, struct mx_conn *c) MX_MUST_USE;
+/* With room->lock held: the event is the newest of the timeline. */
+void mx_view_push(struct mx_room *r, mx_nid nid);
+void mx_view_forget_facts(struct mx_room *r);
+/* A reference to the parsed power levels of the current state. */
+mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c, struct mx_power **out) MX_MUST_USE;
+
+/* ---- load.c: events from the database through the cache ---- */
+/* The columns that mx_event_of_row wants, for "SELECT " MX_EVENT_COLUMNS " FROM event e …". */
+#define MX_EVENT_COLUMNS                                                                           \
+	"e.nid, e.room, e.sender, e.id, e.flags, e.root_before, e.root, e.device, e.txn_id, e.json"
+enum mx_event_flag { MX_EVENT_REDACTED = 1, MX_EVENT_REJECTED = 2, MX_EVENT_SOFT_FAILED = 4, MX_EVENT_OUTLIER = 8 };
+mx_error *mx_event_of_row(struct mx_rooms *rs, struct mx_query *q, const struct mx_room_version *v,
+			  struct mx_event **out) MX_MUST_USE;
+/* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there. */
+mx_error *mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
+			 struct mx_events *out) MX_MUST_USE;
+int64_t mx_event_id_hash(mx_str id);
+
+/* ---- tip.c: all but the first two with tip->lock held ---- */
+void mx_tip_init(struct mx_tip *t);
+void mx_tip_end(struct mx_tip *t);
+struct mx_need {			/* a state entry that a draft is judged by */
+	mx_str type, key;		/* borrowed */
+	struct mx_tree_key hash;
+	bool missing;			/* mx_tip_meet's */
+};
+/* Brings the tip to where the view is, when it isn't loaded; waits for what is still in flight. */
+void mx_tip_load(struct mx_room *r);
+/* Sees to it that all needs are in the memo. May give the lock up and read in between; the tip may be another afterwards. */
+mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n) MX_MUST_USE;
+/* The entry, which must be known; NULL: no such state. */
+struct mx_event *mx_tip_get(const struct mx_tip *t, struct mx_tree_key key);
+bool mx_tip_knows(const struct mx_tip *t, struct mx_tree_key key);
+/* Sets an entry to an event of the write seq. */
+void mx_tip_set(struct mx_tip *t, struct mx_tree_key key, struct mx_event *ev, uint64_t seq);
+/* Throws away what was built on a write that failed. */
+void mx_tip_reset(struct mx_tip *t);
+/* The power levels by the memo's events: borrowed until the memo changes. */
+const struct mx_power *mx_tip_power(struct mx_room *r, struct mx_event *levels, const struct mx_event *create);
+/* Drops from the memo what is durable and what is being loaded: it may have been redacted. */
+void mx_tip_sweep(struct mx_room *r);
+
+/* ---- txn_table.c: transaction ids in flight and lately done ---- */
+struct mx_txn_table *mx_txn_table_new(size_t keep);
+void mx_txn_table_free(struct mx_txn_table **t);
+/* *nid: the event it made, when it is done; otherwise the caller has it now and must end it. Waits while another has it. */
+bool mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid);	/* true: claimed */
+void mx_txn_settle(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid nid);	/* 0: it failed */
+mx_nid mx_txn_made(struct mx_txn_table *t, mx_nid device, mx_str txn_id);		/* 0: not known here */
+
+/* ---- store.c: the write of prepared events, on the writer's thread ---- */
+struct mx_stored {			/* one event and what goes with it */
+	struct mx_event *event;		/* a reference */
+	struct mx_event *target;	/* what it redacts, or NULL; references */
+	struct mx_event *redacted;	/* its redacted form */
+	enum mx_membership was;		/* of an m.room.member: before */
+	/* found by the write */
+	mx_nid user;			/* of an m.room.member */
+};
+struct mx_store {
+	struct mx_room *room;
+	struct mx_stored *v;
+	size_t n;
+	bool create;			/* the room is new */
+	uint64_t seq;
+	struct mx_fresh_nodes fresh;
+	bool applied;
+};
+/* s lives until the write has landed. MX_E_AGAIN: the room has moved on, prepare anew. */
+mx_error *mx_store_write(struct mx_txn *tx, struct mx_store *s) MX_MUST_USE;
+
+#endif

@@ -1,0 +1,370 @@
+/* The nodes of state trees in memory. */
+#include "config.h"
+
+#include "core/room/tree.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#define SHARDS 8u
+
+struct shard {
+	pthread_mutex_t lock;
+	struct mx_node **table;
+	size_t n, room;			/* room: a power of two */
+	struct mx_node *newest, *oldest;
+	size_t bytes;
+	uint64_t hits, misses;
+};
+
+struct mx_node_cache {
+	size_t shard_limit;
+	struct shard shards[SHARDS];
+};
+
+static const struct mx_sql GET_NODE = MX_SQL("SELECT data FROM state_node WHERE hash = $1");
+
+static struct shard *
+shard_of(struct mx_node_cache *c, const unsigned char hash[16])
+{
+	return &c->shards[hash[15] % SHARDS];
+}
+
+static size_t
+bucket(const struct shard *s, const unsigned char hash[16])
+{
+	uint64_t h;
+
+	memcpy(&h, hash, sizeof(h));
+	return (size_t)h & (s->room - 1);
+}
+
+static size_t
+weight(const struct mx_node *n)
+{
+	return sizeof(*n) + n->n + sizeof(void *);
+}
+
+/* ---- with the shard's lock held ---- */
+
+static struct mx_node *
+find(struct shard *s, const unsigned char hash[16])
+{
+	struct mx_node *n = s->table[bucket(s, hash)];
+
+	while (n != NULL && memcmp(n->hash, hash, sizeof(n->hash)) != 0)
+		n = n->chain;
+	return n;
+}
+
+static void
+lru_unlink(struct shard *s, struct mx_node *n)
+{
+	*(n->newer != NULL ? &n->newer->older : &s->newest) = n->older;
+	*(n->older != NULL ? &n->older->newer : &s->oldest) = n->newer;
+}
+
+static void
+lru_push(struct shard *s, struct mx_node *n)
+{
+	n->newer = NULL;
+	n->older = s->newest;
+	*(s->newest != NULL ? &s->newest->newer : &s->oldest) = n;
+	s->newest = n;
+}
+
+static void
+drop_ref(struct mx_node *n)
+{
+	if (--n->refs == 0)
+		free(n);
+}
+
+static void
+evict(struct shard *s, struct mx_node *n)
+{
+	struct mx_node **p = &s->table[bucket(s, n->hash)];
+
+	while (*p != n)
+		p = &(*p)->chain;
+	*p = n->chain;
+	lru_unlink(s, n);
+	s->n--;
+	s->bytes -= weight(n);
+	n->cached = false;
+	drop_ref(n);
+}
+
+static void
+trim(struct shard *s, size_t limit)
+{
+	struct mx_node *n = s->oldest;
+
+	for (int steps = 0; n != NULL && s->bytes > limit && steps < 64; steps++) {
+		struct mx_node *newer = n->newer;
+
+		if (n->pins == 0)
+			evict(s, n);
+		n = newer;
+	}
+}
+
+static void
+grow(struct shard *s)
+{
+	size_t old = s->room;
+	struct mx_node **table = s->table;
+
+	s->room *= 2;
+	s->table = mx_realloc(NULL, s->room, sizeof(*s->table));
+	memset(s->table, 0, s->room * sizeof(*s->table));
+	for (size_t i = 0; i < old; i++)
+		for (struct mx_node *n = table[i], *next; n != NULL; n = next) {
+			size_t b = bucket(s, n->hash);
+
+			next = n->chain;
+			n->chain = s->table[b];
+			s->table[b] = n;
+		}
+	free(table);
+}
+
+/* The node as the cache has it, or n itself, now cached; with one more reference for the caller. Takes n. */
+static struct mx_node *
+put(struct shard *s, struct mx_node *n, size_t limit)
+{
+	struct mx_node *have = find(s, n->hash);
+
+	if (have != NULL) {
+		free(n);
+		have->refs++;
+		return have;
+	}
+	if (s->n >= s->room)
+		grow(s);
+	size_t b = bucket(s, n->hash);
+
+	n->chain = s->table[b];
+	s->table[b] = n;
+	lru_push(s, n);
+	s->n++;
+	s->bytes += weight(n);
+	n->cached = true;
+	n->refs = 2;
+	trim(s, limit);
+	return n;
+}
+
+/* ---- the cache ---- */
+
+struct mx_node_cache *
+mx_node_cache_new(size_t bytes)
+{
+	struct mx_node_cache *c = mx_alloc(sizeof(*c));
+
+	c->shard_limit = bytes / SHARDS;
+	for (size_t i = 0; i < SHARDS; i++) {
+		pthread_mutex_init(&c->shards[i].lock, NULL);
+		c->shards[i].room = 64;
+		c->shards[i].table = mx_alloc(64 * sizeof(struct mx_node *));
+	}
+	return c;
+}
+
+void
+mx_node_cache_free(struct mx_node_cache **cp)
+{
+	struct mx_node_cache *c = *cp;
+
+	for (size_t i = 0; c != NULL && i < SHARDS; i++) {
+		while (c->shards[i].newest != NULL)
+			evict(&c->shards[i], c->shards[i].newest);
+		free(c->shards[i].table);
+		pthread_mutex_destroy(&c->shards[i].lock);
+	}
+	free(c);
+	*cp = NULL;
+}
+
+void
+mx_node_cache_stats(struct mx_node_cache *c, uint64_t *hits, uint64_t *misses, size_t *bytes)
+{
+	*hits = *misses = 0;
+	*bytes = 0;
+	for (size_t i = 0; i < SHARDS; i++) {
+		struct shard *s = &c->shards[i];
+
+		pthread_mutex_lock(&s->lock);
+		*hits += s->hits;
+		*misses += s->misses;
+		*bytes += s->bytes;
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+static struct mx_node *
+node_new(const unsigned char hash[16], const void *bytes, size_t n)
+{
+	struct mx_node *node = mx_alloc(sizeof(*node) + n);
+
+	memcpy(node->hash, hash, sizeof(node->hash));
+	memcpy(node->bytes, bytes, n);
+	node->n = (uint32_t)n;
+	return node;
+}
+
+static void
+node_unref(struct mx_node_cache *c, struct mx_node *n)
+{
+	struct shard *s = shard_of(c, n->hash);
+
+	pthread_mutex_lock(&s->lock);
+	drop_ref(n);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* What hold() is given stays valid until mx_tree_done. */
+static void
+hold(struct mx_tree *t, struct mx_node *n)
+{
+	if (t->held_n == t->held_room) {
+		t->held_room = t->held_room == 0 ? 16 : 2 * t->held_room;
+		t->held = mx_realloc(t->held, t->held_room, sizeof(struct mx_node *));
+	}
+	t->held[t->held_n++] = n;
+}
+
+void
+mx_tree_done(struct mx_tree *t)
+{
+	for (size_t i = 0; i < t->held_n; i++)
+		node_unref(t->cache, t->held[i]);
+	free(t->held);
+	t->held = NULL;
+	t->held_n = t->held_room = 0;
+}
+
+/* ---- damage: a node comes from our own database, but a broken disk must not become a broken process ---- */
+
+static bool
+well_formed(const unsigned char *p, size_t n)
+{
+	if (n < 2)
+		return false;
+	if (p[0] == 'L')
+		return p[1] > 0 && p[1] <= MX_TREE_LEAF && n == 2 + (size_t)p[1] * 24;
+	return p[0] == 'B' && n >= 8 &&
+	       n == 8 + 16 * (size_t)__builtin_popcount((unsigned)p[2] << 8 | p[3]) && (p[2] | p[3]) != 0;
+}
+
+static mx_error *
+read_node(struct mx_tree *t, const unsigned char hash[16], struct mx_node **out)
+{
+	struct mx_query *q = mx_query(t->conn, &GET_NODE);
+	unsigned char check[16];
+	bool found, good = false;
+
+	mx_bind_blob(q, 1, hash, 16);
+	found = mx_query_next(q);
+	if (found) {
+		mx_str data = mx_col_str(q, 0);
+
+		crypto_generichash(check, sizeof(check), (const unsigned char *)data.p, data.n, NULL, 0);
+		good = memcmp(check, hash, sizeof(check)) == 0 && well_formed((const unsigned char *)data.p, data.n);
+		if (good)
+			*out = node_new(hash, data.p, data.n);
+	}
+	mx_error *e = mx_query_end(q);
+
+	if (e == NULL && !good)
+		e = mx_error_new(MX_E_UNKNOWN, "a node of a state tree is %s", found ? "damaged" : "missing");
+	return e;
+}
+
+mx_error *
+mx_node_load(struct mx_tree *t, const unsigned char hash[16], const struct mx_node **out)
+{
+	struct shard *s = shard_of(t->cache, hash);
+	struct mx_node *n;
+
+	pthread_mutex_lock(&s->lock);
+	n = find(s, hash);
+	if (n != NULL) {
+		n->refs++;
+		s->hits++;
+		if (s->newest != n) {
+			lru_unlink(s, n);
+			lru_push(s, n);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	for (size_t i = 0; n == NULL && i < t->held_n; i++)
+		if (memcmp(t->held[i]->hash, hash, 16) == 0) {
+			*out = t->held[i];
+			return NULL;
+		}
+	if (n == NULL) {
+		if (t->conn == NULL)
+			return mx_error_new(MX_E_AGAIN, "a node of a state tree is not in memory");
+		MX_TRY(read_node(t, hash, &n));
+		pthread_mutex_lock(&s->lock);
+		s->misses++;
+		n = put(s, n, t->cache->shard_limit);
+		pthread_mutex_unlock(&s->lock);
+	}
+	hold(t, n);
+	*out = n;
+	return NULL;
+}
+
+/* ---- fresh ones ---- */
+
+const struct mx_node *
+mx_node_make(struct mx_fresh_nodes *f, const unsigned char *bytes, size_t n)
+{
+	unsigned char hash[16];
+
+	crypto_generichash(hash, sizeof(hash), bytes, n, NULL, 0);
+	struct shard *s = shard_of(f->cache, hash);
+	struct mx_node *node = node_new(hash, bytes, n);
+
+	pthread_mutex_lock(&s->lock);
+	node = put(s, node, f->cache->shard_limit);
+	node->pins++;
+	pthread_mutex_unlock(&s->lock);
+	if (f->n == f->room) {
+		f->room = f->room == 0 ? 8 : 2 * f->room;
+		f->v = mx_realloc(f->v, f->room, sizeof(struct mx_node *));
+	}
+	f->v[f->n++] = node;
+	return node;
+}
+
+void
+mx_fresh_nodes_done(struct mx_fresh_nodes *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct shard *s = shard_of(f->cache, f->v[i]->hash);
+
+		pthread_mutex_lock(&s->lock);
+		f->v[i]->pins--;
+		drop_ref(f->v[i]);
+		pthread_mutex_unlock(&s->lock);
+	}
+	free(f->v);
+	f->v = NULL;
+	f->n = f->room = 0;
+}
+
+mx_str
+mx_node_hash(const struct mx_node *n)
+{
+	return (mx_str){ (const char *)n->hash, sizeof(n->hash) };
+}
+
+mx_str
+mx_node_bytes(const struct mx_node *n)
+{
+	return (mx_str){ (const char *)n->bytes, n->n };
+}

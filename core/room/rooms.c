@@ -1,0 +1,117 @@
+#include "config.h"
+
+#include "core/room/rooms.h"
+
+#include "core/room/engine.h"
+
+#include <stdlib.h>
+
+const struct mx_option mx_rooms_option_rows[] = {
+	MX_OPT(struct mx_rooms_options, default_version, .def = "12", .help = "The version of rooms that are made without naming one."),
+	MX_OPT(struct mx_rooms_options, event_cache, .def = "16M", .min = 65536, .max = INT64_C(1) << 40,
+	       .help = "Memory for events."),
+	MX_OPT(struct mx_rooms_options, state_cache, .def = "8M", .min = 65536, .max = INT64_C(1) << 40,
+	       .help = "Memory for nodes of state trees."),
+	MX_OPT(struct mx_rooms_options, room_cache, .def = "2048", .min = 1, .max = 10000000,
+	       .help = "Rooms kept in memory; those in use are kept beyond it."),
+	MX_OPT(struct mx_rooms_options, room_tail, .def = "64", .min = 8, .max = 4096,
+	       .help = "Newest events of a room in memory whose order is known without asking the database."),
+	MX_OPT(struct mx_rooms_options, max_state, .def = "500000", .min = 100, .max = 100000000,
+	       .help = "State events that one room may have, its members included."),
+};
+const size_t mx_rooms_option_count = sizeof(mx_rooms_option_rows) / sizeof(mx_rooms_option_rows[0]);
+
+static const struct mx_rooms_options DEFAULTS = {
+	.event_cache = { 16 << 20 }, .state_cache = { 8 << 20 }, .room_cache = 2048, .room_tail = 64, .max_state = 500000,
+};
+
+#define KEEP_TXNS 4096
+
+mx_error *
+mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
+{
+	const struct mx_rooms_options *o = config->options != NULL ? config->options : &DEFAULTS;
+	const struct mx_room_version *v = mx_room_version_default();
+
+	*out = NULL;
+	if (o->default_version != NULL && o->default_version[0] != '\0') {
+		v = mx_room_version_find(mx_str_of(o->default_version));
+		if (v == NULL)
+			return mx_error_new(MX_E_CONFIG, "[rooms] default_version = %s: this server does not know that version",
+					    o->default_version);
+	}
+	MX_TRY(mx_rooms_migrate(config->db));
+	struct mx_rooms *rs = mx_alloc(sizeof(*rs));
+
+	rs->db = config->db;
+	rs->stream = config->stream;
+	rs->key = config->key;
+	rs->server = mx_str_dup(config->server_name);
+	rs->server_n = config->server_name.n;
+	rs->opt = *o;
+	rs->opt.default_version = NULL;
+	rs->default_version = v;
+	rs->event_check = config->event_check;
+	rs->event_stored = config->event_stored;
+	rs->arg = config->arg;
+	rs->nodes = mx_node_cache_new((size_t)o->state_cache.bytes);
+	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
+	rs->txns = mx_txn_table_new(KEEP_TXNS);
+	pthread_mutex_init(&rs->lock, NULL);
+	pthread_cond_init(&rs->loaded, NULL);
+	mx_stream_on_foreign(rs->stream, mx_rooms_on_foreign, rs);
+	*out = rs;
+	return NULL;
+}
+
+void
+mx_rooms_close(struct mx_rooms **rsp)
+{
+	struct mx_rooms *rs = *rsp;
+
+	if (rs == NULL)
+		return;
+	mx_stream_on_foreign(rs->stream, NULL, NULL);
+	for (size_t i = 0; i < MX_WARM_ROOMS; i++)
+		mx_room_unref(&rs->warm[i]);
+	mx_rooms_drop_all(rs);
+	mx_nidmap_clear(&rs->by_nid);
+	mx_txn_table_free(&rs->txns);
+	mx_event_cache_free(&rs->events);
+	mx_node_cache_free(&rs->nodes);
+	pthread_cond_destroy(&rs->loaded);
+	pthread_mutex_destroy(&rs->lock);
+	free(rs->server);
+	free(rs);
+	*rsp = NULL;
+}
+
+const struct mx_room_version *
+mx_rooms_version(const struct mx_rooms *rs, size_t n)
+{
+	(void)rs;
+	return mx_room_version_at(n);
+}
+
+const struct mx_room_version *
+mx_rooms_default_version(const struct mx_rooms *rs)
+{
+	return rs->default_version;
+}
+
+mx_str
+mx_rooms_server_name(const struct mx_rooms *rs)
+{
+	return mx_rooms_server(rs);
+}
+
+void
+mx_rooms_stats(struct mx_rooms *rs, struct mx_rooms_stats *out)
+{
+	*out = (struct mx_rooms_stats){ .sent = atomic_load(&rs->sent), .conflicts = atomic_load(&rs->conflicts) };
+	mx_event_cache_stats(rs->events, &out->event_hits, &out->event_misses, &out->event_bytes);
+	mx_node_cache_stats(rs->nodes, &out->node_hits, &out->node_misses, &out->node_bytes);
+	pthread_mutex_lock(&rs->lock);
+	out->rooms = rs->room_count;
+	pthread_mutex_unlock(&rs->lock);
+}

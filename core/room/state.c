@@ -1,0 +1,144 @@
+/* Asking the state of a room, now and at any event. */
+#include "config.h"
+
+#include "core/room/engine.h"
+
+#include <stdlib.h>
+
+static const struct mx_sql ROOT_AT =
+	MX_SQL("SELECT root FROM event WHERE room = $1 AND nid <= $2 ORDER BY nid DESC LIMIT 1");
+
+mx_error *
+mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type, mx_str key,
+	     struct mx_event **out)
+{
+	struct mx_tree tree = mx_rooms_tree(rs, c);
+	mx_nid nid;
+
+	*out = NULL;
+	mx_error *e = mx_tree_get(&tree, root, mx_tree_key(type, key), &nid);
+
+	mx_tree_done(&tree);
+	if (e == NULL && nid != 0)
+		e = mx_event_by_nid(rs, c, nid, out);
+	return e;
+}
+
+mx_error *
+mx_room_state(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str type, mx_str key, struct mx_event **out)
+{
+	return mx_state_get(rs, c, mx_room_root(r), type, key, out);
+}
+
+struct nids {
+	mx_nid *v;
+	size_t n, room;
+};
+
+static void
+nids_add(struct nids *l, mx_nid nid)
+{
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 64 : 2 * l->room;
+		l->v = mx_realloc(l->v, l->room, sizeof(*l->v));
+	}
+	l->v[l->n++] = nid;
+}
+
+static mx_error *
+collect(void *arg, struct mx_tree_key key, mx_nid nid)
+{
+	(void)key;
+	nids_add(arg, nid);
+	return NULL;
+}
+
+static mx_error *
+collect_new(void *arg, struct mx_tree_key key, mx_nid from, mx_nid to)
+{
+	(void)key;
+	(void)from;
+	if (to != 0)
+		nids_add(arg, to);
+	return NULL;
+}
+
+static mx_error *
+finish(struct mx_rooms *rs, struct mx_conn *c, struct mx_tree *tree, struct nids *l, mx_error *e, struct mx_events *out)
+{
+	mx_tree_done(tree);
+	if (e == NULL)
+		e = mx_events_load(rs, c, l->v, l->n, out);
+	free(l->v);
+	return e;
+}
+
+mx_error *
+mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+{
+	struct mx_tree tree = mx_rooms_tree(rs, c);
+	struct nids l = { 0 };
+	mx_error *e = mx_tree_each(&tree, root, collect, &l);
+
+	return finish(rs, c, &tree, &l, e, out);
+}
+
+mx_error *
+mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from, struct mx_state_root to,
+	      struct mx_events *out)
+{
+	struct mx_tree tree = mx_rooms_tree(rs, c);
+	struct nids l = { 0 };
+	mx_error *e = mx_tree_diff(&tree, from, to, collect_new, &l);
+
+	return finish(rs, c, &tree, &l, e, out);
+}
+
+/* The newest event of the tail at or before pos, 0 when the tail doesn't know. */
+static mx_nid
+tail_at(struct mx_room *r, mx_pos pos, bool *newest)
+{
+	mx_nid nid = 0;
+
+	pthread_mutex_lock(&r->lock);
+	*newest = pos >= r->view.last;
+	for (size_t i = r->view.tail_n; !*newest && i-- > 0;)
+		if (r->view.tail[i] <= pos) {
+			nid = r->view.tail[i];
+			break;
+		}
+	pthread_mutex_unlock(&r->lock);
+	return nid;
+}
+
+mx_error *
+mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_pos pos, struct mx_state_root *out)
+{
+	static const struct mx_state_root none;
+	bool newest;
+	mx_nid nid = tail_at(r, pos, &newest);
+
+	*out = none;
+	if (newest) {
+		*out = mx_room_root(r);
+		return NULL;
+	}
+	if (nid != 0) {
+		MX_AUTO(mx_event) *ev = NULL;
+
+		MX_TRY(mx_event_by_nid(rs, c, nid, &ev));
+		*out = ev->after;
+		return NULL;
+	}
+	struct mx_query *q = mx_query(c, &ROOT_AT);
+
+	mx_bind_int(q, 1, r->nid);
+	mx_bind_int(q, 2, pos);
+	if (mx_query_next(q)) {
+		mx_str root = mx_col_str(q, 0);
+
+		if (root.n == sizeof(out->h))
+			memcpy(out->h, root.p, root.n);
+	}
+	return mx_query_end(q);
+}

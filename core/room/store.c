@@ -1,0 +1,326 @@
+/* The write: prepared events get their positions, move the state tree on, and become rows. It runs on the writer's thread, which
+ * alone knows what the state is at that point; what it makes of a room is in room->w until the batch is durable. */
+#include "config.h"
+
+#include "core/room/engine.h"
+
+static const struct mx_sql PUT_ROOM =
+	MX_SQL("INSERT INTO room (nid, version, joined, invited) VALUES ($1, $2, $3, $4)");
+static const struct mx_sql COUNT_MEMBERS =
+	MX_SQL("UPDATE room SET joined = joined + $2, invited = invited + $3 WHERE nid = $1");
+static const struct mx_sql PUT_EVENT =
+	MX_SQL("INSERT INTO event (nid, room, type, state_key, sender, depth, ts, flags, id, id_hash, root_before, root, "
+	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
+static const struct mx_sql PUT_NODE =
+	MX_SQL("INSERT INTO state_node (hash, data) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+static const struct mx_sql PUT_MEMBER =
+	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) VALUES ($1, $2, $3, $4, 0, $5) "
+	       "ON CONFLICT (room, \"user\") DO UPDATE SET membership = excluded.membership, event = excluded.event, "
+	       "forgotten = 0");
+static const struct mx_sql REDACT =
+	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND redacted_by IS NULL");
+
+/* ---- what the commit changes in memory ---- */
+
+static bool
+is_member(const struct mx_event *ev)
+{
+	return ev->state && mx_str_eq(mx_event_type(ev), MX_S("m.room.member"));
+}
+
+/* Whether the parsed facts about a room rest on events like this one. */
+static bool
+is_fact(const struct mx_event *ev)
+{
+	mx_str type = mx_event_type(ev);
+
+	return ev->state && (mx_str_eq(type, MX_S("m.room.power_levels")) || mx_str_eq(type, MX_S("m.room.create")) ||
+			     mx_str_eq(type, MX_S("m.room.history_visibility")));
+}
+
+static int
+change(enum mx_membership was, enum mx_membership now, enum mx_membership which)
+{
+	return (now == which) - (was == which);
+}
+
+static void
+move_view(struct mx_store *s)
+{
+	struct mx_room *r = s->room;
+	const struct mx_event *last = s->v[s->n - 1].event;
+	mx_str id = mx_event_id(last);
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct mx_stored *v = &s->v[i];
+
+		mx_view_push(r, v->event->nid);
+		if (is_member(v->event)) {
+			r->view.joined += change(v->was, v->event->membership, MX_MEMBER_JOIN);
+			r->view.invited += change(v->was, v->event->membership, MX_MEMBER_INVITE);
+		}
+		if (is_fact(v->event) || (v->target != NULL && is_fact(v->target)))
+			mx_view_forget_facts(r);
+	}
+	r->view.last = last->nid;
+	r->view.depth = last->depth;
+	r->view.root = last->after;
+	r->view.seq = s->seq;
+	memcpy(r->view.last_id, id.p, id.n);
+	r->view.last_id[id.n] = '\0';
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void
+committed_to_memory(struct mx_store *s)
+{
+	struct mx_rooms *rs = s->room->rs;
+
+	for (size_t i = 0; i < s->n; i++) {
+		mx_event_cache_put(rs->events, s->v[i].event);
+		if (s->v[i].redacted != NULL)
+			mx_event_cache_put(rs->events, s->v[i].redacted);
+	}
+	move_view(s);
+	if (s->create)
+		mx_room_appear(s->room);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct mx_event *ev = s->v[i].event;
+
+		if (is_member(ev))
+			mx_stream_member_changed(rs->stream, &(struct mx_member){
+				.user = s->v[i].user, .room = s->room->nid, .membership = ev->membership, .event = ev->nid });
+		if (rs->event_stored != NULL)
+			rs->event_stored(rs->arg, s->v[i].event);
+	}
+	atomic_fetch_add_explicit(&rs->sent, s->n, memory_order_relaxed);
+}
+
+static void
+after(void *arg, bool committed)
+{
+	struct mx_store *s = arg;
+
+	if (committed)
+		committed_to_memory(s);
+	else if (s->applied)
+		s->room->w.valid = false;
+	mx_fresh_nodes_done(&s->fresh);
+}
+
+/* ---- rows ---- */
+
+static mx_error *
+put_nodes(struct mx_store *s, struct mx_conn *c, size_t from)
+{
+	for (size_t i = from; i < s->fresh.n; i++) {
+		struct mx_query *q = mx_query(c, &PUT_NODE);
+		mx_str hash = mx_node_hash(s->fresh.v[i]), bytes = mx_node_bytes(s->fresh.v[i]);
+
+		mx_bind_blob(q, 1, hash.p, hash.n);
+		mx_bind_blob(q, 2, bytes.p, bytes.n);
+		MX_TRY(mx_query_run(q));
+	}
+	return NULL;
+}
+
+/* The state after the event, and the nodes that it needs. */
+static mx_error *
+move_state(struct mx_store *s, struct mx_conn *c, struct mx_event *ev, struct mx_state_root *root)
+{
+	struct mx_tree tree = mx_rooms_tree(s->room->rs, c);
+	struct mx_state_root next;
+	size_t before = s->fresh.n, count = 0;
+	struct mx_tree_key key = mx_tree_key(mx_event_type(ev), mx_event_state_key(ev));
+	mx_error *e = mx_tree_set(&tree, *root, key, ev->nid, &s->fresh, &next);
+
+	if (e == NULL)
+		e = mx_tree_count(&tree, next, &count);
+	mx_tree_done(&tree);
+	if (e != NULL)
+		return e;
+	if (count > (size_t)s->room->rs->opt.max_state)
+		return mx_error_new(MX_E_TOO_LARGE, "the room has as many state events as this server allows");
+	*root = next;
+	return put_nodes(s, c, before);
+}
+
+static void
+bind_root(struct mx_query *q, int i, const struct mx_state_root *root)
+{
+	if (root == NULL || mx_root_none(*root))
+		mx_bind_null(q, i);
+	else
+		mx_bind_blob(q, i, root->h, sizeof(root->h));
+}
+
+static mx_error *
+put_event(struct mx_txn *tx, const struct mx_event *ev)
+{
+	mx_str state_key = mx_event_state_key(ev), txn_id = mx_event_txn_id(ev);
+	mx_nid type, key = 0;
+
+	MX_TRY(mx_name_intern(tx, mx_event_type(ev), &type));
+	if (ev->state)
+		MX_TRY(mx_name_intern(tx, state_key, &key));
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &PUT_EVENT);
+
+	mx_bind_int(q, 1, ev->nid);
+	mx_bind_int(q, 2, ev->room);
+	mx_bind_int(q, 3, type);
+	if (ev->state)
+		mx_bind_int(q, 4, key);
+	else
+		mx_bind_null(q, 4);
+	mx_bind_int(q, 5, ev->sender_nid);
+	mx_bind_int(q, 6, ev->depth);
+	mx_bind_int(q, 7, ev->ts);
+	mx_bind_int(q, 8, 0);
+	mx_bind_str(q, 9, mx_event_id(ev));
+	mx_bind_int(q, 10, mx_event_id_hash(mx_event_id(ev)));
+	/* A root before that is no root at all would read as "the same as after". */
+	if (mx_root_eq(ev->before, ev->after))
+		mx_bind_null(q, 11);
+	else
+		mx_bind_blob(q, 11, ev->before.h, sizeof(ev->before.h));
+	bind_root(q, 12, &ev->after);
+	if (ev->device != 0 && txn_id.n > 0) {
+		mx_bind_int(q, 13, ev->device);
+		mx_bind_str(q, 14, txn_id);
+	} else {
+		mx_bind_null(q, 13);
+		mx_bind_null(q, 14);
+	}
+	mx_bind_str(q, 15, mx_event_json(ev));
+	return mx_query_run(q);
+}
+
+static mx_error *
+put_member(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v)
+{
+	mx_str user = mx_event_state_key(v->event);
+
+	MX_TRY(mx_name_intern(tx, user, &v->user));
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &PUT_MEMBER);
+
+	mx_bind_int(q, 1, s->room->nid);
+	mx_bind_int(q, 2, v->user);
+	mx_bind_int(q, 3, v->event->membership);
+	mx_bind_int(q, 4, v->event->nid);
+	mx_bind_int(q, 5, mx_rooms_is_local(s->room->rs, user));
+	return mx_query_run(q);
+}
+
+static mx_error *
+put_redaction(struct mx_txn *tx, const struct mx_stored *v)
+{
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &REDACT);
+
+	mx_bind_int(q, 1, v->target->nid);
+	mx_bind_str(q, 2, mx_event_json(v->redacted));
+	mx_bind_int(q, 3, v->event->nid);
+	return mx_query_run(q);
+}
+
+static mx_error *
+count_members(struct mx_store *s, struct mx_conn *c)
+{
+	int joined = 0, invited = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (is_member(s->v[i].event)) {
+			joined += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_JOIN);
+			invited += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_INVITE);
+		}
+	if (!s->create && joined == 0 && invited == 0)
+		return NULL;
+	struct mx_query *q = mx_query(c, s->create ? &PUT_ROOM : &COUNT_MEMBERS);
+
+	mx_bind_int(q, 1, s->room->nid);
+	if (s->create)
+		mx_bind_str(q, 2, s->room->version->name);
+	mx_bind_int(q, s->create ? 3 : 2, joined);
+	mx_bind_int(q, s->create ? 4 : 3, invited);
+	return mx_query_run(q);
+}
+
+/* ---- the function ---- */
+
+static void
+publish(struct mx_txn *tx, const struct mx_store *s, const struct mx_stored *v)
+{
+	struct mx_stream *stream = s->room->rs->stream;
+	struct mx_item item = { .pos = v->event->nid, .kind = MX_ITEM_EVENT, .room = s->room->nid,
+				.user = v->user, .event = v->event };
+
+	mx_stream_publish(stream, tx, &item);
+	if (v->user == 0 || (v->was == MX_MEMBER_JOIN && v->event->membership == MX_MEMBER_JOIN))
+		return;
+	item.kind = MX_ITEM_MEMBERSHIP;
+	item.event = NULL;
+	mx_stream_publish(stream, tx, &item);
+}
+
+static mx_error *
+write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_state_root *root)
+{
+	struct mx_event *ev = v->event;
+
+	ev->nid = mx_txn_pos(tx);
+	ev->room = s->room->nid;
+	ev->before = *root;
+	if (ev->state)
+		MX_TRY(move_state(s, mx_txn_conn(tx), ev, root));
+	ev->after = *root;
+	MX_TRY(put_event(tx, ev));
+	if (is_member(ev))
+		MX_TRY(put_member(tx, s, v));
+	if (v->redacted != NULL)
+		MX_TRY(put_redaction(tx, v));
+	publish(tx, s, v);
+	return NULL;
+}
+
+/* What the batch has made of the room so far; MX_E_AGAIN when these events were built on something else. */
+static mx_error *
+premises(struct mx_store *s)
+{
+	struct mx_room *r = s->room;
+	uint32_t foreign = atomic_load(&r->foreign);
+
+	if (!r->w.valid || r->w.foreign != foreign) {
+		pthread_mutex_lock(&r->lock);
+		r->w.seq = r->view.seq;
+		r->w.root = r->view.root;
+		bool current = r->view.foreign == foreign;
+		pthread_mutex_unlock(&r->lock);
+		r->w.foreign = foreign;
+		r->w.valid = current;
+	}
+	if (!r->w.valid || r->w.seq != s->seq - 1)
+		return mx_error_new(MX_E_AGAIN, "the room has moved on");
+	return NULL;
+}
+
+mx_error *
+mx_store_write(struct mx_txn *tx, struct mx_store *s)
+{
+	struct mx_room *r = s->room;
+	struct mx_state_root root;
+
+	MX_TRY(premises(s));
+	s->applied = false;
+	s->fresh = (struct mx_fresh_nodes){ .cache = r->rs->nodes };
+	mx_txn_after(tx, after, s);
+	root = r->w.root;
+	if (s->create)
+		MX_TRY(mx_name_intern(tx, mx_room_id(r), &r->nid));
+	for (size_t i = 0; i < s->n; i++)
+		MX_TRY(write_one(tx, s, &s->v[i], &root));
+	MX_TRY(count_members(s, mx_txn_conn(tx)));
+	r->w.root = root;
+	r->w.seq = s->seq;
+	s->applied = true;
+	return NULL;
+}

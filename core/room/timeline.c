@@ -1,0 +1,132 @@
+/* The events of a room in the order of the stream. The newest are known by number from memory; a page from further back is one
+ * statement. */
+#include "config.h"
+
+#include "core/room/engine.h"
+
+#include <stdlib.h>
+
+static const struct mx_sql BACKWARDS =
+	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & 14 = 0 "
+	       "ORDER BY e.nid DESC LIMIT $4");
+static const struct mx_sql FORWARDS =
+	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & 14 = 0 "
+	       "ORDER BY e.nid LIMIT $4");
+
+/* Copies what the tail has of the range, in the order that is asked for, at most max. *floor: what is above it is known. */
+static size_t
+from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid *out, size_t max, mx_nid *floor,
+	  mx_pos *last)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&r->lock);
+	const struct mx_room_view *v = &r->view;
+
+	*floor = v->tail_floor;
+	*last = v->last;
+	if (backwards) {
+		for (size_t i = v->tail_n; i-- > 0 && n < max && v->tail[i] > after;)
+			if (v->tail[i] < before)
+				out[n++] = v->tail[i];
+	} else if (after >= v->tail_floor) {
+		for (size_t i = 0; i < v->tail_n && n < max && v->tail[i] < before; i++)
+			if (v->tail[i] > after)
+				out[n++] = v->tail[i];
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
+/* What was read from the newest event backwards becomes the tail, when nothing has come in between. */
+static void
+fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, bool complete, mx_pos last)
+{
+	size_t max = (size_t)r->rs->opt.room_tail;
+
+	if (n == 0)
+		return;
+	if (n > max)
+		complete = false;
+	n = n > max ? max : n;
+	pthread_mutex_lock(&r->lock);
+	struct mx_room_view *v = &r->view;
+
+	if (v->last == last && v->tail_n < n) {
+		if (v->tail_room < n) {
+			v->tail = mx_realloc(v->tail, n, sizeof(*v->tail));
+			v->tail_room = n;
+		}
+		for (size_t i = 0; i < n; i++)
+			v->tail[i] = newest_first[n - 1 - i]->nid;
+		v->tail_n = n;
+		v->tail_floor = complete ? INT64_MIN : v->tail[0] - 1;
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Adds up to limit events of the range from the database. */
+static mx_error *
+from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before, size_t limit, bool backwards,
+	      struct mx_events *out)
+{
+	struct mx_query *q = mx_query(c, backwards ? &BACKWARDS : &FORWARDS);
+	mx_error *e = NULL;
+
+	mx_bind_int(q, 1, r->nid);
+	mx_bind_int(q, 2, after);
+	mx_bind_int(q, 3, before);
+	mx_bind_int(q, 4, (int64_t)limit);
+	while (e == NULL && mx_query_next(q)) {
+		struct mx_event *ev = mx_event_cache_get(r->rs->events, mx_col_int(q, 0));
+
+		if (ev == NULL) {
+			e = mx_event_of_row(r->rs, q, r->version, &ev);
+			if (e == NULL)
+				mx_event_cache_add(r->rs->events, &ev);
+		}
+		if (e == NULL)
+			mx_events_add(out, ev);
+	}
+	mx_error *end = mx_query_end(q);
+
+	if (e == NULL)
+		return end;
+	mx_error_free(&end);
+	return e;
+}
+
+mx_error *
+mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid after, mx_nid before, size_t limit,
+		 bool backwards, struct mx_events *out, bool *more)
+{
+	enum { MAX = 10000 };
+	size_t want = (limit < MAX ? limit : MAX) + 1, base = out->n;	/* one more, to know whether there is more */
+	size_t at_hand = want < (size_t)rs->opt.room_tail ? want : (size_t)rs->opt.room_tail;
+	mx_nid *nids = mx_alloc(at_hand * sizeof(*nids)), floor;
+	mx_pos last;
+	size_t n = from_tail(r, after, before, backwards, nids, at_hand, &floor, &last);
+	mx_error *e = mx_events_load(rs, c, nids, n, out);
+
+	free(nids);
+	/* The tail had it all when it is full, or when it reaches down to where the range begins. */
+	bool known = n == want || (after >= floor && n < at_hand);
+
+	if (e == NULL && !known) {
+		bool top = n == 0 && before > last;
+
+		if (n > 0 && backwards)
+			before = out->v[out->n - 1]->nid;
+		else if (n > 0)
+			after = out->v[out->n - 1]->nid;
+		e = from_database(r, c, after, before, want - n, backwards, out);
+		if (e == NULL && top && backwards)
+			fill_tail(r, out->v + base, out->n - base, after <= 0 && out->n - base < want, last);
+	}
+	if (e != NULL)
+		return e;
+	*more = out->n - base == want;
+	if (*more)
+		mx_event_unref(&out->v[--out->n]);
+	return NULL;
+}
