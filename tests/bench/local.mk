@@ -24,3 +24,12 @@ tests_bench_http_CPPFLAGS = $(core_cppflags)
 tests_bench_http_CFLAGS = $(program_cflags)
 tests_bench_http_LDFLAGS = $(program_ldflags)
 tests_bench_http_LDADD = core/libcore.la $(core_libs)
+
+if HAVE_SQLITE
+noinst_PROGRAMS += tests/bench/send
+tests_bench_send_SOURCES = tests/bench/send.c tests/bench/rows.h
+tests_bench_send_CPPFLAGS = $(core_cppflags)
+tests_bench_send_CFLAGS = $(program_cflags)
+tests_bench_send_LDFLAGS = $(program_ldflags)
+tests_bench_send_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
+endif
