@@ -81,6 +81,7 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	if (user.n > 0 && !mx_str_eq(found.user_id, user))
 		return mx_error_new(MX_E_FORBIDDEN, "This is not the user who is logged in");
 	mx_str account = found.nid != 0 ? found.user_id : name;
+	MX_TRY(mx_request_limit(rq, MX_RATE_LOGIN, account));
 	MX_TRY(throttle_check(t, account, o->failed_burst, o->failed_every.ms));
 	mx_error *e = mx_user_check_password(mx_core_accounts(mx_self_core(self)), mx_request_conn(rq), found.nid, password);
 	if (mx_error_is(e, MX_E_FORBIDDEN))

@@ -1,0 +1,150 @@
+"""A user's own account: password, deactivation, OpenID, and what the server says it can."""
+
+import time
+
+import pytest
+
+from myelin import PASSWORD, Client, quote, wait_for
+from test_session import as_error, confirm, password_login
+
+V3 = "/_matrix/client/v3"
+NEW = "another-fine-password"
+
+
+def test_versions(hs):
+    answer = hs.client().ok("GET", "/_matrix/client/versions")
+    assert {"v1.1", "v1.4", "v1.11", "v1.12"} <= set(answer["versions"])
+    assert isinstance(answer["unstable_features"], dict)
+    assert all(isinstance(on, bool) for on in answer["unstable_features"].values())
+    as_error(Client(hs, "nope").call("GET", "/_matrix/client/versions"), 401, "M_UNKNOWN_TOKEN")
+
+
+def test_capabilities(hs):
+    as_error(hs.client().call("GET", V3 + "/capabilities"), 401, "M_MISSING_TOKEN")
+    have = hs.register("alice").ok("GET", V3 + "/capabilities")["capabilities"]
+    assert have["m.change_password"] == {"enabled": True}
+    assert have["m.3pid_changes"] == {"enabled": False}
+    versions = have["m.room_versions"]
+    assert versions["available"][versions["default"]] == "stable" and "10" in versions["available"]
+
+
+def test_well_known(server):
+    hs = server()
+    as_error(hs.client().call("GET", "/.well-known/matrix/client"), 404, "M_NOT_FOUND")
+    as_error(hs.client().call("GET", "/.well-known/matrix/support"), 404, "M_NOT_FOUND")
+    hs = server("\n[server]\npublic_url = https://matrix.example.org\n\n[client-discovery]\n"
+                "support_email = admin@example.org\nsupport_page = https://example.org/help\n")
+    assert hs.client().ok("GET", "/.well-known/matrix/client")["m.homeserver"] == {"base_url": "https://matrix.example.org"}
+    support = hs.client().ok("GET", "/.well-known/matrix/support")
+    assert support == {"contacts": [{"email_address": "admin@example.org", "role": "m.role.admin"}],
+                       "support_page": "https://example.org/help"}
+    alice = hs.register("alice")
+    answer = hs.client().ok("POST", V3 + "/login", password_login(alice.user_id))
+    assert answer["well_known"]["m.homeserver"]["base_url"] == "https://matrix.example.org"
+
+
+def test_change_password(hs):
+    alice = hs.register("alice")
+    phone = hs.login(alice.user_id)
+    assert confirm(alice, "POST", V3 + "/account/password", {"new_password": NEW}) == (200, {})
+    alice.ok("GET", V3 + "/account/whoami")
+    as_error(phone.call("GET", V3 + "/account/whoami"), 401, "M_UNKNOWN_TOKEN")
+    as_error(hs.client().call("POST", V3 + "/login", password_login(alice.user_id)), 403, "M_FORBIDDEN")
+    phone = hs.login(alice.user_id, NEW)
+    status, _ = confirm(alice, "POST", V3 + "/account/password", {"new_password": PASSWORD, "logout_devices": False}, NEW)
+    assert status == 200
+    phone.ok("GET", V3 + "/account/whoami")
+
+
+@pytest.mark.parametrize("body, status, errcode", [
+    ({"new_password": 5}, 400, "M_BAD_JSON"),
+    ({"new_password": "short"}, 400, "M_WEAK_PASSWORD"),
+    ({"new_password": ""}, 400, "M_WEAK_PASSWORD"),
+    ({"new_password": "x" * 5000}, 400, "M_INVALID_PARAM"),
+    ({"new_password": NEW, "logout_devices": "no"}, 400, "M_BAD_JSON"),
+    ({"auth": {"type": "m.login.password", "password": PASSWORD}}, 400, "M_MISSING_PARAM"),
+])
+def test_bad_password_changes(hs, body, status, errcode):
+    alice = hs.register("alice")
+    as_error(alice.call("POST", V3 + "/account/password", body), status, errcode)
+    hs.login(alice.user_id)
+
+
+def test_a_wrong_password_changes_nothing(hs):
+    alice = hs.register("alice")
+    status, answer = confirm(alice, "POST", V3 + "/account/password", {"new_password": NEW}, "wrong")
+    assert (status, answer["errcode"]) == (401, "M_FORBIDDEN")
+    as_error(hs.client().call("POST", V3 + "/account/password", {"new_password": NEW}), 401, "M_MISSING_TOKEN")
+    hs.login(alice.user_id)
+
+
+def test_deactivate(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    phone = hs.login(alice.user_id)
+    room = bob.create_room(preset="public_chat")
+    invited = bob.create_room(invite=[alice.user_id])
+    alice.join(room)
+    status, answer = confirm(alice, "POST", V3 + "/account/deactivate", {"erase": True})
+    assert (status, answer["id_server_unbind_result"]) == (200, "no-support")
+    for client in (alice, phone):
+        as_error(client.call("GET", V3 + "/account/whoami"), 401, "M_UNKNOWN_TOKEN")
+    status, answer = hs.client().call("POST", V3 + "/login", password_login(alice.user_id))
+    assert status == 403 and answer["errcode"] in ("M_FORBIDDEN", "M_USER_DEACTIVATED")
+    for r in (room, invited):
+        wait_for(lambda: bob.state(r, "m.room.member", alice.user_id)["membership"] == "leave", "alice to leave")
+    # The name is never given again.
+    local = alice.user_id[1:].split(":")[0]
+    as_error(hs.client().call("GET", V3 + "/register/available?username=" + local), 400, "M_USER_IN_USE")
+
+
+def test_bad_deactivations(hs):
+    alice = hs.register("alice")
+    as_error(alice.call("POST", V3 + "/account/deactivate", {"erase": "yes"}), 400, "M_BAD_JSON")
+    as_error(alice.call("POST", V3 + "/account/deactivate", {"id_server": 1}), 400, "M_BAD_JSON")
+    assert alice.call("POST", V3 + "/account/deactivate", {})[0] == 401
+    as_error(hs.client().call("POST", V3 + "/account/deactivate", {}), 401, "M_MISSING_TOKEN")
+    alice.ok("GET", V3 + "/account/whoami")
+
+
+def test_threepids(hs):
+    assert hs.register("alice").ok("GET", V3 + "/account/3pid") == {"threepids": []}
+
+
+def test_openid(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    made = alice.ok("POST", V3 + "/user/%s/openid/request_token" % quote(alice.user_id), {})
+    assert made["token_type"] == "Bearer" and made["matrix_server_name"] == hs.name and made["expires_in"] > 0
+    info = "/_matrix/federation/v1/openid/userinfo"
+    assert hs.client().ok("GET", info + "?access_token=" + made["access_token"]) == {"sub": alice.user_id}
+    as_error(hs.client().call("GET", info + "?access_token=nope"), 401, "M_UNKNOWN_TOKEN")
+    as_error(hs.client().call("GET", info), 401, "M_MISSING_TOKEN")
+    # It is no access token, and nobody gets one for somebody else.
+    as_error(Client(hs, made["access_token"]).call("GET", V3 + "/account/whoami"), 401, "M_UNKNOWN_TOKEN")
+    as_error(bob.call("POST", V3 + "/user/%s/openid/request_token" % quote(alice.user_id), {}), 403, "M_FORBIDDEN")
+
+
+def test_logging_in_costs_its_hash_and_delays_nobody(server):
+    """Hashes run in their own pool: others are answered while many log in."""
+    import threading
+
+    hs = server("\n[auth-password]\nmemory = 19M\noperations = 2\n")
+    alice = hs.register("alice")
+    stop = threading.Event()
+
+    def log_in():
+        while not stop.is_set():
+            hs.client().ok("POST", V3 + "/login", password_login(alice.user_id))
+
+    threads = [threading.Thread(target=log_in) for _ in range(4)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    slowest = 0
+    for _ in range(50):
+        begun = time.monotonic()
+        alice.ok("GET", V3 + "/account/whoami")
+        slowest = max(slowest, time.monotonic() - begun)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert slowest < 1.0
