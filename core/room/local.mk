@@ -13,3 +13,6 @@ core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.
 	core/room/rules_third_party.c core/room/rules_levels.c core/room/auth_types.c \
 	core/room/resolve.c core/room/resolve.h core/room/resolve_private.h core/room/resolve_chains.c \
 	core/room/resolve_order.c core/room/resolve_check.c
+
+# Filters: for history and sync.
+core_libcore_la_SOURCES += core/room/filter.c

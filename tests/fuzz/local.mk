@@ -7,6 +7,7 @@
 # First inputs in corpus/fuzz_NAME/ and words in fuzz_NAME.dict help, and are named in EXTRA_DIST.
 EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
 	tests/fuzz/corpus/fuzz_base64/padded tests/fuzz/corpus/fuzz_base64/url \
+	tests/fuzz/corpus/fuzz_filter/all tests/fuzz/corpus/fuzz_filter/none \
 	tests/fuzz/corpus/fuzz_json/escapes tests/fuzz/corpus/fuzz_json/event \
 	tests/fuzz/corpus/fuzz_json_raw/escapes tests/fuzz/corpus/fuzz_json_raw/event
 
@@ -38,4 +39,10 @@ tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_text_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_text_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_text_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_filter
+tests_fuzz_fuzz_filter_SOURCES = tests/fuzz/fuzz_filter.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_filter_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_filter_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_filter_LDADD = $(fuzz_ldadd)
 endif

@@ -40,3 +40,10 @@ tests_unit_room_test_power_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_power_CFLAGS = $(test_cflags)
 tests_unit_room_test_power_LDADD = $(test_ldadd)
 endif
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/room/test_filter
+tests_unit_room_test_filter_SOURCES = tests/unit/room/test_filter.c tests/unit/room/events.h
+tests_unit_room_test_filter_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_filter_CFLAGS = $(test_cflags)
+tests_unit_room_test_filter_LDADD = $(test_ldadd)
+endif
