@@ -57,13 +57,15 @@ mx_sql_misuse(const char *what)
 	abort();
 }
 
-/* Makes the tables of core/sql and reads where the stream stands. */
+/* The tables of core/sql are there. What processes left behind that are gone goes after a day. */
 static mx_error *
-load_position(struct mx_txn *tx, void *arg)
+tables_are_there(struct mx_txn *tx, void *arg)
 {
+	static const struct mx_sql FORGET_GONE = MX_SQL("DELETE FROM writer WHERE seen < {now} - 86400000");
+
 	(void)arg;
 	tx->db->writer.follows = true;
-	return NULL;
+	return mx_query_run(mx_query(mx_txn_conn(tx), &FORGET_GONE));
 }
 
 static mx_error *
@@ -79,8 +81,8 @@ bring_up(struct mx_db *db)
 {
 	MX_TRY(mx_migrate_prepare(db));
 	MX_TRY(mx_migrate(db, "sql", mx_sql_migrations, mx_sql_migration_count));
-	/* From the next transaction on, each begins by looking at the stream's position when that is in doubt. */
-	MX_TRY(mx_write(db, load_position, NULL));
+	/* From the next transaction on, each begins by reading the stream's position when that is in doubt. */
+	MX_TRY(mx_write(db, tables_are_there, NULL));
 	return mx_write(db, nothing, NULL);
 }
 

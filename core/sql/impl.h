@@ -94,6 +94,8 @@ struct mx_txn {
 void mx_txn_init(struct mx_txn *tx, struct mx_conn *c);
 /* Calls what stands at *from and behind, and forgets it. */
 void mx_txn_call_after(struct mx_txn *tx, struct mx_after **from, bool committed);
+/* Takes it off its connection, which may then be closed. */
+void mx_txn_detach(struct mx_txn *tx);
 void mx_txn_end(struct mx_txn *tx);
 
 /* ---- the writer (writer.c) ---- */
@@ -125,6 +127,7 @@ struct mx_writer {
 	mx_pos pos;			/* the last position that was allotted */
 	bool follows;			/* the table stream is there */
 	bool current;			/* pos is what the database says, unless others write */
+	int64_t id, batches;		/* of this process, in the table writer */
 };
 
 mx_error *mx_writer_start(struct mx_db *db) MX_MUST_USE;

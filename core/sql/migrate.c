@@ -9,6 +9,8 @@ const struct mx_migration mx_sql_migrations[] = {
 	  "INSERT INTO stream (one, pos) VALUES (1, 0);\n" },
 	{ 2, "interned strings",
 	  "CREATE TABLE name (nid {key}, text TEXT NOT NULL UNIQUE);\n" },
+	{ 3, "the last batch of each process that writes, where several may",
+	  "CREATE TABLE writer (id {key}, batch BIGINT NOT NULL, seen BIGINT NOT NULL);\n" },
 };
 const size_t mx_sql_migration_count = sizeof(mx_sql_migrations) / sizeof(mx_sql_migrations[0]);
 

@@ -23,10 +23,19 @@ mx_txn_call_after(struct mx_txn *tx, struct mx_after **from, bool committed)
 }
 
 void
-mx_txn_end(struct mx_txn *tx)
+mx_txn_detach(struct mx_txn *tx)
 {
+	if (tx->conn == NULL)
+		return;
 	mx_conn_tidy(tx->conn);
 	tx->conn->txn = NULL;
+	tx->conn = NULL;
+}
+
+void
+mx_txn_end(struct mx_txn *tx)
+{
+	mx_txn_detach(tx);
 	mx_arena_free(&tx->arena);
 }
 

@@ -18,6 +18,13 @@
 static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos FROM stream WHERE one = 1");
 static const struct mx_sql MOVE_POSITION = MX_SQL("UPDATE stream SET pos = $1 WHERE one = 1");
 
+/* Where a connection can be lost in a commit, each batch leaves its number behind, so that it can be found out whether it was
+ * committed. */
+static const struct mx_sql MARK_BATCH =
+	MX_SQL("INSERT INTO writer (id, batch, seen) VALUES ($1, $2, {now}) "
+	       "ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, seen = excluded.seen");
+static const struct mx_sql READ_BATCH = MX_SQL("SELECT batch FROM writer WHERE id = $1");
+
 static _Thread_local const struct mx_db *here;	/* whose writer this thread is */
 
 bool
@@ -26,180 +33,7 @@ mx_writer_is_here(const struct mx_db *db)
 	return here == db;
 }
 
-/* ---- one transaction ---- */
-
-/* Reads the position under the lock of the batch, and lets the watcher read what it has missed. */
-static mx_error *
-catch_up(struct mx_db *db, struct mx_conn *c)
-{
-	struct mx_writer *w = &db->writer;
-	mx_pos known = atomic_load_explicit(&db->position, memory_order_relaxed), now = 0;
-
-	struct mx_query *q = mx_query(c, &READ_POSITION);
-	bool found = mx_query_next(q);
-	now = mx_col_int(q, 0);
-	MX_TRY(mx_query_end(q));
-	if (!found || now < known) {
-		mx_log("sql", MX_ERROR, "SQL002", "the stream went backwards: restart after a database was restored",
-		       mx_fi("known", known), mx_fi("now", now));
-		return mx_error_new(MX_E_UNKNOWN, "the database's stream went backwards");
-	}
-	if (now > known) {
-		if (db->watch.caught_up != NULL)
-			MX_TRY(db->watch.caught_up(db->watch.arg, c, known, now));
-		atomic_store_explicit(&db->position, now, memory_order_release);
-		if (db->watch.published != NULL)
-			db->watch.published(db->watch.arg, now);
-	}
-	w->pos = now;
-	w->current = true;
-	return NULL;
-}
-
-static mx_error *
-txn_open(struct mx_db *db, struct mx_conn *c)
-{
-	bool shared = (db->ops->caps & MX_STORAGE_NOTIFY) != 0;
-
-	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
-	if (shared && c->ops->lock != NULL)
-		MX_TRY(mx_conn_check(c, c->ops->lock(c->storage)));
-	if (db->writer.follows && (shared || !db->writer.current))
-		MX_TRY(catch_up(db, c));
-	return NULL;
-}
-
-static mx_error *
-txn_close(struct mx_db *db, struct mx_conn *c)
-{
-	if (db->writer.pos != atomic_load_explicit(&db->position, memory_order_relaxed)) {
-		struct mx_query *q = mx_query(c, &MOVE_POSITION);
-		mx_bind_int(q, 1, db->writer.pos);
-		MX_TRY(mx_query_run(q));
-	}
-	return mx_conn_check(c, c->ops->commit(c->storage));
-}
-
-/* Runs one function. guarded: within a savepoint, which is undone when it fails; otherwise it is alone in the transaction,
- * and the caller undoes that. An error that is returned is the batch's; the function's own is in job->error. */
-static mx_error *
-run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
-{
-	struct mx_conn *c = tx->conn;
-	struct mx_after **mark = tx->after_end;
-	mx_pos before = tx->db->writer.pos;
-
-	if (guarded)
-		MX_TRY(mx_conn_check(c, c->ops->savepoint(c->storage)));
-	job->error = job->fn(tx, job->arg);
-	mx_conn_tidy(c);
-	if (c->lost)
-		return mx_db_unavailable("the connection to the database was lost");
-	if (job->error == NULL)
-		return guarded ? mx_conn_check(c, c->ops->release(c->storage)) : NULL;
-	tx->db->writer.pos = before;
-	if (!guarded)
-		return NULL;
-	MX_TRY(mx_conn_check(c, c->ops->rollback_to(c->storage)));
-	mx_txn_call_after(tx, mark, false);
-	return NULL;
-}
-
-static void
-publish(struct mx_db *db)
-{
-	mx_pos pos = db->writer.pos;
-
-	if (pos == atomic_load_explicit(&db->position, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&db->position, pos, memory_order_release);
-	if (db->watch.published != NULL)
-		db->watch.published(db->watch.arg, pos);
-}
-
-/* Undoes the batch, in the database and in memory. */
-static void
-batch_undo(struct mx_txn *tx, struct mx_job **jobs, size_t n, bool outcome_known)
-{
-	struct mx_db *db = tx->db;
-
-	if (!tx->conn->lost)
-		tx->conn->ops->rollback(tx->conn->storage);
-	db->writer.pos = atomic_load_explicit(&db->position, memory_order_relaxed);
-	if (!outcome_known)
-		db->writer.current = false;
-	for (size_t i = 0; i < n; i++)
-		mx_error_free(&jobs[i]->error);
-	mx_txn_call_after(tx, &tx->after, false);
-}
-
-/* One transaction of n functions. NULL: each one's fate is in its error; otherwise nothing has happened (or, with
- * MX_E_UNCERTAIN, perhaps everything). */
-static mx_error *
-batch_try(struct mx_db *db, struct mx_job **jobs, size_t n)
-{
-	struct mx_conn *c = db->writer.conn;
-	struct mx_txn tx;
-
-	mx_txn_init(&tx, c);
-	mx_error *e = txn_open(db, c);
-	for (size_t i = 0; e == NULL && i < n; i++)
-		e = run_one(&tx, jobs[i], n > 1);
-	if (e == NULL && n == 1 && jobs[0]->error != NULL) {
-		c->ops->rollback(c->storage);
-		mx_txn_call_after(&tx, &tx.after, false);
-	} else if (e == NULL) {
-		e = txn_close(db, c);
-		if (e == NULL) {
-			mx_txn_call_after(&tx, &tx.after, true);
-			publish(db);
-		}
-	}
-	if (e != NULL)
-		batch_undo(&tx, jobs, n, !mx_error_is(e, MX_E_UNCERTAIN));
-	mx_txn_end(&tx);
-	atomic_fetch_add_explicit(&db->batches, 1, memory_order_relaxed);
-	return e;
-}
-
-/* ---- a batch, until its fate is known ---- */
-
-static void
-deliver(struct mx_job *job)
-{
-	if (!job->heap) {
-		sem_post(&job->woken);	/* from here on it may be gone: it is on its caller's stack */
-		return;
-	}
-	if (job->done != NULL)
-		job->done(job->arg, job->error);
-	else
-		mx_error_free(&job->error);
-	free(job);
-}
-
-static void
-deliver_all(struct mx_db *db, struct mx_job **jobs, size_t n)
-{
-	atomic_fetch_add_explicit(&db->writes, n, memory_order_relaxed);
-	for (size_t i = 0; i < n; i++)
-		deliver(jobs[i]);
-}
-
-/* The same failure for all of them; takes e. */
-static void
-fail_all(struct mx_db *db, struct mx_job **jobs, size_t n, mx_error *e)
-{
-	for (size_t i = 0; i < n; i++) {
-		mx_error_free(&jobs[i]->error);
-		if (mx_error_is(e, MX_E_UNAVAILABLE))
-			jobs[i]->error = mx_db_unavailable(mx_error_text(e));
-		else
-			jobs[i]->error = mx_error_new(mx_error_code(e), "%s", mx_error_text(e));
-	}
-	mx_error_free(&e);
-	deliver_all(db, jobs, n);
-}
+/* ---- the connection ---- */
 
 static bool
 sleep_until(struct mx_writer *w, int64_t us)
@@ -253,6 +87,242 @@ writer_disconnect(struct mx_db *db)
 	db->writer.current = false;
 }
 
+/* ---- one transaction ---- */
+
+/* Reads the position under the lock of the batch, and lets the watcher read what it has missed. */
+static mx_error *
+catch_up(struct mx_db *db, struct mx_conn *c)
+{
+	struct mx_writer *w = &db->writer;
+	mx_pos known = atomic_load_explicit(&db->position, memory_order_relaxed), now = 0;
+
+	struct mx_query *q = mx_query(c, &READ_POSITION);
+	bool found = mx_query_next(q);
+	now = mx_col_int(q, 0);
+	MX_TRY(mx_query_end(q));
+	if (!found || now < known) {
+		mx_log("sql", MX_ERROR, "SQL002", "the stream went backwards: restart after a database was restored",
+		       mx_fi("known", known), mx_fi("now", now));
+		return mx_error_new(MX_E_UNKNOWN, "the database's stream went backwards");
+	}
+	if (now > known) {
+		if (db->watch.caught_up != NULL)
+			MX_TRY(db->watch.caught_up(db->watch.arg, c, known, now));
+		atomic_store_explicit(&db->position, now, memory_order_release);
+		if (db->watch.published != NULL)
+			db->watch.published(db->watch.arg, now);
+	}
+	w->pos = now;
+	w->current = true;
+	return NULL;
+}
+
+static bool
+is_shared(const struct mx_db *db)
+{
+	return (db->ops->caps & MX_STORAGE_NOTIFY) != 0;
+}
+
+/* A transaction that holds the lock of the batch. */
+static mx_error *
+txn_begin(struct mx_db *db, struct mx_conn *c)
+{
+	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
+	if (is_shared(db) && c->ops->lock != NULL)
+		MX_TRY(mx_conn_check(c, c->ops->lock(c->storage)));
+	return NULL;
+}
+
+static mx_error *
+txn_open(struct mx_db *db, struct mx_conn *c)
+{
+	MX_TRY(txn_begin(db, c));
+	if (db->writer.follows && (is_shared(db) || !db->writer.current))
+		MX_TRY(catch_up(db, c));
+	return NULL;
+}
+
+static mx_error *
+txn_close(struct mx_db *db, struct mx_conn *c)
+{
+	struct mx_writer *w = &db->writer;
+
+	if (w->pos != atomic_load_explicit(&db->position, memory_order_relaxed)) {
+		struct mx_query *q = mx_query(c, &MOVE_POSITION);
+		mx_bind_int(q, 1, w->pos);
+		MX_TRY(mx_query_run(q));
+	}
+	if (w->follows && is_shared(db)) {
+		struct mx_query *q = mx_query(c, &MARK_BATCH);
+		mx_bind_int(q, 1, w->id);
+		mx_bind_int(q, 2, ++w->batches);
+		MX_TRY(mx_query_run(q));
+	}
+	return mx_conn_check(c, c->ops->commit(c->storage));
+}
+
+/* Runs one function. guarded: within a savepoint, which is undone when it fails; otherwise it is alone in the transaction,
+ * and the caller undoes that. An error that is returned is the batch's; the function's own is in job->error. */
+static mx_error *
+run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
+{
+	struct mx_conn *c = tx->conn;
+	struct mx_after **mark = tx->after_end;
+	mx_pos before = tx->db->writer.pos;
+
+	if (guarded)
+		MX_TRY(mx_conn_check(c, c->ops->savepoint(c->storage)));
+	job->error = job->fn(tx, job->arg);
+	mx_conn_tidy(c);
+	if (c->lost)
+		return mx_db_unavailable("the connection to the database was lost");
+	if (job->error == NULL)
+		return guarded ? mx_conn_check(c, c->ops->release(c->storage)) : NULL;
+	tx->db->writer.pos = before;
+	if (!guarded)
+		return NULL;
+	MX_TRY(mx_conn_check(c, c->ops->rollback_to(c->storage)));
+	mx_txn_call_after(tx, mark, false);
+	return NULL;
+}
+
+static void
+publish(struct mx_db *db)
+{
+	mx_pos pos = db->writer.pos;
+
+	if (pos == atomic_load_explicit(&db->position, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&db->position, pos, memory_order_release);
+	if (db->watch.published != NULL)
+		db->watch.published(db->watch.arg, pos);
+}
+
+/* Undoes the batch, in the database and in memory. */
+static void
+batch_undo(struct mx_txn *tx, struct mx_job **jobs, size_t n, bool outcome_known)
+{
+	struct mx_db *db = tx->db;
+
+	if (tx->conn != NULL && !tx->conn->lost)
+		tx->conn->ops->rollback(tx->conn->storage);
+	db->writer.pos = atomic_load_explicit(&db->position, memory_order_relaxed);
+	if (!outcome_known)
+		db->writer.current = false;
+	for (size_t i = 0; i < n; i++)
+		mx_error_free(&jobs[i]->error);
+	mx_txn_call_after(tx, &tx->after, false);
+}
+
+/* ---- what became of a commit during which the connection was lost ---- */
+
+static mx_error *
+read_batch(struct mx_db *db, struct mx_conn *c, bool *committed)
+{
+	/* Under the lock: whoever held it has ended, the lost transaction too. */
+	MX_TRY(txn_begin(db, c));
+	struct mx_query *q = mx_query(c, &READ_BATCH);
+	mx_bind_int(q, 1, db->writer.id);
+	*committed = mx_query_next(q) && mx_col_int(q, 0) == db->writer.batches;
+	mx_error *e = mx_query_end(q);
+	if (!c->lost)
+		c->ops->rollback(c->storage);
+	return e;
+}
+
+/* Looks for the batch's number until `deadline`. NULL: it was committed; MX_E_UNAVAILABLE: it was not. Takes why. */
+static mx_error *
+settle(struct mx_db *db, int64_t deadline, mx_error *why)
+{
+	bool known = false, committed = false;
+
+	writer_disconnect(db);
+	while (is_shared(db) && db->writer.follows && !known && mx_monotonic_us() < deadline) {
+		if (mx_error_drop(writer_connect(db, deadline)))
+			break;
+		known = !mx_error_drop(read_batch(db, db->writer.conn, &committed));
+		if (!known)
+			writer_disconnect(db);
+	}
+	mx_log("sql", MX_WARN, "SQL006", "the connection was lost in a commit",
+	       mx_fz("outcome", !known ? "unknown" : committed ? "committed" : "not committed"), mx_fe(why));
+	if (!known)
+		return why;
+	mx_error_free(&why);
+	return committed ? NULL : mx_db_unavailable("the connection was lost in a commit");
+}
+
+/* ---- a batch ---- */
+
+/* One transaction of n functions. NULL: each one's fate is in its error; otherwise nothing has happened (or, with
+ * MX_E_UNCERTAIN, perhaps everything). */
+static mx_error *
+batch_try(struct mx_db *db, struct mx_job **jobs, size_t n, int64_t deadline)
+{
+	struct mx_conn *c = db->writer.conn;
+	struct mx_txn tx;
+
+	mx_txn_init(&tx, c);
+	mx_error *e = txn_open(db, c);
+	for (size_t i = 0; e == NULL && i < n; i++)
+		e = run_one(&tx, jobs[i], n > 1);
+	bool undone = e == NULL && n == 1 && jobs[0]->error != NULL;
+	if (undone)
+		c->ops->rollback(c->storage);
+	else if (e == NULL)
+		e = txn_close(db, c);
+	if (mx_error_is(e, MX_E_UNCERTAIN)) {
+		mx_txn_detach(&tx);
+		e = settle(db, deadline, e);
+	}
+	if (e != NULL) {
+		batch_undo(&tx, jobs, n, !mx_error_is(e, MX_E_UNCERTAIN));
+	} else {
+		mx_txn_call_after(&tx, &tx.after, !undone);
+		publish(db);
+	}
+	mx_txn_end(&tx);
+	atomic_fetch_add_explicit(&db->batches, 1, memory_order_relaxed);
+	return e;
+}
+
+static void
+deliver(struct mx_job *job)
+{
+	if (!job->heap) {
+		sem_post(&job->woken);	/* from here on it may be gone: it is on its caller's stack */
+		return;
+	}
+	if (job->done != NULL)
+		job->done(job->arg, job->error);
+	else
+		mx_error_free(&job->error);
+	free(job);
+}
+
+static void
+deliver_all(struct mx_db *db, struct mx_job **jobs, size_t n)
+{
+	atomic_fetch_add_explicit(&db->writes, n, memory_order_relaxed);
+	for (size_t i = 0; i < n; i++)
+		deliver(jobs[i]);
+}
+
+/* The same failure for all of them; takes e. */
+static void
+fail_all(struct mx_db *db, struct mx_job **jobs, size_t n, mx_error *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		mx_error_free(&jobs[i]->error);
+		if (mx_error_is(e, MX_E_UNAVAILABLE))
+			jobs[i]->error = mx_db_unavailable(mx_error_text(e));
+		else
+			jobs[i]->error = mx_error_new(mx_error_code(e), "%s", mx_error_text(e));
+	}
+	mx_error_free(&e);
+	deliver_all(db, jobs, n);
+}
+
 static void batch_run(struct mx_db *db, struct mx_job **jobs, size_t n);
 
 /* What the batch as a whole failed with may be the fault of one function: alone, each has its own error only. */
@@ -275,17 +345,18 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 		e = writer_connect(db, deadline);
 		if (e != NULL)
 			break;
-		e = batch_try(db, jobs, n);
+		e = batch_try(db, jobs, n, deadline);
 		if (e == NULL) {
 			deliver_all(db, jobs, n);
 			return;
 		}
 		mx_log("sql", mx_error_is(e, MX_E_EXISTS) ? MX_DEBUG : MX_WARN, "SQL005", "a transaction failed",
 		       mx_fi("functions", n), mx_fi("attempt", attempt), mx_fe(e));
-		bool uncertain = mx_error_is(e, MX_E_UNCERTAIN), lost = w->conn->lost || uncertain;
+		/* Undone because the connection is gone: that is nobody's fault, so the same again. */
+		bool lost = w->conn == NULL || w->conn->lost || mx_error_is(e, MX_E_UNAVAILABLE);
 		if (lost)
 			writer_disconnect(db);
-		if (uncertain || (!lost && n == 1))
+		if (mx_error_is(e, MX_E_UNCERTAIN) || (!lost && n == 1))
 			break;
 		if (!lost || (n > 1 && attempt + 1 == BATCH_ATTEMPTS)) {
 			atomic_fetch_add_explicit(&db->retries, 1, memory_order_relaxed);
@@ -366,6 +437,8 @@ mx_writer_start(struct mx_db *db)
 	pthread_cond_init(&w->work, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	w->last = &w->first;
+	mx_random(&w->id, sizeof(w->id));
+	w->id &= INT64_MAX;
 	w->batch = mx_realloc(NULL, (size_t)db->options.batch, sizeof(struct mx_job *));
 	mx_error *e = mx_conn_open(db, true, &w->conn);
 	if (e == NULL && pthread_create(&w->thread, NULL, writer_main, db) != 0)

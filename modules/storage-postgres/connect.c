@@ -104,7 +104,8 @@ postgres_connect(struct mx_storage *s, PGconn **out)
 		PQsetNoticeReceiver(*out, ignore_notice, NULL);
 		return NULL;
 	}
-	mx_error *e = mx_error_new(MX_E_UNAVAILABLE, "PostgreSQL: %s", PQerrorMessage(*out));
+	const char *text = PQerrorMessage(*out);
+	mx_error *e = mx_error_new(MX_E_UNAVAILABLE, "PostgreSQL: %.*s", (int)strcspn(text, "\n"), text);
 	PQfinish(*out);
 	*out = NULL;
 	return e;
@@ -189,7 +190,7 @@ op_open(const void *options, mx_str where, struct mx_storage **out)
 		mx_buf_str(conninfo, MX_S("postgresql:"));
 	mx_buf_str(conninfo, where);
 	s->conninfo = mx_str_dup(mx_buf_view(conninfo));
-	s->options = (struct postgres_options){ { 5000 }, { 10000 }, { 5000 } };
+	s->options = (struct postgres_options){ { 5000 }, { 10000 } };
 	if (options != NULL)
 		s->options = *(const struct postgres_options *)options;
 	*out = s;

@@ -8,8 +8,6 @@ const struct mx_option postgres_option_rows[] = {
 	       .help = "How long one attempt to connect may take."),
 	MX_OPT(struct postgres_options, lock_wait, .def = "10s", .min = 100, .max = 600000,
 	       .help = "How long to wait for another process's batch."),
-	MX_OPT(struct postgres_options, settle_wait, .def = "5s", .min = 100, .max = 600000,
-	       .help = "How long to find out about a commit during which the connection was lost."),
 };
 const size_t postgres_option_count = sizeof(postgres_option_rows) / sizeof(postgres_option_rows[0]);
 

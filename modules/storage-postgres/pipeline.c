@@ -58,8 +58,6 @@ note_answer(struct mx_storage_conn *c, struct sent what, const PGresult *r)
 {
 	c->collected_count++;
 	if (postgres_result_ok(r)) {
-		if (what.tells_xid && PQntuples(r) == 1)
-			snprintf(c->xid, sizeof(c->xid), "%s", PQgetvalue(r, 0, 0));
 		/* PostgreSQL "commits" a failed transaction by undoing it. */
 		if (what.commits && strcmp(PQcmdStatus((PGresult *)r), "COMMIT") != 0 && c->deferred == NULL) {
 			c->deferred = mx_error_new(MX_E_UNKNOWN, "PostgreSQL: the transaction was rolled back");

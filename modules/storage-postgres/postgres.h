@@ -7,7 +7,7 @@
 #include <myelin/module.h>
 
 struct postgres_options {
-	struct mx_duration connect_wait, lock_wait, settle_wait;
+	struct mx_duration connect_wait, lock_wait;
 };
 extern const struct mx_option postgres_option_rows[];
 extern const size_t postgres_option_count;
@@ -28,7 +28,7 @@ struct mx_storage {
 /* A command whose answer is still to come. */
 struct sent {
 	struct mx_storage_stmt *prepares;	/* what it prepares, if it does */
-	bool tells_xid, commits;
+	bool commits;
 };
 
 struct mx_storage_conn {
@@ -47,7 +47,6 @@ struct mx_storage_conn {
 	bool within, guarded;		/* in a transaction; in a savepoint of it */
 	mx_error *deferred;		/* the first error among the answers */
 	uint64_t deferred_at;
-	char xid[24];			/* of the transaction, to ask what became of it */
 };
 
 mx_error *postgres_connect(struct mx_storage *s, PGconn **out) MX_MUST_USE;
