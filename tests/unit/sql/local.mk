@@ -6,6 +6,12 @@ tests_unit_sql_test_sqlite_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/pl
 tests_unit_sql_test_sqlite_CPPFLAGS = $(test_cppflags)
 tests_unit_sql_test_sqlite_CFLAGS = $(test_cflags)
 tests_unit_sql_test_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/sql/test_crash_sqlite
+tests_unit_sql_test_crash_sqlite_SOURCES = tests/unit/sql/test_crash.c tests/unit/sql/place_sqlite.c \
+	tests/unit/sql/place.h tests/unit/sql/common.h
+tests_unit_sql_test_crash_sqlite_CPPFLAGS = $(test_cppflags)
+tests_unit_sql_test_crash_sqlite_CFLAGS = $(test_cflags)
+tests_unit_sql_test_crash_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 if HAVE_PQ
 check_PROGRAMS += tests/unit/sql/test_postgres
@@ -14,5 +20,11 @@ tests_unit_sql_test_postgres_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/
 tests_unit_sql_test_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_sql_test_postgres_CFLAGS = $(test_cflags)
 tests_unit_sql_test_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+check_PROGRAMS += tests/unit/sql/test_crash_postgres
+tests_unit_sql_test_crash_postgres_SOURCES = tests/unit/sql/test_crash.c tests/unit/sql/place_postgres.c \
+	tests/unit/sql/place.h tests/unit/sql/common.h
+tests_unit_sql_test_crash_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_sql_test_crash_postgres_CFLAGS = $(test_cflags)
+tests_unit_sql_test_crash_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
