@@ -82,7 +82,7 @@ post_deactivate(struct mx_request *rq)
 	if (e != NULL)
 		return mx_reply_error(rq, e);
 	/* The account is gone already; rooms that cannot be left now are left by the job. */
-	e = leave_departing(mx_request_core(rq));
+	e = leave_departing(mx_request_self(rq));
 	if (e != NULL)
 		mx_log("client-account", MX_WARN, "CAC002", "leaving the rooms of a deactivated user is put off", mx_fe(e));
 	mx_error_free(&e);
@@ -108,7 +108,7 @@ capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *all)
 static mx_error *
 leave_job(struct mx_module_self *self)
 {
-	return leave_departing(mx_self_core(self));
+	return leave_departing(self);
 }
 
 #define V3 "/_matrix/client/v3/"
@@ -130,6 +130,7 @@ static const struct mx_job_row jobs[] = {
 
 MX_MODULE(client_account) = {
 	MX_MODULE_HEAD("client-account", "0.1.0", "Passwords, deactivation and OpenID tokens"),
+	.requires = "?profile>=1",
 	.options = MX_TABLE(options), .options_size = sizeof(struct options),
 	.migrations = MX_TABLE(migrations),
 	.routes = MX_TABLE(routes),

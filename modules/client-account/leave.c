@@ -4,6 +4,8 @@
 
 #include "client_account.h"
 
+#include <myelin/service/profile.h>
+
 enum { AT_ONCE = 16 };
 
 static mx_error *
@@ -49,9 +51,24 @@ leave_rooms(struct mx_core *core, struct mx_conn *c, const struct mx_departing *
 	return NULL;
 }
 
+/* What others who share no room any more could still ask for. */
 static mx_error *
-leave_some(struct mx_core *core, bool *more)
+erase_profile(struct mx_module_self *self, struct mx_conn *c, const struct mx_departing *who)
 {
+	static const char *const fields[] = { "displayname", "avatar_url" };
+	const struct mx_profile_service *profile = mx_self_service(self, "profile");
+
+	if (profile == NULL || profile->size <= offsetof(struct mx_profile_service, set))
+		return NULL;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		MX_TRY(profile->set(mx_self_core(self), c, who->user, who->user_id, mx_str_of(fields[i]), NULL));
+	return NULL;
+}
+
+static mx_error *
+leave_some(struct mx_module_self *self, bool *more)
+{
+	struct mx_core *core = mx_self_core(self);
 	struct mx_accounts *as = mx_core_accounts(core);
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	MX_AUTO(mx_conn) *c = NULL;
@@ -65,6 +82,8 @@ leave_some(struct mx_core *core, bool *more)
 		bool left;
 
 		MX_TRY(leave_rooms(core, c, &who[i], &left));
+		if (left && who[i].erase)
+			MX_TRY(erase_profile(self, c, &who[i]));
 		if (left)
 			MX_TRY(mx_user_departed(as, who[i].user));
 		all = all && left;
@@ -74,11 +93,11 @@ leave_some(struct mx_core *core, bool *more)
 }
 
 mx_error *
-leave_departing(struct mx_core *core)
+leave_departing(struct mx_module_self *self)
 {
 	bool more = true;
 
 	while (more)
-		MX_TRY(leave_some(core, &more));
+		MX_TRY(leave_some(self, &more));
 	return NULL;
 }
