@@ -1,0 +1,5 @@
+module_LTLIBRARIES += modules/auth-token/auth_token.la
+modules_auth_token_auth_token_la_SOURCES = modules/auth-token/auth_token.c
+modules_auth_token_auth_token_la_CPPFLAGS = $(module_cppflags)
+modules_auth_token_auth_token_la_LDFLAGS = $(module_ldflags)
+modules_auth_token_auth_token_la_LIBADD = $(module_libadd)

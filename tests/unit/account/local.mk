@@ -1,0 +1,21 @@
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/account/test_cache
+tests_unit_account_test_cache_SOURCES = tests/unit/account/test_cache.c
+tests_unit_account_test_cache_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_cache_CFLAGS = $(test_cflags)
+tests_unit_account_test_cache_LDADD = $(test_ldadd)
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/account/test_users
+tests_unit_account_test_users_SOURCES = tests/unit/account/test_users.c tests/unit/account/common.h \
+	tests/unit/sql/place_sqlite.c
+tests_unit_account_test_users_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_users_CFLAGS = $(test_cflags)
+tests_unit_account_test_users_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/account/test_sessions
+tests_unit_account_test_sessions_SOURCES = tests/unit/account/test_sessions.c tests/unit/account/common.h \
+	tests/unit/sql/place_sqlite.c
+tests_unit_account_test_sessions_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_sessions_CFLAGS = $(test_cflags)
+tests_unit_account_test_sessions_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
