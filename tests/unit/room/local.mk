@@ -46,4 +46,9 @@ tests_unit_room_test_filter_SOURCES = tests/unit/room/test_filter.c tests/unit/r
 tests_unit_room_test_filter_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_filter_CFLAGS = $(test_cflags)
 tests_unit_room_test_filter_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/room/test_resolve
+tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h
+tests_unit_room_test_resolve_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_resolve_CFLAGS = $(test_cflags)
+tests_unit_room_test_resolve_LDADD = $(test_ldadd)
 endif

@@ -1,0 +1,247 @@
+/* Rooms for tests of state resolution: up to 64 events, each a bit, each with the state after it. An event is made as a
+ * server would make it: its auth_events are chosen from the state before it, which is resolved when it has several
+ * predecessors. */
+#ifndef TESTS_UNIT_ROOM_GRAPH_H
+#define TESTS_UNIT_ROOM_GRAPH_H
+
+#include "tests/unit/room/events.h"
+
+#include "core/room/resolve.h"
+
+#define GRAPH_MAX 64
+
+struct graph_state {
+	int v[GRAPH_MAX];	/* events, one a key */
+	int n;
+};
+
+struct graph {
+	const char *version;
+	struct mx_event *ev[GRAPH_MAX];
+	struct graph_state after[GRAPH_MAX];
+	uint64_t auth[GRAPH_MAX];	/* of each, as bits */
+	uint64_t hidden;		/* events that the server does not have */
+	int n;
+	size_t max_events;
+};
+
+static inline bool
+graph_same_key(const struct graph *g, int a, int b)
+{
+	return mx_str_eq(mx_event_type(g->ev[a]), mx_event_type(g->ev[b])) &&
+	       mx_str_eq(mx_event_state_key(g->ev[a]), mx_event_state_key(g->ev[b]));
+}
+
+static inline int
+graph_find(const struct graph *g, mx_str id)
+{
+	for (int i = 0; i < g->n; i++)
+		if (mx_str_eq(mx_event_id(g->ev[i]), id))
+			return i;
+	return -1;
+}
+
+/* The event of the state at a key; -1. */
+static inline int
+graph_at(const struct graph *g, const struct graph_state *s, mx_str type, mx_str key)
+{
+	for (int i = 0; i < s->n; i++)
+		if (mx_str_eq(mx_event_type(g->ev[s->v[i]]), type) && mx_str_eq(mx_event_state_key(g->ev[s->v[i]]), key))
+			return s->v[i];
+	return -1;
+}
+
+static inline void
+graph_put(const struct graph *g, struct graph_state *s, int e)
+{
+	for (int i = 0; i < s->n; i++) {
+		if (graph_same_key(g, s->v[i], e)) {
+			s->v[i] = e;
+			return;
+		}
+	}
+	s->v[s->n++] = e;
+}
+
+/* ---- resolving with the code under test ---- */
+
+struct graph_call {
+	const struct graph *g;
+	const struct graph_state *agreed;
+};
+
+static inline mx_error *
+graph_event(void *arg, mx_str id, const struct mx_event **out)
+{
+	const struct graph_call *c = arg;
+	int i = graph_find(c->g, id);
+
+	*out = i < 0 || (c->g->hidden >> i & 1) != 0 ? NULL : c->g->ev[i];
+	return NULL;
+}
+
+static inline mx_error *
+graph_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
+{
+	const struct graph_call *c = arg;
+	int i = graph_at(c->g, c->agreed, type, key);
+
+	*id = i < 0 ? (mx_str){ NULL, 0 } : mx_event_id(c->g->ev[i]);
+	return NULL;
+}
+
+static inline mx_error *
+graph_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+{
+	const struct graph_call *c = arg;
+
+	for (int i = 0; i < c->agreed->n; i++)
+		MX_TRY(visit(visit_arg, mx_event_id(c->g->ev[c->agreed->v[i]])));
+	return NULL;
+}
+
+/* What all states have alike, and one event of each key at which they differ. */
+static inline void
+graph_split(const struct graph *g, const struct graph_state *const *sets, size_t n, struct graph_state *agreed,
+	    struct graph_state *keys)
+{
+	*agreed = *keys = (struct graph_state){ .n = 0 };
+	for (size_t s = 0; s < n; s++) {
+		for (int i = 0; i < sets[s]->n; i++) {
+			int e = sets[s]->v[i];
+			bool same = true;
+
+			for (size_t t = 0; t < n; t++)
+				same = same && graph_at(g, sets[t], mx_event_type(g->ev[e]), mx_event_state_key(g->ev[e])) == e;
+			graph_put(g, same ? agreed : keys, e);
+		}
+	}
+}
+
+static inline mx_error *
+graph_resolve(const struct graph *g, const struct graph_state *const *sets, size_t n, struct graph_state *out)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct graph_state agreed, keys;
+	struct mx_resolve_conflict conflicts[GRAPH_MAX];
+	mx_str ids[GRAPH_MAX][8];
+	struct graph_call call = { g, &agreed };
+	struct mx_resolve in = { .version = version_of(g->version), .create = g->ev[0], .states = n, .conflicts = conflicts,
+				 .event = graph_event, .agreed = graph_agreed, .each_agreed = graph_each, .arg = &call,
+				 .max_events = g->max_events };
+	struct mx_resolved *resolved;
+	size_t count;
+
+	graph_split(g, sets, n, &agreed, &keys);
+	in.conflicts_n = (size_t)keys.n;
+	for (int k = 0; k < keys.n; k++) {
+		conflicts[k] = (struct mx_resolve_conflict){ mx_event_type(g->ev[keys.v[k]]), mx_event_state_key(g->ev[keys.v[k]]),
+							     ids[k] };
+		for (size_t s = 0; s < n; s++) {
+			int e = graph_at(g, sets[s], conflicts[k].type, conflicts[k].key);
+
+			ids[k][s] = e < 0 ? (mx_str){ NULL, 0 } : mx_event_id(g->ev[e]);
+		}
+	}
+	MX_TRY(mx_resolve_state(&in, a, &resolved, &count));
+	*out = agreed;
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			assert_true(mx_str_cmp(resolved[i - 1].type, resolved[i].type) < 0 ||
+				    (mx_str_eq(resolved[i - 1].type, resolved[i].type) &&
+				     mx_str_cmp(resolved[i - 1].key, resolved[i].key) < 0));
+		if (resolved[i].id.p != NULL)
+			graph_put(g, out, graph_find(g, resolved[i].id));
+	}
+	return NULL;
+}
+
+/* ---- growing a room ---- */
+
+struct graph_lookup {
+	const struct graph *g;
+	const struct graph_state *s;
+};
+
+static inline const struct mx_event *
+graph_get(void *arg, mx_str type, mx_str key)
+{
+	const struct graph_lookup *l = arg;
+	int e = graph_at(l->g, l->s, type, key);
+
+	return e < 0 ? NULL : l->g->ev[e];
+}
+
+/* Adds an event after prev (ids, separated by spaces; none: after the last one). Returns its number; *allowed, which may be
+ * NULL, says whether the rules allow it where it stands: otherwise it does not change the state. */
+static inline int
+graph_add(struct graph *g, const char *id, const char *type, const char *key, const char *sender, const char *content,
+	  const char *prev, bool *allowed)
+{
+	struct graph_state before = { .n = 0 };
+	const struct graph_state *sets[8];
+	MX_AUTO(mx_buf) *auth_ids = mx_buf_new(0);
+	MX_AUTO(mx_buf) *prev_ids = mx_buf_new(0);
+	MX_AUTO(mx_event) *draft = NULL;
+	struct mx_auth_types types;
+	struct graph_lookup lookup = { g, &before };
+	struct mx_rules_state state = { .get = graph_get, .arg = &lookup };
+	uint64_t auth = 0;
+	size_t n = 0;
+	mx_str rest = mx_str_of(prev != NULL ? prev : g->n != 0 ? mx_event_id(g->ev[g->n - 1]).p : ""), one;
+	int me = g->n;
+	bool good;
+
+	assert_true(g->n < GRAPH_MAX);
+	if (prev == NULL && g->n != 0)
+		rest = mx_event_id(g->ev[g->n - 1]);
+	while (rest.n != 0) {
+		int p;
+
+		if (!mx_str_cut(rest, ' ', &one, &rest))
+			rest.n = 0;
+		p = graph_find(g, one);
+		if (p < 0 || n == 8)
+			fail_msg("no event %.*s", MX_SFMT(one));
+		sets[n++] = &g->after[p];
+		mx_buf_printf(prev_ids, "%s\"%.*s\"", n > 1 ? "," : "", MX_SFMT(one));
+	}
+	if (n == 1)
+		before = *sets[0];
+	else if (n > 1)
+		unit_ok(graph_resolve(g, sets, n, &before));
+
+	draft = make_event((struct spec){ g->version, id, type, key, sender, content, "\"$p\"", NULL, 0, false });
+	mx_rules_auth_types_of(draft, &types);
+	for (size_t i = 0; i < types.n; i++) {
+		int e = graph_at(g, &before, types.v[i].type, types.v[i].key);
+
+		if (e < 0)
+			continue;
+		mx_buf_printf(auth_ids, "%s\"%.*s\"", auth != 0 ? "," : "", MX_SFMT(mx_event_id(g->ev[e])));
+		auth |= UINT64_C(1) << e;
+	}
+	g->ev[me] = make_event((struct spec){ g->version, id, type, key, sender, content, mx_buf_cstr(prev_ids),
+					      mx_buf_cstr(auth_ids), 1000 + me, false });
+	g->auth[me] = auth;
+	g->n++;
+	good = !mx_error_drop(mx_rules_check(g->ev[me], &state));
+	if (allowed != NULL)
+		*allowed = good;
+	else if (!good)
+		fail_msg("%s is not allowed where it stands", id);
+	g->after[me] = before;
+	if (good && g->ev[me]->state)
+		graph_put(g, &g->after[me], me);
+	return me;
+}
+
+static inline void
+graph_clear(struct graph *g)
+{
+	for (int i = 0; i < g->n; i++)
+		mx_event_unref(&g->ev[i]);
+	g->n = 0;
+}
+
+#endif
