@@ -71,8 +71,11 @@ add_unsigned(const struct mx_event *ev, const struct mx_event_view *view, struct
 		mx_event_client(view->redaction, &plain, b);
 	}
 	if (view->device != 0 && ev->device == view->device && ev->txn_id.off != 0) {
+		mx_str txn_id;
+
+		mx_str_cut(mx_event_txn_id(ev), '\n', &txn_id, &(mx_str){ NULL, 0 });
 		LIT(b, ",\"transaction_id\":");
-		mx_json_quote(mx_event_txn_id(ev), b);
+		mx_json_quote(txn_id, b);
 	}
 	if (view->unsigned_more.n != 0) {
 		mx_buf_byte(b, ',');

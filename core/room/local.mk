@@ -14,5 +14,5 @@ core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.
 	core/room/resolve.c core/room/resolve.h core/room/resolve_private.h core/room/resolve_chains.c \
 	core/room/resolve_order.c core/room/resolve_check.c
 
-# Filters: for history and sync.
-core_libcore_la_SOURCES += core/room/filter.c
+# For who answers with events: filters, and events as a reader gets them.
+core_libcore_la_SOURCES += core/room/filter.c core/room/view.c

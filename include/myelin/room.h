@@ -45,7 +45,7 @@ struct mx_draft {
 	mx_str redacts;			/* of m.room.redaction, else empty: the version decides where it goes */
 	mx_msec ts;			/* 0: now */
 	mx_nid device;			/* with txn_id: the same pair makes one event, for ever */
-	mx_str txn_id;
+	mx_str txn_id;			/* clients see it up to the first newline: what is behind narrows its scope */
 };
 
 /* Authorises, completes, hashes, signs and stores n events, one after the other, durable together or not at all.

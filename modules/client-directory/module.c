@@ -17,15 +17,15 @@ static const struct mx_option options[] = {
 #define V3 "/_matrix/client/v3"
 
 static const struct mx_route routes[] = {
-	{ "GET", V3 "/directory/room/{roomAlias}", directory_get_alias, MX_AUTH_NONE, MX_RATE_READ },
-	{ "PUT", V3 "/directory/room/{roomAlias}", directory_put_alias, MX_AUTH_USER, MX_RATE_WRITE },
-	{ "DELETE", V3 "/directory/room/{roomAlias}", directory_delete_alias, MX_AUTH_USER, MX_RATE_WRITE },
-	{ "GET", V3 "/rooms/{roomId}/aliases", directory_room_aliases, MX_AUTH_USER, MX_RATE_READ },
-	{ "GET", V3 "/directory/list/room/{roomId}", directory_get_visibility, MX_AUTH_NONE, MX_RATE_READ },
-	{ "PUT", V3 "/directory/list/room/{roomId}", directory_put_visibility, MX_AUTH_USER, MX_RATE_WRITE },
-	{ "GET", V3 "/publicRooms", directory_public_rooms, MX_AUTH_OPTIONAL, MX_RATE_READ },
-	{ "POST", V3 "/publicRooms", directory_search_rooms, MX_AUTH_GUEST, MX_RATE_READ },
-	{ "POST", V3 "/user_directory/search", directory_search_users, MX_AUTH_USER, MX_RATE_READ },
+	{ "GET", V3 "/directory/room/{roomAlias}", directory_get_alias, MX_AUTH_NONE, MX_RATE_READ, 0, 0 },
+	{ "PUT", V3 "/directory/room/{roomAlias}", directory_put_alias, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "DELETE", V3 "/directory/room/{roomAlias}", directory_delete_alias, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "GET", V3 "/rooms/{roomId}/aliases", directory_room_aliases, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
+	{ "GET", V3 "/directory/list/room/{roomId}", directory_get_visibility, MX_AUTH_NONE, MX_RATE_READ, 0, 0 },
+	{ "PUT", V3 "/directory/list/room/{roomId}", directory_put_visibility, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "GET", V3 "/publicRooms", directory_public_rooms, MX_AUTH_OPTIONAL, MX_RATE_READ, 0, 0 },
+	{ "POST", V3 "/publicRooms", directory_search_rooms, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "POST", V3 "/user_directory/search", directory_search_users, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
 };
 
 static const struct mx_service_row services[] = {

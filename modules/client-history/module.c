@@ -13,10 +13,10 @@ static const struct mx_option options[] = {
 #define ROOM "/_matrix/client/v3/rooms/{roomId}"
 
 static const struct mx_route routes[] = {
-	{ "GET", ROOM "/messages", history_messages, MX_AUTH_GUEST, MX_RATE_READ },
-	{ "GET", ROOM "/context/{eventId}", history_context, MX_AUTH_GUEST, MX_RATE_READ },
-	{ "GET", ROOM "/initialSync", history_initial_sync, MX_AUTH_GUEST, MX_RATE_READ },
-	{ "GET", "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", history_timestamp, MX_AUTH_USER, MX_RATE_READ },
+	{ "GET", ROOM "/messages", history_messages, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "GET", ROOM "/context/{eventId}", history_context, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "GET", ROOM "/initialSync", history_initial_sync, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "GET", "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event", history_timestamp, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
 };
 
 MX_MODULE(client_history) = {

@@ -172,10 +172,10 @@ add_capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *cap
 #define PROFILE "/_matrix/client/v3/profile/{userId}"
 
 static const struct mx_route routes[] = {
-	{ "GET", PROFILE, get_profile, MX_AUTH_OPTIONAL, MX_RATE_READ },
-	{ "GET", PROFILE "/{keyName}", get_field, MX_AUTH_OPTIONAL, MX_RATE_READ },
-	{ "PUT", PROFILE "/{keyName}", put_field, MX_AUTH_GUEST, MX_RATE_WRITE },
-	{ "DELETE", PROFILE "/{keyName}", delete_field, MX_AUTH_GUEST, MX_RATE_WRITE },
+	{ "GET", PROFILE, get_profile, MX_AUTH_OPTIONAL, MX_RATE_READ, 0, 0 },
+	{ "GET", PROFILE "/{keyName}", get_field, MX_AUTH_OPTIONAL, MX_RATE_READ, 0, 0 },
+	{ "PUT", PROFILE "/{keyName}", put_field, MX_AUTH_GUEST, MX_RATE_WRITE, 0, 0 },
+	{ "DELETE", PROFILE "/{keyName}", delete_field, MX_AUTH_GUEST, MX_RATE_WRITE, 0, 0 },
 };
 
 static const struct mx_hook_row hooks[] = {

@@ -3,13 +3,26 @@
 
 #include "rooms.h"
 
-enum { TXN_MAX = 255 };
+enum { TXN_MAX = 200 };
 
+/* A transaction id counts within its endpoint: the same one in another room, or for another type of event, makes another event.
+ * The draft's holds for the device, so a fingerprint of the endpoint goes behind it, after a newline where mx_event_client stops.
+ * (FNV-1a: it has to be the same in every process and version; nobody but the device itself could make it collide.) */
 static mx_error *
-check_txn(mx_str txn)
+scope_txn(const struct rooms_call *c, const struct mx_draft *draft, mx_str txn, mx_str *out)
 {
-	if (txn.n == 0 || txn.n > TXN_MAX || !mx_str_utf8(txn))
-		return mx_error_new(MX_E_INVALID_PARAM, "txnId must have 1 to %d bytes of UTF-8", TXN_MAX);
+	mx_str parts[] = { mx_request_param(c->rq, "roomId"), draft->type, draft->redacts };
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	if (txn.n == 0 || txn.n > TXN_MAX || !mx_str_utf8(txn) || memchr(txn.p, '\0', txn.n) != NULL ||
+	    memchr(txn.p, '\n', txn.n) != NULL)
+		return mx_error_new(MX_E_INVALID_PARAM, "txnId must have 1 to %d bytes of UTF-8, and no line break", TXN_MAX);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		for (size_t k = 0; k < parts[i].n; k++)
+			h = (h ^ (unsigned char)parts[i].p[k]) * UINT64_C(0x100000001b3);
+		h = (h ^ 0xff) * UINT64_C(0x100000001b3);	/* no part holds this byte */
+	}
+	*out = mx_arena_printf(c->arena, "%.*s\n%08lx", MX_SFMT(txn), (unsigned long)(h >> 32));
 	return NULL;
 }
 
@@ -56,8 +69,7 @@ send_once(const struct rooms_call *c, struct mx_draft *draft, mx_str txn, mx_str
 {
 	MX_AUTO(mx_room) *room = NULL;
 
-	MX_TRY(check_txn(txn));
-	draft->txn_id = txn;
+	MX_TRY(scope_txn(c, draft, txn, &draft->txn_id));
 	draft->device = rooms_device(c);
 	MX_TRY(rooms_find(c, &room));
 	if (draft->redacts.n > 0)

@@ -9,8 +9,10 @@ static const char *const COPIED[] = {
 	"m.room.history_visibility", "m.room.encryption", "m.room.server_acl",
 };
 
-/* Events beside those of the state: create, join, power levels twice. */
-enum { OWN_EVENTS = 4 };
+enum {
+	OWN_EVENTS = 5,		/* beside those of the state: create, join, power levels twice, the main alias */
+	AT_ONCE = 1000,		/* events that the engine takes in one go */
+};
 
 struct upgrade {
 	const struct rooms_call *c;
@@ -210,7 +212,7 @@ make_drafts(struct upgrade *u)
 	bool raised;
 
 	MX_TRY(mx_state_all(u->c->rs, u->c->conn, mx_room_root(u->old), &u->state));
-	u->drafts = mx_arena_alloc(u->c->arena, (OWN_EVENTS + u->state.n + 1) * sizeof(*u->drafts));
+	u->drafts = mx_arena_alloc(u->c->arena, (OWN_EVENTS + u->state.n) * sizeof(*u->drafts));
 	MX_TRY(add_create(u));
 	MX_TRY(rooms_member_content(u->c, MX_MEMBER_JOIN, u->c->who->user_id, &content));
 	add(u, MX_S("m.room.member"), u->c->who->user_id, content);
@@ -290,6 +292,20 @@ end_old(const struct upgrade *u, struct mx_room *new)
 	return NULL;
 }
 
+/* A long list of bans follows in further portions. */
+static mx_error *
+create_new(struct upgrade *u, struct mx_room **new)
+{
+	size_t done = u->n < AT_ONCE ? u->n : AT_ONCE, n;
+
+	MX_TRY(mx_room_create(u->c->rs, u->c->conn, u->version, u->drafts, done, new));
+	for (; done < u->n; done += n) {
+		n = u->n - done < AT_ONCE ? u->n - done : AT_ONCE;
+		MX_TRY(mx_room_send(u->c->rs, u->c->conn, *new, u->drafts + done, n, NULL));
+	}
+	return NULL;
+}
+
 static mx_error *
 upgrade(struct upgrade *u, struct mx_room **new)
 {
@@ -297,7 +313,7 @@ upgrade(struct upgrade *u, struct mx_room **new)
 	MX_TRY(rooms_find(u->c, &u->old));
 	MX_TRY(check_allowed(u));
 	MX_TRY(make_drafts(u));
-	MX_TRY(mx_room_create(u->c->rs, u->c->conn, u->version, u->drafts, u->n, new));
+	MX_TRY(create_new(u, new));
 	return end_old(u, *new);
 }
 
