@@ -47,6 +47,7 @@ enum link_phase {
 	PHASE_BUSY = 3,
 	PHASE_WRITE = 4,
 	PHASE_LINGER = 5,		/* answered early: what still comes is thrown away */
+	PHASE_CLOSED = 6,		/* mx_link_run frees it */
 };
 
 enum link_todo {			/* why a link is in the queue of its I/O thread */
@@ -87,7 +88,8 @@ struct mx_link {
 	struct mx_link *next, **prev;	/* the links of the I/O thread */
 	struct mx_link *next_message;
 	struct mx_wheel_entry timer;	/* always in the wheel, at or before what is due; under io->wheel_lock */
-	int64_t park_deadline;		/* under io->wheel_lock */
+	int64_t park_deadline;		/* of the parking that park_count tells; under io->wheel_lock */
+	uint32_t park_count;
 	int64_t deadline;		/* of the phase */
 	struct mx_input *in;
 	struct mx_out *out;
@@ -242,11 +244,12 @@ void mx_io_park_deadline(struct mx_link *l, int64_t at);
 /* link.c: by the I/O thread */
 struct mx_link *mx_link_new(struct mx_io *io, int fd, bool is_tls, const struct mx_address *peer, uint64_t guest);
 mx_error *mx_link_adopt(struct mx_link *l) MX_MUST_USE;
-void mx_link_run(struct mx_link *l);		/* reads and answers what there is */
+/* Reads and answers what there is. The link may be freed; nothing else but a timeout and the peer's end frees one. */
+void mx_link_run(struct mx_link *l);
 void mx_link_event(struct mx_link *l, uint32_t bits);
 void mx_link_body(struct mx_link *l);		/* TODO_BODY */
 void mx_link_timeout(struct mx_link *l);
-void mx_link_linger(struct mx_link *l);		/* closes it, in a way that the answer arrives */
+void mx_link_linger(struct mx_link *l);		/* it is to be closed, so that its answer arrives; then run it */
 void mx_link_free(struct mx_link *l);
 bool mx_link_is_mine(const struct mx_link *l);	/* on the I/O thread and not busy */
 
@@ -258,7 +261,7 @@ void mx_link_output(struct mx_link *l);		/* TODO_OUTPUT */
 void mx_link_resume(struct mx_link *l);		/* TODO_RESUME */
 void mx_link_written(struct mx_link *l);	/* its output has left */
 void mx_link_text(struct mx_link *l, mx_str text);	/* a few bytes, while nothing waits to be written */
-/* Answers what could not even be read, and closes. */
+/* Answers what could not even be read. The link is to be closed; then run it. */
 void mx_link_refuse(struct mx_link *l, uint16_t status);
 void mx_out_free(struct mx_out **out);
 

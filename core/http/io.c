@@ -45,8 +45,13 @@ mx_io_command(struct mx_io *io, enum io_command c)
 static void
 adopt(struct mx_link *l)
 {
-	mx_error *e = mx_link_adopt(l);
+	mx_error *e;
 
+	if (l->io->draining) {
+		mx_link_free(l);
+		return;
+	}
+	e = mx_link_adopt(l);
 	if (e != NULL) {
 		mx_log("http", MX_WARN, "HTTP010", "a connection could not be served", mx_fe(e));
 		mx_error_free(&e);
@@ -219,6 +224,7 @@ mx_io_park_deadline(struct mx_link *l, int64_t at)
 
 	pthread_mutex_lock(&io->wheel_lock);
 	l->park_deadline = at;
+	l->park_count = atomic_load(&l->park) & ~(uint32_t)PARK_MASK;
 	rearm = put(l, at);
 	pthread_mutex_unlock(&io->wheel_lock);
 	if (rearm && !atomic_exchange_explicit(&io->rearm, true, memory_order_acq_rel))
@@ -231,7 +237,7 @@ due(struct mx_link *l, int64_t now)
 {
 	struct mx_io *io = l->io;
 	uint32_t park;
-	int64_t at;
+	int64_t at = INT64_MAX;
 
 	if (mx_link_is_mine(l)) {
 		if (l->deadline <= now)
@@ -242,8 +248,9 @@ due(struct mx_link *l, int64_t now)
 	}
 	pthread_mutex_lock(&io->wheel_lock);
 	park = atomic_load_explicit(&l->park, memory_order_acquire);
-	at = l->park_deadline;
-	put(l, at > now ? at : now + io->http->idle_timeout);
+	if ((park & ~(uint32_t)PARK_MASK) == l->park_count)
+		at = l->park_deadline;
+	put(l, at > now && at != INT64_MAX ? at : now + io->http->idle_timeout);
 	pthread_mutex_unlock(&io->wheel_lock);
 	if (at <= now)
 		mx_request_expired(l, park);
@@ -339,6 +346,11 @@ void
 mx_io_free(struct mx_io *io)
 {
 	if (io->base != NULL) {
+		for (struct mx_link *l = take_messages(io), *next; l != NULL; l = next) {
+			next = l->next_message;
+			if (l->todo == TODO_ADOPT)
+				mx_link_free(l);
+		}
 		while (io->links != NULL)
 			mx_link_free(io->links);
 		if (io->wakeup_fd >= 0)

@@ -51,7 +51,7 @@ mx_link_adopt(struct mx_link *l)
 	if (l->is_tls)
 		return mx_tls_adopt(l);
 	event_assign(&l->ev, io->base, l->fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_event, l);
-	if (io->draining || event_add(&l->ev, NULL) != 0)
+	if (event_add(&l->ev, NULL) != 0)
 		return mx_error_new(MX_E_UNAVAILABLE, "it could not be watched");
 	return NULL;
 }
@@ -266,6 +266,17 @@ feed_body(struct mx_link *l, struct mx_input *in)
 	}
 }
 
+/* Empty lines before a request, which some clients send behind a body, are none yet. */
+static bool
+is_blank(const struct mx_input *in)
+{
+	for (uint32_t i = 0; i < in->len; i++) {
+		if (in->bytes[i] != '\r' && in->bytes[i] != '\n')
+			return false;
+	}
+	return true;
+}
+
 /* True when the head is complete and its body follows. */
 static bool
 feed_head(struct mx_link *l, struct mx_input *in)
@@ -278,6 +289,10 @@ feed_head(struct mx_link *l, struct mx_input *in)
 		return begin(l, in);
 	case MX_PARSE_MORE:
 		in->parsed = in->len;
+		if (is_blank(in)) {
+			forget_input(l);
+			return false;
+		}
 		keep(l, in, true);
 		if (l->phase != PHASE_HEAD) {
 			l->phase = PHASE_HEAD;
@@ -304,7 +319,7 @@ room(struct mx_link *l, size_t *n)
 {
 	struct mx_input *in = l->io->scratch;
 
-	if (l->in != NULL) {
+	if (l->in != NULL && l->phase != PHASE_LINGER) {
 		if (l->in->len == l->in->cap) {
 			l->in = mx_realloc(l->in, sizeof(*l->in) + l->in->cap + INPUT_STEP, 1);
 			l->in->cap += INPUT_STEP;
@@ -347,10 +362,17 @@ read_some(struct mx_link *l)
 	if ((size_t)n == space || (before & LINK_GONE) != 0 || l->tls != NULL)
 		atomic_fetch_or_explicit(&l->state, LINK_READABLE, memory_order_relaxed);
 	if (l->phase == PHASE_LINGER)
-		return true;
+		return true;		/* thrown away */
 	in->len += (uint32_t)n;
 	feed(l, in);
 	return true;
+}
+
+/* Whether something that was read has not been looked at: what came behind a request. */
+static bool
+has_input(const struct mx_link *l)
+{
+	return l->in != NULL && l->in->parsed < l->in->len && l->phase != PHASE_LINGER;
 }
 
 void
@@ -359,17 +381,19 @@ mx_link_run(struct mx_link *l)
 	unsigned turns = 0;
 
 	while (mx_link_is_mine(l) && l->phase != PHASE_WRITE) {
-		if (l->in != NULL && l->in->parsed < l->in->len) {
-			if (turns++ >= MX_TURN && l->tls == NULL) {
-				event_active(&l->ev, EV_READ, 0);
-				return;
-			}
-			feed(l, l->in);
-			continue;
-		}
-		if (l->phase == PHASE_IDLE && l->io->draining) {
+		bool behind = has_input(l);
+
+		if (l->phase == PHASE_CLOSED || (l->phase == PHASE_IDLE && !behind && l->io->draining)) {
 			mx_link_free(l);
 			return;
+		}
+		if (turns++ >= MX_TURN && l->tls == NULL) {
+			event_active(&l->ev, EV_READ, 0);
+			return;
+		}
+		if (behind) {
+			feed(l, l->in);
+			continue;
 		}
 		if ((atomic_load_explicit(&l->state, memory_order_relaxed) & LINK_READABLE) == 0 || !read_some(l))
 			return;
@@ -430,16 +454,13 @@ mx_link_body(struct mx_link *l)
 void
 mx_link_linger(struct mx_link *l)
 {
-	if (l->tls != NULL || !l->unread || shutdown(l->fd, SHUT_WR) != 0) {
-		mx_link_free(l);
+	l->phase = PHASE_CLOSED;
+	if (l->tls != NULL || !l->unread || shutdown(l->fd, SHUT_WR) != 0)
 		return;
-	}
 	/* Closing now would reset the connection, and the client might never see the answer. */
-	forget_input(l);
 	l->phase = PHASE_LINGER;
 	mx_io_deadline(l, mx_monotonic_us() + LINGER_US);
 	atomic_fetch_or_explicit(&l->state, LINK_READABLE, memory_order_relaxed);
-	mx_link_run(l);
 }
 
 void
@@ -448,6 +469,7 @@ mx_link_timeout(struct mx_link *l)
 	switch (l->phase) {
 	case PHASE_HEAD:
 		mx_link_refuse(l, 408);
+		mx_link_run(l);
 		break;
 	case PHASE_BODY:
 		answer_early(l, mx_error_new(MX_E_TIMEOUT, "The body came too slowly"));

@@ -20,7 +20,7 @@ static void
 turn_away(struct mx_http *h, int fd)
 {
 	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-				   "Content-Length: 61\r\nConnection: close\r\n\r\n"
+				   "Content-Length: 64\r\nConnection: close\r\n\r\n"
 				   "{\"errcode\":\"M_UNKNOWN\",\"error\":\"There are too many connections\"}";
 
 	(void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -172,13 +172,14 @@ open_tcp(struct mx_http *h, const char *word, mx_str where, int *out)
 	struct addrinfo *found = NULL;
 	char host[128], port[16];
 	size_t colon = where.n;
+	int64_t number;
 	mx_str name;
 	int one = 1, fd, error;
 	mx_error *e;
 
 	while (colon > 0 && where.p[colon - 1] != ':')
 		colon--;
-	if (colon == 0 || where.n - colon >= sizeof(port) || where.n == colon)
+	if (colon == 0 || !mx_str_int((mx_str){ where.p + colon, where.n - colon }, 0, 65535, &number))
 		return refused(word, "expected ADDRESS:PORT");
 	name = (mx_str){ where.p, colon - 1 };
 	if (name.n >= 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
@@ -186,7 +187,7 @@ open_tcp(struct mx_http *h, const char *word, mx_str where, int *out)
 	if (mx_str_eq(name, MX_S("*")))
 		name = MX_S("::");
 	(void)snprintf(host, sizeof(host), "%.*s", MX_SFMT(name));
-	(void)snprintf(port, sizeof(port), "%.*s", (int)(where.n - colon), where.p + colon);
+	(void)snprintf(port, sizeof(port), "%lld", (long long)number);
 	error = getaddrinfo(host, port, &hints, &found);
 	if (error != 0)
 		return refused(word, gai_strerror(error));

@@ -113,10 +113,10 @@ after_answer(struct mx_link *l)
 {
 	if (l->closing || l->io->quiet) {
 		mx_link_linger(l);
-		return;
+	} else {
+		l->phase = PHASE_IDLE;
+		mx_io_deadline(l, mx_monotonic_us() + l->io->http->idle_timeout);
 	}
-	l->phase = PHASE_IDLE;
-	mx_io_deadline(l, mx_monotonic_us() + l->io->http->idle_timeout);
 	mx_link_run(l);
 }
 

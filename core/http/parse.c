@@ -147,15 +147,18 @@ status_of(const http_parser *p)
 	}
 }
 
-/* RFC 9112, 3.2: one Host, which HTTP/1.0 may leave out. */
+/* RFC 9112, 3.2: one Host, which HTTP/1.0 may leave out; 5.1: no space in or behind a name, which the parser lets pass
+ * when it was built lenient, as Debian's is. */
 static bool
-host_is_right(const struct mx_head *h, const char *base, const http_parser *p)
+headers_are_right(const struct mx_head *h, const char *base, const http_parser *p)
 {
 	unsigned hosts = 0;
 
 	for (unsigned i = 0; i < h->n; i++) {
 		mx_str name = { base + h->headers[i].name.at, h->headers[i].name.n };
 
+		if (memchr(name.p, ' ', name.n) != NULL)
+			return false;
 		if (name.n == 4 && mx_str_ieq(name, MX_S("host")))
 			hosts++;
 	}
@@ -182,10 +185,14 @@ mx_parse_head(struct mx_parse *ps, struct mx_head *h, const struct mx_parse_limi
 			return bad(ps, 501);
 		if (*used > limits->head)
 			return bad(ps, 431);
-		return host_is_right(h, base, &ps->p) ? MX_PARSE_DONE : bad(ps, 400);
+		return headers_are_right(h, base, &ps->p) ? MX_PARSE_DONE : bad(ps, 400);
 	}
-	if (HTTP_PARSER_ERRNO(&ps->p) != HPE_OK)
-		return bad(ps, status_of(&ps->p));
+	if (HTTP_PARSER_ERRNO(&ps->p) != HPE_OK) {
+		uint16_t status = status_of(&ps->p);
+
+		/* A method that is not known, or no HTTP at all. */
+		return bad(ps, status == 501 && (base[0] < 'A' || base[0] > 'Z') ? 400 : status);
+	}
 	/* Bytes that are no part of a message (empty lines before it) count as well. */
 	return len >= limits->head || len >= MX_HEAD_MOST ? bad(ps, 431) : MX_PARSE_MORE;
 }

@@ -67,7 +67,7 @@ refusal_of(const struct mx_request *rq, enum mx_router_result result, mx_str pat
 		return NULL;
 	switch (result) {
 	case MX_ROUTER_UNKNOWN:
-		return rq->method <= HTTP_HEAD && mx_str_eq(path, MX_S("/health"))
+		return (rq->method == HTTP_GET || rq->method == HTTP_HEAD) && mx_str_eq(path, MX_S("/health"))
 			       ? NULL
 			       : mx_error_new(MX_E_UNRECOGNIZED, "Unrecognized request");
 	case MX_ROUTER_METHOD:

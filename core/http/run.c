@@ -129,7 +129,7 @@ end_lost(struct mx_request *rq, bool on_io)
 }
 
 static void
-park(struct mx_request *rq, bool on_io)
+park(struct mx_request *rq)
 {
 	struct mx_link *l = rq->link;
 	uint32_t asked = atomic_load(&l->park);
@@ -143,7 +143,7 @@ park(struct mx_request *rq, bool on_io)
 		return;			/* somebody else's from here on */
 	atomic_fetch_sub_explicit(&rq->http->parked, 1, memory_order_relaxed);
 	if (asked == (count | PARK_LOST))
-		end_lost(rq, on_io);
+		end_lost(rq, false);
 	else
 		requeue(rq);
 }
@@ -165,7 +165,7 @@ settle(struct mx_request *rq, enum mx_outcome outcome, bool on_io)
 
 	give_conn_back(rq);
 	if (outcome == MX_PARK && rq->suspended && !answered && !rq->drained) {
-		park(rq, on_io);
+		park(rq);
 		return;
 	}
 	if (rq->suspended) {		/* it has answered after all, or must not wait any more */
