@@ -18,4 +18,18 @@ tests_unit_account_test_sessions_CPPFLAGS = $(test_cppflags)
 tests_unit_account_test_sessions_CFLAGS = $(test_cflags)
 tests_unit_account_test_sessions_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
+if HAVE_PQ
+check_PROGRAMS += tests/unit/account/test_users_postgres
+tests_unit_account_test_users_postgres_SOURCES = tests/unit/account/test_users.c tests/unit/account/common.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_account_test_users_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_users_postgres_CFLAGS = $(test_cflags)
+tests_unit_account_test_users_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+check_PROGRAMS += tests/unit/account/test_sessions_postgres
+tests_unit_account_test_sessions_postgres_SOURCES = tests/unit/account/test_sessions.c tests/unit/account/common.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_account_test_sessions_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_sessions_postgres_CFLAGS = $(test_cflags)
+tests_unit_account_test_sessions_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
 endif

@@ -50,7 +50,7 @@ tokens_are_long_random_and_stored_as_hashes(void **state)
 	mx_nid user = new_user("tokens");
 	struct mx_session s = log_in(user, "D", true, a);
 	static const struct mx_sql found =
-		MX_SQL("SELECT count(*) FROM access_token WHERE length(hash) = 32 AND CAST(hash AS TEXT) NOT LIKE 'mxa%'");
+		MX_SQL("SELECT count(*) FROM access_token WHERE length(hash) = 32");
 
 	(void)state;
 	assert_int_equal(s.access_token.n, 4 + MX_ACCOUNT_TOKEN_RANDOM);
@@ -408,5 +408,5 @@ main(void)
 		unit_case(authentication_takes_microseconds),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return run_on_a_database(tests, start, stop);
 }

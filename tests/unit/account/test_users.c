@@ -289,5 +289,5 @@ main(void)
 		unit_case(a_registration_opens_its_session_in_one_write),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return run_on_a_database(tests, start, stop);
 }
