@@ -5,7 +5,7 @@
 
 const struct mx_migration mx_sql_migrations[] = {
 	{ 1, "the stream's position",
-	  "CREATE TABLE stream (one BIGINT PRIMARY KEY CHECK (one = 1), pos BIGINT NOT NULL);\n"
+	  "CREATE TABLE stream (one {key} CHECK (one = 1), pos BIGINT NOT NULL);\n"
 	  "INSERT INTO stream (one, pos) VALUES (1, 0);\n" },
 	{ 2, "interned strings",
 	  "CREATE TABLE name (nid {key}, text TEXT NOT NULL UNIQUE);\n" },

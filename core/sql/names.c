@@ -237,11 +237,13 @@ remember(struct mx_conn *c, mx_nid nid, mx_str text)
 mx_error *
 mx_name_find(struct mx_conn *c, mx_str text, mx_nid *out)
 {
+	if (text.p == NULL)
+		text = MX_S("");
 	*out = cache_find(c->db->names, text);
 	if (*out != 0)
 		return NULL;
 	struct mx_query *q = mx_query(c, &FIND);
-	mx_bind_str(q, 1, text.p != NULL ? text : MX_S(""));
+	mx_bind_str(q, 1, text);
 	mx_nid nid = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	MX_TRY(mx_query_end(q));
 	if (nid != 0)
@@ -274,6 +276,8 @@ mx_name_intern(struct mx_txn *tx, mx_str text, mx_nid *out)
 	*out = 0;
 	if (tx->aside)
 		mx_sql_misuse("mx_name_intern in a write aside");
+	if (text.p == NULL)
+		text = MX_S("");
 	MX_TRY(mx_name_find(tx->conn, text, out));
 	if (*out != 0)
 		return NULL;
@@ -281,7 +285,7 @@ mx_name_intern(struct mx_txn *tx, mx_str text, mx_nid *out)
 	mx_nid nid = tx->db->name_max + 1;
 	struct mx_query *q = mx_query(tx->conn, &ADD);
 	mx_bind_int(q, 1, nid);
-	mx_bind_str(q, 2, text.p != NULL ? text : MX_S(""));
+	mx_bind_str(q, 2, text);
 	MX_TRY(mx_query_run(q));
 	tx->db->name_max = nid;
 	remember(tx->conn, nid, text);

@@ -123,12 +123,19 @@ is_shared(const struct mx_db *db)
 	return (db->ops->caps & MX_STORAGE_NOTIFY) != 0;
 }
 
+/* Whether the database is behind a connection that can be lost in a commit: then it is locked by hand, too. */
+static bool
+is_remote(const struct mx_db *db)
+{
+	return db->ops->lock != NULL;
+}
+
 /* A transaction that holds the lock of the batch. */
 static mx_error *
 txn_begin(struct mx_db *db, struct mx_conn *c)
 {
 	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
-	if (is_shared(db) && c->ops->lock != NULL)
+	if (is_remote(db))
 		MX_TRY(mx_conn_check(c, c->ops->lock(c->storage)));
 	return NULL;
 }
@@ -152,7 +159,7 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 		mx_bind_int(q, 1, w->pos);
 		MX_TRY(mx_query_run(q));
 	}
-	if (w->follows && is_shared(db)) {
+	if (w->follows && is_remote(db)) {
 		struct mx_query *q = mx_query(c, &MARK_BATCH);
 		mx_bind_int(q, 1, w->id);
 		mx_bind_int(q, 2, ++w->batches);
@@ -237,7 +244,7 @@ settle(struct mx_db *db, int64_t deadline, mx_error *why)
 	bool known = false, committed = false;
 
 	writer_disconnect(db);
-	while (is_shared(db) && db->writer.follows && !known && mx_monotonic_us() < deadline) {
+	while (is_remote(db) && db->writer.follows && !known && mx_monotonic_us() < deadline) {
 		if (mx_error_drop(writer_connect(db, deadline)))
 			break;
 		known = !mx_error_drop(read_batch(db, db->writer.conn, &committed));
@@ -356,7 +363,7 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 		bool lost = w->conn == NULL || w->conn->lost || mx_error_is(e, MX_E_UNAVAILABLE);
 		if (lost)
 			writer_disconnect(db);
-		if (mx_error_is(e, MX_E_UNCERTAIN) || (!lost && n == 1))
+		if (mx_error_is(e, MX_E_UNCERTAIN) || (!lost && n == 1) || (lost && mx_monotonic_us() > deadline))
 			break;
 		if (!lost || (n > 1 && attempt + 1 == BATCH_ATTEMPTS)) {
 			atomic_fetch_add_explicit(&db->retries, 1, memory_order_relaxed);
@@ -417,6 +424,7 @@ writer_main(void *arg)
 	size_t n;
 
 	here = db;
+	pthread_setname_np(pthread_self(), "writer");
 	while ((n = writer_take(db)) != 0) {
 		batch_run(db, db->writer.batch, n);
 		if (db->writer.conn != NULL)

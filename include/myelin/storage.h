@@ -8,7 +8,7 @@
 #define MX_STORAGE_ABI 1
 
 enum mx_storage_caps {
-	MX_STORAGE_NOTIFY = 1 << 0,	/* other processes may write: the writer takes the lock of the batch */
+	MX_STORAGE_NOTIFY = 1 << 0,	/* other processes may write: each batch begins with what they wrote */
 	MX_STORAGE_DEFERS = 1 << 1,	/* run() may report an error later, at the latest from commit() */
 	MX_STORAGE_ASIDE = 1 << 2,	/* a second writing transaction may run beside the writer's */
 };
@@ -43,7 +43,8 @@ struct mx_storage_ops {
 	mx_str (*col_str)(const struct mx_storage_stmt *st, int i);
 
 	mx_error *(*begin)(struct mx_storage_conn *c, bool write);
-	/* On a shared database: waits for the lock of the batch, inside the transaction. May be NULL. */
+	/* Where beginning to write does not keep other processes' writers out: waits for the lock of the batch, inside the
+	 * transaction. May be NULL. */
 	mx_error *(*lock)(struct mx_storage_conn *c);
 	mx_error *(*commit)(struct mx_storage_conn *c);		/* MX_E_UNCERTAIN: look again */
 	void (*rollback)(struct mx_storage_conn *c);

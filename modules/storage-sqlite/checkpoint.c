@@ -14,6 +14,7 @@
 #include "sqlite.h"
 
 #define IDLE_SECONDS 1
+#define CUTS 5		/* attempts to cut the log: who reads the whole time keeps it */
 #define ROUNDS 4
 
 /* Copies what can be copied without waiting for anyone; the pages that are left. */
@@ -29,17 +30,17 @@ copy_log(sqlite3 *db)
 	return rc == SQLITE_OK ? in_log - copied : in_log;
 }
 
-/* Waits until the writer asks (true), or until it has been idle for a while and the log is not cut yet (false). Called with
- * the lock held. */
+/* Waits until the writer asks (true), or (unless it is to rest) until there was no commit for a while (false).
+ * Called with the lock held. */
 static bool
-wait_asked(struct checkpointer *cp, bool cut)
+wait_asked(struct checkpointer *cp, bool rest)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
 	while (cp->state != CHECKPOINT_ASKED && !cp->stop) {
-		if (cut) {
+		if (rest) {
 			pthread_cond_wait(&cp->wake, &cp->lock);
 		} else if (pthread_cond_timedwait(&cp->wake, &cp->lock, &until) == ETIMEDOUT) {
 			if (!cp->active)
@@ -69,19 +70,23 @@ static void *
 checkpointer_main(void *arg)
 {
 	struct checkpointer *cp = arg;
-	bool cut = true;
+	int cuts = 0;
 
+	pthread_setname_np(pthread_self(), "checkpoint");
 	pthread_mutex_lock(&cp->lock);
 	for (;;) {
-		bool asked = wait_asked(cp, cut);
+		bool asked = wait_asked(cp, cuts == 0);
 		if (cp->stop)
 			break;
 		pthread_mutex_unlock(&cp->lock);
-		if (asked)
+		if (asked) {
 			copy_bulk(cp);
-		else
-			sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-		cut = !asked;
+			cuts = CUTS;
+		} else if (sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK) {
+			cuts = 0;
+		} else {
+			cuts--;
+		}
 		pthread_mutex_lock(&cp->lock);
 		if (asked)
 			cp->state = CHECKPOINT_FINISHING;
@@ -122,6 +127,8 @@ checkpointer_start(struct mx_storage *s)
 	pthread_condattr_t monotonic;
 
 	MX_TRY(sqlite_open_file(s, &cp->db));
+	/* Waiting for a reader it would keep the writer waiting, too. */
+	sqlite3_busy_timeout(cp->db, 0);
 	cp->next = cp->limit = (int)(s->options.wal.bytes / 4096);
 	pthread_mutex_init(&cp->lock, NULL);
 	pthread_condattr_init(&monotonic);

@@ -501,6 +501,8 @@ op_check(struct mx_storage_conn *c, char **report)
 
 const struct mx_storage_ops sqlite_ops = {
 	.size = sizeof(struct mx_storage_ops),
+	/* Another process may have the file open too; to begin a write is to hold the lock of the batch. */
+	.caps = MX_STORAGE_NOTIFY,
 	.open = op_open,
 	.close = op_close,
 	.connect = op_connect,
