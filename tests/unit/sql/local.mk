@@ -1,4 +1,9 @@
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/sql/test_dialect
+tests_unit_sql_test_dialect_SOURCES = tests/unit/sql/test_dialect.c tests/unit/sql/common.h
+tests_unit_sql_test_dialect_CPPFLAGS = $(test_cppflags)
+tests_unit_sql_test_dialect_CFLAGS = $(test_cflags)
+tests_unit_sql_test_dialect_LDADD = $(test_ldadd)
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/sql/test_sqlite
 tests_unit_sql_test_sqlite_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/place_sqlite.c \

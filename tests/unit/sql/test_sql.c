@@ -689,6 +689,87 @@ the_cache_of_names_is_bounded_and_right(void **state)
 	assert_true(mx_conn_statements(c) >= 200);
 }
 
+/* ---- another process writes too ---- */
+
+struct neighbour {
+	struct mx_db *db;
+	mx_pos seen;			/* everything up to here was published or caught up with */
+	int64_t base;
+	mx_nid nids[20];
+	atomic_int gaps, caught_up;
+	pthread_t thread;
+};
+
+static mx_error *
+neighbour_caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	struct neighbour *n = arg;
+	static const struct mx_sql POS = MX_SQL("SELECT pos FROM stream");
+
+	n->gaps += since != n->seen || upto <= since;
+	n->caught_up++;
+	struct mx_query *q = mx_query(c, &POS);
+	n->gaps += !mx_query_next(q) || mx_col_int(q, 0) != upto;
+	return mx_query_end(q);
+}
+
+static void
+neighbour_published(void *arg, mx_pos upto)
+{
+	struct neighbour *n = arg;
+
+	n->gaps += upto <= n->seen;
+	n->seen = upto;
+}
+
+static void *
+neighbour_write(void *arg)
+{
+	struct neighbour *n = arg;
+	char text[32];
+
+	for (int i = 0; i < 100; i++) {
+		struct add a = { .id = n->base + i, .position = true, .fail = i % 5 == 0 ? MX_E_AGAIN : 0 };
+		mx_error *e = mx_write(n->db, add, &a);
+		if ((e != NULL) != (i % 5 == 0))
+			abort();
+		mx_error_free(&e);
+		snprintf(text, sizeof(text), "!%d:shared.example", i / 5);
+		struct intern in = { text, 0, false };
+		if (mx_error_drop(mx_write(n->db, intern, &in)))
+			abort();
+		n->nids[i / 5] = in.nid;
+	}
+	return NULL;
+}
+
+static void
+two_processes_make_one_stream(void **state)
+{
+	struct neighbour n[2] = { { .db = db, .base = 1000 }, { .base = 2000 } };
+	mx_pos before = mx_db_position(db);
+
+	(void)state;
+	assert_ok(place_open(&n[1].db, NULL));
+	for (int i = 0; i < 2; i++) {
+		n[i].seen = before;
+		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ neighbour_published, neighbour_caught_up, &n[i] });
+		pthread_create(&n[i].thread, NULL, neighbour_write, &n[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(n[i].thread, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(n[i].gaps, 0);
+		/* One more write, and each has seen everything. */
+		assert_ok(mx_write(n[i].db, intern, &(struct intern){ "x", 0, false }));
+		assert_int_equal(mx_db_position(n[i].db), before + 160);
+	}
+	assert_true(n[0].caught_up + n[1].caught_up > 0);
+	assert_memory_equal(n[0].nids, n[1].nids, sizeof(n[0].nids));
+	assert_int_equal(ask_int(db, &COUNT), 160);
+	mx_db_close(&n[1].db);
+}
+
 /* ---- a database that goes away ---- */
 
 static void
@@ -817,6 +898,7 @@ main(int argc, char **argv)
 		T(a_name_has_one_number_for_ever),
 		T(a_name_of_a_failed_function_is_not_remembered),
 		T(the_cache_of_names_is_bounded_and_right),
+		T(two_processes_make_one_stream),
 		T(a_database_that_was_away_is_found_again),
 		T(a_batch_whose_connection_is_lost_runs_again),
 		T(migrations_run_once_and_in_order),
