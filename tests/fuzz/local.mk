@@ -46,3 +46,26 @@ tests_fuzz_fuzz_filter_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_filter_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_filter_LDADD = $(fuzz_ldadd)
 endif
+
+# ---- rooms ----
+EXTRA_DIST += tests/fuzz/fuzz_event.dict tests/fuzz/fuzz_rules.dict \
+	tests/fuzz/corpus/fuzz_event/create tests/fuzz/corpus/fuzz_event/member tests/fuzz/corpus/fuzz_event/redaction \
+	tests/fuzz/corpus/fuzz_id/alias tests/fuzz/corpus/fuzz_id/user \
+	tests/fuzz/corpus/fuzz_rules/invite tests/fuzz/corpus/fuzz_rules/levels
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz_event
+tests_fuzz_fuzz_event_SOURCES = tests/fuzz/fuzz_event.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_event_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_event_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_event_LDADD = $(fuzz_ldadd)
+noinst_PROGRAMS += tests/fuzz/fuzz_id
+tests_fuzz_fuzz_id_SOURCES = tests/fuzz/fuzz_id.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_id_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_id_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_id_LDADD = $(fuzz_ldadd)
+noinst_PROGRAMS += tests/fuzz/fuzz_rules
+tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_rules_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_rules_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_rules_LDADD = $(fuzz_ldadd)
+endif
