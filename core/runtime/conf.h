@@ -60,8 +60,10 @@ void mx_option_explain(const char *section, const struct mx_option *row, struct 
 struct mx_core_section {
 	const char *name, *summary;
 	const struct mx_option *rows;
-	size_t n, size;
+	const size_t *n;
+	size_t size;
 };
+enum { MX_CORE_SECTIONS = 8 };
 /* The nth, NULL at the end. */
 const struct mx_core_section *mx_core_section(size_t nth);
 

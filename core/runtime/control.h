@@ -4,7 +4,7 @@
  * of JSON for a request and reads one line for its answer:
  *	{"command": "user create", "args": ["alice", "--admin"]}
  *	{"ok": true, "text": "…", "json": …}		json only if the command has one
- *	{"ok": false, "error": "…", "errcode": "M_…", "code": 64}	code: an exit status as in sysexits.h
+ *	{"ok": false, "error": "…", "errcode": "M_…", "code": 2}	code: what myelinctl exits with: 2 usage, 78 configuration, 1 else
  * The words of command and args are read as one list; its longest beginning that is a command is run, the rest are its
  * arguments. "help" lists the commands. */
 #ifndef CORE_RUNTIME_CONTROL_H

@@ -52,6 +52,8 @@ struct mx_image {
 /* name: what the file's name says ("client-sync"). MX_E_CONFIG: what is wrong with the module and what to do. */
 mx_error *mx_image_read(const struct mx_module *m, const char *name, const char *file, struct mx_image **out) MX_MUST_USE;
 void mx_image_free(struct mx_image **im);
+/* Everything it says of itself, in lines for a person. */
+void mx_image_describe(const struct mx_image *im, struct mx_buf *b);
 const char *mx_hook_name(uint32_t id);
 
 /* "client-sync" from "client_sync", and back. */

@@ -398,7 +398,8 @@ mx_modules_stop(struct mx_core *core)
 	for (size_t i = 0; i < ms->leaving_count; i++)
 		mx_self_stop(ms->leaving[i]);
 	for (size_t i = ms->loaded_count; i-- > 0;)
-		mx_self_stop(ms->loaded[i]);
+		if (!ms->loaded[i]->life->permanent)
+			mx_self_stop(ms->loaded[i]);
 	for (size_t i = ms->loaded_count; i-- > 0;)
 		if (!ms->loaded[i]->life->permanent)
 			drop(ms, i);
@@ -414,8 +415,10 @@ mx_modules_close(struct mx_core *core)
 		return;
 	for (size_t i = 0; i < ms->leaving_count; i++)
 		mx_self_free(&ms->leaving[i]);
-	for (size_t i = ms->loaded_count; i-- > 0;)
+	for (size_t i = ms->loaded_count; i-- > 0;) {
+		mx_self_stop(ms->loaded[i]);
 		mx_self_free(&ms->loaded[i]);
+	}
 	free(ms->leaving);
 	free(ms->loaded);
 	free(ms->dirs);
