@@ -68,7 +68,7 @@ read_user(struct mx_conn *c, mx_nid user, struct members *l)
 
 	mx_bind_int(q, 1, user);
 	while (mx_query_next(q))
-		members_add(l, (struct mx_member){ .user = user, .room = mx_col_int(q, 0), .membership = mx_col_int(q, 1),
+		members_add(l, (struct mx_member){ .user = user, .room = mx_col_int(q, 0), .membership = (enum mx_membership)mx_col_int(q, 1),
 						   .event = mx_col_int(q, 2), .forgotten = mx_col_int(q, 3) != 0 });
 	return mx_query_end(q);
 }
@@ -110,7 +110,7 @@ mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum 
 	while (mx_query_next(q))
 		if (m == MX_MEMBER_NONE || mx_col_int(q, 1) == (int64_t)m)
 			members_add(&l, (struct mx_member){ .user = mx_col_int(q, 0), .room = r->nid,
-							    .membership = mx_col_int(q, 1), .event = mx_col_int(q, 2),
+							    .membership = (enum mx_membership)mx_col_int(q, 1), .event = mx_col_int(q, 2),
 							    .forgotten = mx_col_int(q, 3) != 0 });
 	mx_error *e = mx_query_end(q);
 

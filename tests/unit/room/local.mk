@@ -44,3 +44,28 @@ tests_unit_room_test_filter_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_filter_CFLAGS = $(test_cflags)
 tests_unit_room_test_filter_LDADD = $(test_ldadd)
 endif
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/room/test_tree
+tests_unit_room_test_tree_SOURCES = tests/unit/room/test_tree.c
+tests_unit_room_test_tree_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_tree_CFLAGS = $(test_cflags)
+tests_unit_room_test_tree_LDADD = $(test_ldadd)
+endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_engine
+tests_unit_room_test_engine_SOURCES = tests/unit/room/test_engine.c tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_engine_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_engine_CFLAGS = $(test_cflags)
+tests_unit_room_test_engine_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_visible
+tests_unit_room_test_visible_SOURCES = tests/unit/room/test_visible.c tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_visible_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_visible_CFLAGS = $(test_cflags)
+tests_unit_room_test_visible_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif

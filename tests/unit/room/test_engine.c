@@ -1,0 +1,900 @@
+/* The engine on a real database: making rooms, sending, state, members, redactions, transaction ids, failures. */
+#include "config.h"
+
+#include "tests/unit/room/house.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static size_t
+length(struct mx_room *room, struct mx_events *l)
+{
+	bool more;
+
+	mx_events_clear(l);
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 10000, false, l, &more));
+	assert_false(more);
+	return l->n;
+}
+
+/* Every event names the one before it and only that: no forks, no gaps. */
+static void
+assert_chain(const struct mx_events *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct mx_event_ids it = mx_event_prev(l->v[i]);
+		mx_str id;
+
+		assert_int_equal(mx_event_prev_count(l->v[i]), i == 0 ? 0 : 1);
+		assert_int_equal(mx_event_depth(l->v[i]), (int64_t)i + 1);
+		if (i > 0) {
+			assert_true(mx_event_ids_next(&it, &id));
+			assert_true(mx_str_eq(id, mx_event_id(l->v[i - 1])));
+			assert_true(mx_event_nid(l->v[i]) > mx_event_nid(l->v[i - 1]));
+		}
+	}
+}
+
+/* ---- rooms ---- */
+
+static void
+a_new_room_has_its_state_and_can_be_found(void **state)
+{
+	static const char *const versions[] = { "10", "11", "12" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		MX_AUTO(mx_room) *room = house_room(versions[i], "shared"), *again = NULL, *by_nid = NULL;
+		struct mx_events l = { 0 };
+		char id[256];
+
+		assert_int_equal(length(room, &l), 5);
+		assert_chain(&l);
+		assert_int_equal(mx_room_joined_count(room), 1);
+		assert_int_equal(mx_room_last(room), mx_event_nid(l.v[4]));
+		unit_text(mx_room_version_name(mx_room_version(room)), versions[i]);
+		unit_ok(mx_room_get(rooms, conn, mx_room_id(room), &again));
+		assert_ptr_equal(again, room);
+		snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+		mx_nid nid = mx_room_nid(room);
+
+		mx_room_unref(&room);
+		mx_room_unref(&again);
+		mx_events_clear(&l);
+		house_again();
+		unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &again));
+		unit_ok(mx_room_by_nid(rooms, conn, nid, &by_nid));
+		assert_ptr_equal(again, by_nid);
+		unit_text(mx_room_id(again), id);
+		assert_int_equal(mx_room_joined_count(again), 1);
+		assert_int_equal(length(again, &l), 5);
+		assert_chain(&l);
+		unit_text(mx_event_room_id(l.v[0]), id);
+		mx_events_clear(&l);
+	}
+}
+
+static void
+an_unknown_room_is_not_found(void **state)
+{
+	struct mx_room *room;
+
+	(void)state;
+	unit_refused(mx_room_get(rooms, conn, MX_S("!nowhere:" HOUSE_SERVER), &room), MX_E_NOT_FOUND);
+	unit_refused(mx_room_get(rooms, conn, MX_S("nonsense"), &room), MX_E_NOT_FOUND);
+	unit_refused(mx_room_get(rooms, conn, mx_str_of(alice.id), &room), MX_E_NOT_FOUND);
+	unit_refused(mx_room_by_nid(rooms, conn, 999999999, &room), MX_E_NOT_FOUND);
+}
+
+static void
+a_room_that_is_refused_leaves_nothing(void **state)
+{
+	MX_AUTO_JSON *create = house_json("{}");
+	MX_AUTO_JSON *join = house_json("{\"membership\":\"join\"}");
+	struct mx_draft d[] = {
+		house_draft(&alice, "m.room.create", "", create),
+		house_draft(&bob, "m.room.member", bob.id, join),	/* not the creator */
+	};
+	struct mx_room *room;
+	mx_pos head = mx_stream_head(stream).pos;
+
+	(void)state;
+	unit_refused(mx_room_create(rooms, conn, mx_room_version_find(MX_S("12")), d, 2, &room), MX_E_FORBIDDEN);
+	assert_null(room);
+	assert_int_equal(mx_stream_head(stream).pos, head);
+}
+
+static void
+two_rooms_made_in_one_moment_are_two(void **state)
+{
+	MX_AUTO(mx_room) *a = house_room("12", "shared"), *b = house_room("12", "shared");
+
+	(void)state;
+	assert_false(mx_str_eq(mx_room_id(a), mx_room_id(b)));
+}
+
+/* ---- sending ---- */
+
+static void
+a_message_is_found_by_id_and_position_also_after_a_restart(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_event) *ev = house_say(room, &alice, "hello"), *by_id = NULL, *by_nid = NULL;
+	struct mx_event *none;
+
+	(void)state;
+	mx_room_unref(&room);
+	for (int i = 0; i < 2; i++) {
+		unit_ok(mx_event_get(rooms, conn, mx_event_id(ev), &by_id));
+		unit_ok(mx_event_by_nid(rooms, conn, mx_event_nid(ev), &by_nid));
+		assert_true(mx_str_eq(mx_event_json(by_id), mx_event_json(ev)));
+		assert_true(mx_str_eq(mx_event_json(by_nid), mx_event_json(ev)));
+		assert_true(mx_root_eq(mx_event_root_before(by_id), mx_event_root_before(ev)));
+		assert_true(mx_root_eq(mx_event_root_after(by_id), mx_event_root_after(ev)));
+		assert_int_equal(by_id->sender_nid, alice.nid);
+		mx_event_unref(&by_id);
+		mx_event_unref(&by_nid);
+		house_again();
+	}
+	unit_refused(mx_event_get(rooms, conn, MX_S("$unknown"), &none), MX_E_NOT_FOUND);
+	unit_refused(mx_event_get(rooms, conn, MX_S("hello"), &none), MX_E_NOT_FOUND);
+}
+
+static void
+who_is_not_in_the_room_may_not_send(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_events l = { 0 };
+
+	(void)state;
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	unit_ok(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL));
+	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_ok(house_member(room, &alice, &bob, "ban"));
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_member(room, &bob, &bob, "join"), MX_E_FORBIDDEN);
+	assert_int_equal(length(room, &l), 8);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+static void
+bad_content_is_refused_and_stores_nothing(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO_JSON *list = json_array();
+	char *big = mx_alloc(70001);
+	MX_AUTO_JSON *large = json_object();
+	struct mx_draft d = house_draft(&alice, "m.room.message", NULL, list);
+	mx_pos last = mx_room_last(room);
+
+	(void)state;
+	memset(big, 'x', 70000);
+	json_object_set_new(large, "body", json_string(big));
+	free(big);
+	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_BAD_JSON);
+	d.content = large;
+	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_TOO_LARGE);
+	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":1.5}", NULL), MX_E_BAD_JSON);
+	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":9007199254740992}", NULL), MX_E_BAD_JSON);
+	unit_refused(mx_room_send(rooms, conn, room, &d, 0, NULL), MX_E_BAD_REQUEST);
+	assert_int_equal(mx_room_last(room), last);
+}
+
+static void
+several_events_are_stored_together_or_not_at_all(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO_JSON *name = house_json("{\"name\":\"n\"}");
+	MX_AUTO_JSON *join = house_json("{\"membership\":\"join\"}");
+	MX_AUTO_JSON *text = house_json("{\"body\":\"t\"}");
+	struct mx_draft good[] = {
+		house_draft(&alice, "m.room.name", "", name),
+		house_draft(&bob, "m.room.member", bob.id, join),
+		house_draft(&bob, "m.room.message", NULL, text),	/* allowed by the one before it */
+	};
+	struct mx_draft bad[] = { house_draft(&alice, "m.room.topic", "", name), house_draft(&carol, "m.room.message", NULL, text) };
+	struct mx_event *out[3], *topic;
+	struct mx_events l = { 0 };
+
+	(void)state;
+	unit_refused(mx_room_send(rooms, conn, room, bad, 2, out), MX_E_FORBIDDEN);
+	unit_ok(mx_room_state(rooms, conn, room, MX_S("m.room.topic"), MX_S(""), &topic));
+	assert_null(topic);
+	unit_ok(mx_room_send(rooms, conn, room, good, 3, out));
+	assert_int_equal(mx_event_nid(out[2]), mx_event_nid(out[0]) + 2);
+	for (int i = 0; i < 3; i++)
+		mx_event_unref(&out[i]);
+	assert_int_equal(length(room, &l), 8);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+static void
+allowed_tells_what_sending_would(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO_JSON *text = house_json("{\"body\":\"t\"}");
+	struct mx_draft a = house_draft(&alice, "m.room.message", NULL, text), b = house_draft(&bob, "m.room.message", NULL, text);
+	mx_pos last = mx_room_last(room);
+
+	(void)state;
+	unit_ok(mx_room_allowed(rooms, conn, room, &a));
+	unit_refused(mx_room_allowed(rooms, conn, room, &b), MX_E_FORBIDDEN);
+	assert_int_equal(mx_room_last(room), last);
+}
+
+/* ---- state ---- */
+
+static void
+state_is_as_it_was_at_each_event(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_event) *before = house_say(room, &alice, "before"), *after = NULL, *ev = NULL;
+	struct mx_events diff = { 0 }, all = { 0 };
+	struct mx_state_root at;
+
+	(void)state;
+	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"one\"}", NULL));
+	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"two\"}", NULL));
+	after = house_say(room, &alice, "after");
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(before), MX_S("m.room.name"), MX_S(""), &ev));
+	assert_null(ev);
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(after), MX_S("m.room.name"), MX_S(""), &ev));
+	assert_true(mx_str_eq(mx_event_content(ev), MX_S("{\"name\":\"two\"}")));
+	assert_true(mx_root_eq(mx_event_root_after(after), mx_room_root(room)));
+	unit_ok(mx_state_diff(rooms, conn, mx_event_root_after(before), mx_room_root(room), &diff));
+	assert_int_equal(diff.n, 1);
+	assert_ptr_equal(diff.v[0], ev);
+	unit_ok(mx_state_all(rooms, conn, mx_room_root(room), &all));
+	assert_int_equal(all.n, 6);
+	for (int i = 0; i < 2; i++) {
+		unit_ok(mx_room_root_at(rooms, conn, room, mx_event_nid(before), &at));
+		assert_true(mx_root_eq(at, mx_event_root_after(before)));
+		unit_ok(mx_room_root_at(rooms, conn, room, mx_event_nid(ev) - 1, &at));
+		assert_true(mx_root_eq(at, mx_event_root_before(ev)));
+		unit_ok(mx_room_root_at(rooms, conn, room, INT64_MAX, &at));
+		assert_true(mx_root_eq(at, mx_room_root(room)));
+		unit_ok(mx_room_root_at(rooms, conn, room, 0, &at));
+		assert_true(mx_root_none(at));
+		/* and once more from the database */
+		char id[256];
+
+		snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+		mx_room_unref(&room);
+		house_again();
+		unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	}
+	mx_events_clear(&diff);
+	mx_events_clear(&all);
+}
+
+static void
+power_levels_count_from_the_next_event_on(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("11", "shared");
+	char content[256];
+
+	(void)state;
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 0);
+	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(alice.id)), 100);
+	unit_refused(house_send(room, &bob, "m.room.topic", "", "{\"topic\":\"t\"}", NULL), MX_E_FORBIDDEN);
+	snprintf(content, sizeof(content), "{\"users\":{\"%s\":100,\"%s\":50}}", alice.id, bob.id);
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
+	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 50);
+	unit_ok(house_send(room, &bob, "m.room.topic", "", "{\"topic\":\"t\"}", NULL));
+	snprintf(content, sizeof(content), "{\"users\":{\"%s\":100},\"events_default\":10}", alice.id);
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"t\"}", NULL), MX_E_FORBIDDEN);
+}
+
+static void
+a_room_has_no_more_state_than_allowed(void **state)
+{
+	struct mx_rooms_options small = { .event_cache = { 1 << 20 }, .state_cache = { 1 << 20 }, .room_cache = 10, .room_tail = 8,
+					  .max_state = 100 };
+	struct mx_event *ev;
+	char key_text[32];
+
+	(void)state;
+	house_down();
+	house_up(&small);
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+
+	for (int i = 0; i < 95; i++) {
+		snprintf(key_text, sizeof(key_text), "k%d", i);
+		unit_ok(house_send(room, &alice, "org.example.many", key_text, "{}", NULL));
+	}
+	unit_refused(house_send(room, &alice, "org.example.many", "one too many", "{}", NULL), MX_E_TOO_LARGE);
+	unit_ok(house_send(room, &alice, "org.example.many", "k3", "{\"again\":1}", NULL));
+	ev = house_say(room, &alice, "goes on");
+	mx_event_unref(&ev);
+}
+
+/* ---- members ---- */
+
+static void
+members_are_counted_and_listed(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_member *list, one;
+	bool share;
+	size_t n;
+
+	(void)state;
+	unit_ok(mx_user_rooms(rooms, conn, bob.nid, a, &list, &n));
+	assert_int_equal(n, 0);
+	unit_ok(house_member(room, &alice, &bob, "invite"));
+	assert_int_equal(mx_room_invited_count(room), 1);
+	unit_ok(mx_users_share(rooms, conn, alice.nid, bob.nid, &share));
+	assert_false(share);
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	assert_int_equal(mx_room_joined_count(room), 2);
+	assert_int_equal(mx_room_invited_count(room), 0);
+	for (int i = 0; i < 2; i++) {	/* from memory, which has followed, and from the database */
+		unit_ok(mx_user_rooms(rooms, conn, bob.nid, a, &list, &n));
+		assert_int_equal(n, 1);
+		assert_int_equal(list[0].room, mx_room_nid(room));
+		assert_int_equal(list[0].membership, MX_MEMBER_JOIN);
+		unit_ok(mx_room_member(rooms, conn, room, bob.nid, &one));
+		assert_int_equal(one.membership, MX_MEMBER_JOIN);
+		assert_int_equal(one.event, list[0].event);
+		unit_ok(mx_room_member(rooms, conn, room, carol.nid, &one));
+		assert_int_equal(one.membership, MX_MEMBER_NONE);
+		unit_ok(mx_room_members(rooms, conn, room, MX_MEMBER_JOIN, a, &list, &n));
+		assert_int_equal(n, 2);
+		unit_ok(mx_users_share(rooms, conn, alice.nid, bob.nid, &share));
+		assert_true(share);
+		char id[256];
+
+		snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+		mx_room_unref(&room);
+		house_again();
+		unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+		assert_int_equal(mx_room_joined_count(room), 2);
+	}
+	unit_ok(house_member(room, &alice, &bob, "leave"));
+	assert_int_equal(mx_room_joined_count(room), 1);
+	unit_ok(mx_users_share(rooms, conn, alice.nid, bob.nid, &share));
+	assert_false(share);
+}
+
+static void
+a_room_is_forgotten_after_leaving_only(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_member *list, one;
+	size_t n;
+
+	(void)state;
+	unit_refused(mx_room_forget(rooms, conn, room, bob.nid), MX_E_NOT_FOUND);
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	unit_ok(mx_user_rooms(rooms, conn, bob.nid, a, &list, &n));
+	unit_refused(mx_room_forget(rooms, conn, room, bob.nid), MX_E_BAD_REQUEST);
+	unit_ok(house_member(room, &bob, &bob, "leave"));
+	unit_ok(mx_room_forget(rooms, conn, room, bob.nid));
+	unit_ok(mx_room_member(rooms, conn, room, bob.nid, &one));
+	assert_true(one.forgotten);
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	unit_ok(mx_room_member(rooms, conn, room, bob.nid, &one));
+	assert_false(one.forgotten);
+}
+
+static void
+events_reach_the_stream_with_whom_they_are_about(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_member *list;
+	struct mx_item items[8];
+	bool complete;
+	size_t n;
+
+	(void)state;
+	unit_ok(mx_user_rooms(rooms, conn, bob.nid, a, &list, &n));
+	struct mx_token start = mx_stream_head(stream);
+	struct mx_event *ev = house_say(room, &alice, "not for bob");
+
+	mx_event_unref(&ev);
+	unit_ok(house_member(room, &alice, &bob, "invite"));
+	n = mx_stream_since(stream, bob.nid, start, mx_stream_head(stream), items, 8, &complete);
+	assert_true(complete);
+	assert_int_equal(n, 2);
+	assert_int_equal(items[0].kind, MX_ITEM_EVENT);
+	assert_int_equal(items[0].user, bob.nid);
+	assert_int_equal(mx_event_membership(items[0].event), MX_MEMBER_INVITE);
+	assert_int_equal(items[1].kind, MX_ITEM_MEMBERSHIP);
+	mx_items_release(items, n);
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	start = mx_stream_head(stream);
+	ev = house_say(room, &alice, "for bob");
+	n = mx_stream_since(stream, bob.nid, start, mx_stream_head(stream), items, 8, &complete);
+	assert_int_equal(n, 1);
+	assert_ptr_equal(items[0].event, ev);
+	mx_items_release(items, n);
+	mx_event_unref(&ev);
+}
+
+/* ---- redactions ---- */
+
+static mx_error *
+redact(struct mx_room *room, const struct house_user *who, const struct mx_event *target)
+{
+	MX_AUTO_JSON *content = house_json("{\"reason\":\"why\"}");
+	struct mx_draft d = house_draft(who, "m.room.redaction", NULL, content);
+
+	d.redacts = mx_event_id(target);
+	return mx_room_send(rooms, conn, room, &d, 1, NULL);
+}
+
+static void
+a_redaction_takes_the_content_away_for_ever(void **state)
+{
+	static const char *const versions[] = { "10", "12" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		MX_AUTO(mx_room) *room = house_room(versions[i], "shared");
+		MX_AUTO(mx_event) *ev = house_say(room, &alice, "secret"), *now = NULL, *by = NULL;
+
+		unit_ok(redact(room, &alice, ev));
+		for (int k = 0; k < 2; k++) {
+			unit_ok(mx_event_get(rooms, conn, mx_event_id(ev), &now));
+			assert_true(mx_event_redacted(now));
+			assert_true(mx_str_eq(mx_event_content(now), MX_S("{}")));
+			assert_true(mx_str_eq(mx_event_id(now), mx_event_id(ev)));
+			unit_ok(mx_event_redaction(rooms, conn, now, &by));
+			assert_true(mx_str_eq(mx_event_redacts(by), mx_event_id(ev)));
+			mx_event_unref(&now);
+			mx_event_unref(&by);
+			if (k == 0) {
+				mx_room_unref(&room);
+				house_again();
+			}
+		}
+	}
+}
+
+static void
+others_messages_are_redacted_with_power_or_from_the_same_server(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("11", "shared"), *other = house_room("11", "shared");
+	MX_AUTO(mx_event) *mine = NULL, *hers = house_say(room, &alice, "x"), *elsewhere = house_say(other, &alice, "y");
+
+	(void)state;
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	mine = house_say(room, &bob, "z");
+	unit_ok(redact(room, &alice, mine));
+	unit_ok(redact(room, &bob, mine));	/* again: changes nothing */
+	unit_ok(redact(room, &bob, hers));	/* of the same server */
+	unit_refused(redact(room, &alice, elsewhere), MX_E_NOT_FOUND);
+}
+
+static void
+redacted_state_counts_redacted(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("11", "shared");
+	MX_AUTO(mx_event) *rule = NULL, *name = NULL;
+	struct mx_room_summary s;
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+
+	(void)state;
+	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"n\"}", &name));
+	unit_ok(mx_room_summary(rooms, conn, room, a, &s));
+	unit_text(s.name, "n");
+	unit_ok(redact(room, &alice, name));
+	unit_ok(mx_room_summary(rooms, conn, room, a, &s));
+	unit_text(s.name, "");
+	/* a restricted room whose rule loses what it allowed */
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", "{\"users_default\":100,\"events_default\":0,\"invite\":100}", &rule));
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	unit_ok(house_member(room, &bob, &carol, "invite"));
+	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 100);
+}
+
+/* ---- transaction ids ---- */
+
+static mx_error *
+send_txn(struct mx_conn *c, struct mx_room *room, mx_nid device, const char *txn, struct mx_event **out)
+{
+	MX_AUTO_JSON *content = house_json("{\"body\":\"once\"}");
+	struct mx_draft d = house_draft(&alice, "m.room.message", NULL, content);
+
+	d.device = device;
+	d.txn_id = mx_str_of(txn);
+	return mx_room_send(rooms, c, room, &d, 1, out);
+}
+
+static void
+a_transaction_id_makes_one_event_also_across_a_restart(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_event) *a = NULL, *b = NULL, *other = NULL;
+	mx_nid device = 1000 + house_tests;
+	struct mx_events l = { 0 };
+	char id[256];
+
+	(void)state;
+	unit_ok(mx_room_txn(rooms, conn, device, MX_S("t1"), &a));
+	assert_null(a);
+	unit_ok(send_txn(conn, room, device, "t1", &a));
+	unit_ok(send_txn(conn, room, device, "t1", &b));
+	assert_ptr_equal(a, b);
+	unit_ok(send_txn(conn, room, device + 500000, "t1", &other));
+	assert_ptr_not_equal(a, other);
+	mx_event_unref(&b);
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	unit_ok(mx_room_txn(rooms, conn, device, MX_S("t1"), &b));
+	assert_true(mx_str_eq(mx_event_id(a), mx_event_id(b)));
+	mx_event_unref(&b);
+	unit_ok(send_txn(conn, room, device, "t1", &b));
+	assert_true(mx_str_eq(mx_event_id(a), mx_event_id(b)));
+	assert_true(mx_str_eq(mx_event_txn_id(b), MX_S("t1")));
+	assert_int_equal(length(room, &l), 7);
+	assert_chain(&l);
+	/* a failed one may be tried again */
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{}", NULL), MX_E_FORBIDDEN);
+	mx_events_clear(&l);
+}
+
+struct sender {
+	pthread_t thread;
+	struct mx_room *room;
+	struct house_user user;
+	int number, count;
+	mx_nid device;
+	bool failed;
+	char event[64];
+};
+
+static void *
+send_same(void *arg)
+{
+	struct sender *s = arg;
+	struct mx_conn *c;
+	struct mx_event *ev = NULL;
+
+	s->failed = mx_error_drop(mx_conn_get(db, &c));
+	if (!s->failed) {
+		s->failed = mx_error_drop(send_txn(c, s->room, s->device, "same", &ev));
+		mx_conn_put(&c);
+	}
+	if (ev != NULL)
+		snprintf(s->event, sizeof(s->event), "%.*s", MX_SFMT(mx_event_id(ev)));
+	mx_event_unref(&ev);
+	return NULL;
+}
+
+static void
+five_at_once_with_one_transaction_id_make_one_event(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct sender s[5];
+	struct mx_events l = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		s[i] = (struct sender){ .room = room, .device = 3000000 + house_tests };
+	for (int i = 0; i < 5; i++)
+		pthread_create(&s[i].thread, NULL, send_same, &s[i]);
+	for (int i = 0; i < 5; i++)
+		pthread_join(s[i].thread, NULL);
+	for (int i = 0; i < 5; i++) {
+		assert_false(s[i].failed);
+		assert_string_equal(s[i].event, s[0].event);
+	}
+	assert_int_equal(length(room, &l), 6);
+	mx_events_clear(&l);
+}
+
+/* ---- many at once ---- */
+
+#define SENDERS 16
+#define EACH 60
+
+static mx_error *
+one_of_many(struct sender *s, struct mx_conn *c, int i)
+{
+	MX_AUTO_JSON *content = NULL;
+	struct mx_draft d;
+
+	if (i == 0) {
+		content = house_json("{\"membership\":\"join\"}");
+		d = house_draft(&s->user, "m.room.member", s->user.id, content);
+	} else if (i % 10 == 5) {	/* profile changes: state in between */
+		content = json_pack("{s:s, s:s+}", "membership", "join", "displayname", "d", s->user.id);
+		d = house_draft(&s->user, "m.room.member", s->user.id, content);
+	} else {
+		content = house_json("{\"body\":\"x\"}");
+		d = house_draft(&s->user, "m.room.message", NULL, content);
+	}
+	return mx_room_send(rooms, c, s->room, &d, 1, NULL);
+}
+
+static void *
+send_many(void *arg)
+{
+	struct sender *s = arg;
+	struct mx_conn *c;
+
+	for (int i = 0; i < EACH && !s->failed; i++) {
+		s->failed = mx_error_drop(mx_conn_get(db, &c));
+		if (!s->failed) {
+			s->failed = mx_error_drop(one_of_many(s, c, i));
+			mx_conn_put(&c);
+		}
+		s->count += !s->failed;
+	}
+	return NULL;
+}
+
+static void
+many_senders_make_one_chain_without_gaps(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	static struct sender s[SENDERS];
+	struct mx_events l = { 0 };
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < SENDERS; i++) {
+		s[i] = (struct sender){ .room = room, .number = i };
+		snprintf(name, sizeof(name), "many%d", i);
+		house_user(&s[i].user, name);
+	}
+	for (int i = 0; i < SENDERS; i++)
+		pthread_create(&s[i].thread, NULL, send_many, &s[i]);
+	for (int i = 0; i < SENDERS; i++)
+		pthread_join(s[i].thread, NULL);
+	for (int i = 0; i < SENDERS; i++)
+		assert_int_equal(s[i].count, EACH);
+	assert_int_equal(length(room, &l), 5 + SENDERS * EACH);
+	assert_chain(&l);
+	assert_int_equal(mx_room_joined_count(room), 1 + SENDERS);
+	mx_events_clear(&l);
+	char id[256];
+
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	assert_int_equal(length(room, &l), 5 + SENDERS * EACH);
+	assert_chain(&l);
+	assert_int_equal(mx_room_joined_count(room), 1 + SENDERS);
+	mx_events_clear(&l);
+}
+
+/* ---- failures ---- */
+
+static char break_text[128];
+static const struct mx_sql BREAK = MX_SQL(break_text);
+static const struct mx_sql MEND = MX_SQL("DROP INDEX event_broken");
+
+static mx_error *
+run_fn(struct mx_txn *tx, void *arg)
+{
+	return mx_query_run(mx_query(mx_txn_conn(tx), arg));
+}
+
+/* An index that some of the rows cannot satisfy stands for a database that fails now and then. */
+static void
+a_failed_write_fails_its_sender_and_the_room_goes_on(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	static struct sender s[4];
+	struct mx_events l = { 0 };
+	struct mx_event *ev;
+	char name[32];
+	int sent = 0;
+
+	(void)state;
+	snprintf(break_text, sizeof(break_text),
+		 "CREATE UNIQUE INDEX event_broken ON event (sender) WHERE room = %lld AND depth > 20 AND depth < 40",
+		 (long long)mx_room_nid(room));
+	unit_ok(mx_write(db, run_fn, (void *)(uintptr_t)&BREAK));
+	for (int i = 0; i < 4; i++) {
+		s[i] = (struct sender){ .room = room };
+		snprintf(name, sizeof(name), "some%d", i);
+		house_user(&s[i].user, name);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_create(&s[i].thread, NULL, send_many, &s[i]);
+	for (int i = 0; i < 4; i++)
+		pthread_join(s[i].thread, NULL);
+	unit_ok(mx_write(db, run_fn, (void *)(uintptr_t)&MEND));
+	for (int i = 0; i < 4; i++)
+		sent += s[i].count;
+	assert_true(sent < 4 * EACH);
+	assert_int_equal(length(room, &l), 5 + (size_t)sent);
+	assert_chain(&l);
+	ev = house_say(room, &alice, "goes on");
+	mx_event_unref(&ev);
+	assert_int_equal(length(room, &l), 6 + (size_t)sent);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+static void
+after_others_have_written_the_room_is_read_again(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_events l = { 0 };
+	struct mx_event *ev = house_say(room, &alice, "one");
+
+	(void)state;
+	mx_event_unref(&ev);
+	mx_rooms_on_foreign(rooms);
+	ev = house_say(room, &alice, "two");
+	mx_event_unref(&ev);
+	assert_int_equal(length(room, &l), 7);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+static void
+small_caches_change_nothing_but_time(void **state)
+{
+	struct mx_rooms_options tiny = { .event_cache = { 65536 }, .state_cache = { 65536 }, .room_cache = 1, .room_tail = 8,
+					 .max_state = 100000 };
+	struct mx_room *many[8];
+	struct mx_events l = { 0 };
+
+	(void)state;
+	house_down();
+	house_up(&tiny);
+	for (int i = 0; i < 8; i++)
+		many[i] = house_room("12", "shared");
+	unit_ok(house_member(many[0], &bob, &bob, "join"));
+	for (int k = 0; k < 60; k++)
+		for (int i = 0; i < 8; i++) {
+			struct mx_event *ev = house_say(many[i], &alice, "x");
+
+			mx_event_unref(&ev);
+		}
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(length(many[i], &l), (size_t)(i == 0 ? 66 : 65));
+		assert_chain(&l);
+		mx_room_unref(&many[i]);
+	}
+	mx_events_clear(&l);
+}
+
+/* ---- the timeline ---- */
+
+static void
+the_timeline_pages_both_ways_without_loss(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_events all = { 0 }, page = { 0 };
+	char id[256];
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		struct mx_event *ev = house_say(room, &alice, "x");
+
+		mx_event_unref(&ev);
+	}
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	for (int cold = 0; cold < 2; cold++) {
+		assert_int_equal(length(room, &all), 205);
+		for (size_t step = 1; step < 120; step += 17) {
+			mx_nid at = INT64_MAX;
+			bool more = true;
+			size_t n = 0;
+
+			while (more) {
+				unit_ok(mx_room_timeline(rooms, conn, room, 0, at, step, true, &page, &more));
+				for (size_t i = 0; i < page.n; i++, n++)
+					assert_int_equal(page.v[i]->nid, all.v[204 - n]->nid);
+				at = page.v[page.n - 1]->nid;
+				mx_events_clear(&page);
+			}
+			assert_int_equal(n, 205);
+			for (at = 0, n = 0, more = true; more;) {
+				unit_ok(mx_room_timeline(rooms, conn, room, at, INT64_MAX, step, false, &page, &more));
+				for (size_t i = 0; i < page.n; i++, n++)
+					assert_int_equal(page.v[i]->nid, all.v[n]->nid);
+				at = page.v[page.n - 1]->nid;
+				mx_events_clear(&page);
+			}
+			assert_int_equal(n, 205);
+			unit_ok(mx_room_timeline(rooms, conn, room, all.v[100]->nid, all.v[103]->nid, step, true, &page, &more));
+			assert_int_equal(page.n, step < 2 ? 1 : 2);
+			assert_int_equal(page.v[0]->nid, all.v[102]->nid);
+			mx_events_clear(&page);
+		}
+		mx_events_clear(&all);
+		mx_room_unref(&room);
+		house_again();
+		unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	}
+}
+
+static void
+the_newest_events_cost_no_statement(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_events l = { 0 };
+	struct mx_state_root root;
+	bool more;
+
+	(void)state;
+	struct mx_event *a = house_say(room, &alice, "x"), *b = house_say(room, &alice, "y");
+
+	mx_conn_statements(conn);
+	unit_ok(mx_room_timeline(rooms, conn, room, a->nid, mx_room_last(room) + 1, 20, true, &l, &more));
+	unit_ok(mx_room_root_at(rooms, conn, room, a->nid, &root));
+	assert_int_equal(l.n, 1);
+	assert_ptr_equal(l.v[0], b);
+	assert_false(more);
+	assert_int_equal(mx_conn_statements(conn), 0);
+	mx_events_clear(&l);
+	mx_event_unref(&a);
+	mx_event_unref(&b);
+}
+
+static void
+a_message_is_one_statement(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_event *ev = house_say(room, &alice, "x");
+	struct mx_sql_stats before, after;
+
+	(void)state;
+	mx_event_unref(&ev);
+	mx_conn_statements(conn);
+	mx_sql_stats(db, &before);
+	for (int i = 0; i < 10; i++) {
+		ev = house_say(room, &alice, "x");
+		mx_event_unref(&ev);
+	}
+	mx_sql_stats(db, &after);
+	/* and one a batch, for the position */
+	assert_true(after.statements - before.statements <= 20);
+	assert_int_equal(mx_conn_statements(conn), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest engine[] = {
+		house_case(a_new_room_has_its_state_and_can_be_found),
+		house_case(an_unknown_room_is_not_found),
+		house_case(a_room_that_is_refused_leaves_nothing),
+		house_case(two_rooms_made_in_one_moment_are_two),
+		house_case(a_message_is_found_by_id_and_position_also_after_a_restart),
+		house_case(who_is_not_in_the_room_may_not_send),
+		house_case(bad_content_is_refused_and_stores_nothing),
+		house_case(several_events_are_stored_together_or_not_at_all),
+		house_case(allowed_tells_what_sending_would),
+		house_case(state_is_as_it_was_at_each_event),
+		house_case(power_levels_count_from_the_next_event_on),
+		house_case(a_room_has_no_more_state_than_allowed),
+		house_case(members_are_counted_and_listed),
+		house_case(a_room_is_forgotten_after_leaving_only),
+		house_case(events_reach_the_stream_with_whom_they_are_about),
+		house_case(a_redaction_takes_the_content_away_for_ever),
+		house_case(others_messages_are_redacted_with_power_or_from_the_same_server),
+		house_case(redacted_state_counts_redacted),
+		house_case(a_transaction_id_makes_one_event_also_across_a_restart),
+		house_case(five_at_once_with_one_transaction_id_make_one_event),
+		house_case(many_senders_make_one_chain_without_gaps),
+		house_case(a_failed_write_fails_its_sender_and_the_room_goes_on),
+		house_case(after_others_have_written_the_room_is_read_again),
+		house_case(small_caches_change_nothing_but_time),
+		house_case(the_timeline_pages_both_ways_without_loss),
+		house_case(the_newest_events_cost_no_statement),
+		house_case(a_message_is_one_statement),
+	};
+
+	return HOUSE_MAIN(engine);
+}
