@@ -67,7 +67,9 @@ rooms_join(struct mx_request *rq)
 	struct rooms_call c = rooms_call_of(rq);
 	MX_AUTO(mx_room) *room = NULL;
 
-	return join_and_reply(&c, rooms_find_known(&c, &room), room);
+	mx_error *e = rooms_find_known(&c, &room);
+
+	return join_and_reply(&c, e, room);
 }
 
 enum mx_outcome
@@ -76,7 +78,9 @@ rooms_join_named(struct mx_request *rq)
 	struct rooms_call c = rooms_call_of(rq);
 	MX_AUTO(mx_room) *room = NULL;
 
-	return join_and_reply(&c, rooms_find_named(&c, mx_request_param(rq, "roomIdOrAlias"), &room), room);
+	mx_error *e = rooms_find_named(&c, mx_request_param(rq, "roomIdOrAlias"), &room);
+
+	return join_and_reply(&c, e, room);
 }
 
 static mx_error *
