@@ -139,7 +139,7 @@ class Client:
 
 
 class Server:
-    def __init__(self, folder, database=None, name="localhost", config="", env=None):
+    def __init__(self, folder, database=None, name="localhost", config="", env=None, set=None):
         self.folder = str(folder)
         self.name = name
         self.port = free_port()
@@ -148,6 +148,8 @@ class Server:
         self.log_file = os.path.join(self.folder, "log")
         self.extra = config
         self.env = env or {}
+        # What the configuration says already is changed by --set: {"client-register.enabled": "no"}.
+        self.set = [word for name, value in (set or {}).items() for word in ("--set", "%s=%s" % (name, value))]
         self.process = None
         os.makedirs(self.folder, exist_ok=True)
         self.write_config()
@@ -164,7 +166,7 @@ class Server:
             f.write(self.extra)
 
     def ctl(self, *arguments, stdin=None, check=True):
-        done = subprocess.run([os.path.join(BUILD, "myelinctl"), "--config", self.config_file, *arguments],
+        done = subprocess.run([os.path.join(BUILD, "myelinctl"), "--config", self.config_file, *self.set, *arguments],
                               input=stdin, capture_output=True, text=True, timeout=60)
         if check:
             assert done.returncode == 0, done.stderr + done.stdout
@@ -176,7 +178,7 @@ class Server:
         if not os.path.exists(key):
             self.ctl("key", "generate", key)
         self.log = open(self.log_file, "ab")
-        self.process = subprocess.Popen([os.path.join(BUILD, "myelind"), "--config", self.config_file],
+        self.process = subprocess.Popen([os.path.join(BUILD, "myelind"), "--config", self.config_file, *self.set],
                                         stdout=self.log, stderr=self.log, cwd=self.folder,
                                         env={**os.environ, **self.env})
 

