@@ -1,7 +1,7 @@
 /* The command line: the options that every command takes, finding the command, help, and how it ends. */
 #include "config.h"
 
-#include <stdlib.h>
+#include <unistd.h>
 
 #include <myelin/core.h>
 
@@ -13,6 +13,11 @@ struct table {
 };
 
 static const struct table tables[] = {
+	{ mx_ctl_server_commands, &mx_ctl_server_command_count },
+	{ mx_ctl_user_commands, &mx_ctl_user_command_count },
+	{ mx_ctl_module_commands, &mx_ctl_module_command_count },
+	{ mx_ctl_config_commands, &mx_ctl_config_command_count },
+	{ mx_ctl_db_commands, &mx_ctl_db_command_count },
 	{ mx_ctl_key_commands, &mx_ctl_key_command_count },
 };
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };
@@ -71,6 +76,16 @@ find(const char *const *words, size_t n)
 	return NULL;
 }
 
+static bool
+is_ours(const char *name)
+{
+	for (size_t t = 0; t < TABLES; t++)
+		for (size_t i = 0; i < *tables[t].n; i++)
+			if (strcmp(tables[t].rows[i].name, name) == 0)
+				return true;
+	return false;
+}
+
 /* ---- help ---- */
 
 static void
@@ -78,7 +93,10 @@ show_line(const char *name, const char *usage, const char *help)
 {
 	int width = printf("  %s%s%s", name, usage[0] != 0 ? " " : "", usage);
 
-	printf("%*s%s\n", width < 38 ? 39 - width : 1, "", help);
+	/* A long one has its help on the next line. */
+	if (width > 38)
+		width = printf("\n") - 1;
+	printf("%*s%s\n", 39 - width, "", help);
 }
 
 /* The commands that begin with these words; how many there are. */
@@ -101,8 +119,37 @@ show_commands(const char *const *words, size_t n)
 	return shown;
 }
 
+/* The commands of modules, when a server is there to ask. */
+static void
+show_commands_there(struct mx_ctl *ctl, const char *const *words, size_t n)
+{
+	struct mx_ctl_answer answer = { 0 };
+	int status, fd, shown = 0;
+	mx_error *e = mx_ctl_connect(ctl, &fd);
+	json_t *one;
+	size_t i;
+
+	if (e == NULL && fd >= 0) {
+		e = mx_ctl_exchange(fd, (const mx_str[]){ MX_S("help") }, 1, &answer, &status);
+		close(fd);
+	}
+	json_array_foreach(answer.json, i, one) {
+		const char *name = json_string_value(json_object_get(one, "name"));
+		const char *usage = json_string_value(json_object_get(one, "usage"));
+		const char *text = json_string_value(json_object_get(one, "help"));
+
+		if (name == NULL || usage == NULL || text == NULL || !begins(name, words, n) || is_ours(name))
+			continue;
+		if (shown++ == 0)
+			puts("\nCommands of the running server's modules:");
+		show_line(name, usage, text);
+	}
+	mx_ctl_answer_free(&answer);
+	mx_error_free(&e);
+}
+
 static int
-help(const char *const *words, size_t n)
+help(struct mx_ctl *ctl, const char *const *words, size_t n)
 {
 	const struct mx_ctl_command *c = find(words, n);
 
@@ -113,18 +160,24 @@ help(const char *const *words, size_t n)
 	}
 	puts("usage: myelinctl [OPTIONS] COMMAND [ARGUMENTS]\n"
 	     "Manages a Myelin homeserver: its configuration, key, users, modules and database.\n");
-	if (show_commands(words, n) == 0)
-		show_commands(NULL, 0);
+	if (show_commands(words, n) == 0 && n > 0)
+		show_commands(NULL, n = 0);
+	show_commands_there(ctl, words, n);
 	printf("\n%s", options_help);
 	return MX_CTL_OK;
 }
 
 /* ---- running ---- */
 
+/* A text of several lines has a mistake on each. */
 static void
 complain(const char *text)
 {
-	fprintf(stderr, "myelinctl: %s\n", text);
+	for (mx_str rest = mx_str_of(text), line; rest.n > 0;) {
+		if (!mx_str_cut(rest, '\n', &line, &rest))
+			rest = (mx_str){ NULL, 0 };
+		fprintf(stderr, "myelinctl: %.*s\n", MX_SFMT(line));
+	}
 }
 
 static int
@@ -151,6 +204,31 @@ finish(mx_error *e, int status)
 	return status;
 }
 
+/* What is not in the tables may be a command of a module, which only the server knows. */
+static int
+run_there(struct mx_ctl *ctl, const char *const *words, size_t n)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *all = mx_arena_alloc(a, n * sizeof(*all));
+	int status = MX_CTL_OK, fd;
+	mx_error *e = mx_ctl_connect(ctl, &fd);
+
+	if (e == NULL && fd >= 0) {
+		close(fd);
+		for (size_t i = 0; i < n; i++)
+			all[i] = mx_str_of(words[i]);
+		e = mx_ctl_forward(ctl, MX_CTL_SERVER, all, n, &status);
+		if (e != NULL && mx_str_starts(mx_str_of(mx_error_text(e)), MX_S("there is no command")))
+			status = MX_CTL_USAGE;
+		return finish(e, status);
+	}
+	fprintf(stderr, "myelinctl: there is no command %s%s%s; myelinctl --help lists them\n"
+		"(commands of modules are the running server's, %s)\n", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "",
+		e != NULL ? mx_error_text(e) : "and none runs");
+	mx_error_free(&e);
+	return MX_CTL_USAGE;
+}
+
 static int
 run(struct mx_ctl *ctl, const char *const *words, size_t n)
 {
@@ -159,21 +237,13 @@ run(struct mx_ctl *ctl, const char *const *words, size_t n)
 	int status = MX_CTL_OK;
 	mx_error *e;
 
-	if (c == NULL) {
-		fprintf(stderr, "myelinctl: there is no command %s; myelinctl --help lists them\n", words[0]);
-		return MX_CTL_USAGE;
-	}
+	if (c == NULL)
+		return run_there(ctl, words, n);
 	length = words_in(c->name);
 	if (n - length < c->min || n - length > c->max)
 		return usage(c);
 	e = c->run(ctl, words + length, n - length, &status);
-	if (status == MX_CTL_USAGE) {
-		if (e != NULL)
-			complain(mx_error_text(e));
-		mx_error_free(&e);
-		return usage(c);
-	}
-	return finish(e, status);
+	return e == NULL && status == MX_CTL_USAGE ? usage(c) : finish(e, status);
 }
 
 /* The value of an option: behind its "=", or the next argument. */
@@ -241,9 +311,9 @@ mx_ctl_main(int argc, char **argv)
 		return finish(NULL, MX_CTL_OK);
 	}
 	if (n > 0 && strcmp(words[0], "help") == 0)
-		return finish(NULL, help(words + 1, n - 1));
+		return finish(NULL, help(&ctl, words + 1, n - 1));
 	if (want_help)
-		return finish(NULL, help(words, n));
+		return finish(NULL, help(&ctl, words, n));
 	if (n == 0) {
 		complain("no command was given; myelinctl --help lists them");
 		return MX_CTL_USAGE;
