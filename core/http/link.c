@@ -331,7 +331,7 @@ room(struct mx_link *l, size_t *n)
 	clear_head(&in->head);
 	*n = in->cap;
 	if (l->phase == PHASE_BODY && !l->rq->known && l->rq->refusal == NULL)
-		*n = MX_UNKNOWN_BODY + 1 - l->rq->body_n;
+		*n = MX_UNKNOWN_BODY - l->rq->body_n;
 	return in;
 }
 

@@ -25,8 +25,10 @@ escape(mx_str s, size_t at, char *out)
 		return false;
 	high = hex(s.p[at + 1]);
 	low = hex(s.p[at + 2]);
-	*out = (char)(high << 4 | (low & 15));
-	return high >= 0 && low >= 0;
+	if (high < 0 || low < 0)
+		return false;
+	*out = (char)(high << 4 | low);
+	return true;
 }
 
 bool

@@ -5,7 +5,8 @@
 #	tests_fuzz_fuzz_NAME_LDFLAGS = $(fuzz_ldflags)
 #	tests_fuzz_fuzz_NAME_LDADD = $(fuzz_ldadd)
 # First inputs in corpus/fuzz_NAME/ and words in fuzz_NAME.dict help, and are named in EXTRA_DIST.
-EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
+EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_http.dict tests/fuzz/corpus/fuzz_http/chunked \
+	tests/fuzz/corpus/fuzz_http/get tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
 	tests/fuzz/corpus/fuzz_base64/padded tests/fuzz/corpus/fuzz_base64/url \
 	tests/fuzz/corpus/fuzz_filter/all tests/fuzz/corpus/fuzz_filter/none \
 	tests/fuzz/corpus/fuzz_json/escapes tests/fuzz/corpus/fuzz_json/event \
@@ -21,6 +22,12 @@ tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_base64_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_base64_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_base64_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_http
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_http_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_http_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_http_LDADD = $(fuzz_ldadd)
 
 noinst_PROGRAMS += tests/fuzz/fuzz_json
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h
