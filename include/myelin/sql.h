@@ -10,7 +10,9 @@
  * SQL is the subset that SQLite >= 3.40 and PostgreSQL >= 13 share: parameters $1 … $n, UPSERT, RETURNING,
  * common table expressions, window functions. Dialect words, replaced by the driver: {blob} (the type of bytes),
  * {key} (an integer primary key that is the table's order: "nid {key}"; a plain BIGINT PRIMARY KEY costs SQLite a second
- * tree), {unkeyed} (WITHOUT ROWID, or nothing), {now} (Unix time in milliseconds). Integers are BIGINT. */
+ * tree), {unkeyed} (WITHOUT ROWID, or nothing), {now} (Unix time in milliseconds). Integers are BIGINT. A parameter's type is
+ * what is bound to it; where that may be NULL, PostgreSQL must see it from the first place where the parameter stands:
+ * "$1 = a OR $1 IS NULL", not the other way round. */
 #ifndef MYELIN_SQL_H
 #define MYELIN_SQL_H
 

@@ -141,6 +141,60 @@ null_reads_as_nothing(void **state)
 }
 
 static void
+numbers_of_all_kinds_read_alike(void **state)
+{
+	static const struct mx_sql KINDS =
+		MX_SQL("SELECT COUNT(*), SUM(id), -SUM(id) * 100000, MAX(id) = 3, EXISTS (SELECT 1 FROM item WHERE id = 9), "
+		       "1, SUM(id) * 0, CAST(7 AS INTEGER), name FROM item GROUP BY name");
+	static const int64_t wanted[] = { 3, 6, -600000, 1, 0, 1, 0, 7 };
+	MX_AUTO(mx_conn) *c = NULL;
+	char text[24];
+
+	(void)state;
+	for (int i = 1; i <= 3; i++)
+		assert_ok(mx_write(db, add, &(struct add){ .id = i }));
+	assert_ok(mx_conn_get(db, &c));
+	struct mx_query *q = mx_query(c, &KINDS);
+	assert_true(mx_query_next(q));
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(mx_col_int(q, i), wanted[i]);
+		snprintf(text, sizeof(text), "%lld", (long long)wanted[i]);
+		assert_true(mx_str_eq(mx_col_str(q, i), mx_str_of(text)));
+	}
+	assert_true(mx_col_null(q, 8));
+	assert_ok(mx_query_end(q));
+}
+
+static void
+a_parameter_has_the_type_that_was_bound(void **state)
+{
+	static const struct mx_sql ECHO = MX_SQL("SELECT $1, $2, COALESCE($3, 5) + 1 FROM (SELECT 1) AS one "
+					       "WHERE $4 = 2 OR $4 IS NULL");
+	MX_AUTO(mx_conn) *c = NULL;
+
+	(void)state;
+	assert_ok(mx_conn_get(db, &c));
+	for (int round = 0; round < 3; round++) {
+		struct mx_query *q = mx_query(c, &ECHO);
+		mx_bind_int(q, 1, -1);
+		mx_bind_str(q, 2, MX_S("two"));
+		if (round == 1)
+			mx_bind_int(q, 3, 40);
+		else
+			mx_bind_null(q, 3);
+		if (round == 2)
+			mx_bind_int(q, 4, 2);
+		else
+			mx_bind_null(q, 4);
+		assert_true(mx_query_next(q));
+		assert_int_equal(mx_col_int(q, 0), -1);
+		assert_true(mx_str_eq(mx_col_str(q, 1), MX_S("two")));
+		assert_int_equal(mx_col_int(q, 2), round == 1 ? 41 : 6);
+		assert_ok(mx_query_end(q));
+	}
+}
+
+static void
 a_statement_may_be_open_several_times(void **state)
 {
 	MX_AUTO(mx_conn) *c = NULL;
@@ -205,6 +259,26 @@ a_reused_address_is_another_statement(void **state)
 	free(s);
 }
 
+struct many_sql {
+	struct mx_conn *c;
+	const struct mx_sql *sql;
+	int n;
+};
+
+static mx_error *
+ask_many(struct mx_txn *tx, void *arg)
+{
+	struct many_sql *m = arg;
+
+	for (int i = 0; i < m->n; i++) {
+		struct mx_query *q = mx_query(m->c != NULL ? m->c : mx_txn_conn(tx), &m->sql[i]);
+		if (!mx_query_next(q) || mx_col_int(q, 0) != i)
+			abort();
+		MX_TRY(mx_query_end(q));
+	}
+	return NULL;
+}
+
 static void
 a_connection_keeps_a_bounded_number_of_statements(void **state)
 {
@@ -214,15 +288,16 @@ a_connection_keeps_a_bounded_number_of_statements(void **state)
 
 	(void)state;
 	assert_ok(mx_conn_get(db, &c));
-	for (int round = 0; round < 2; round++)
-		for (int i = 0; i < 600; i++) {
-			snprintf(text[i], sizeof(text[i]), "SELECT %d", i);
-			many[i].text = text[i];
-			struct mx_query *q = mx_query(c, &many[i]);
-			assert_true(mx_query_next(q));
-			assert_int_equal(mx_col_int(q, 0), i);
-			assert_ok(mx_query_end(q));
-		}
+	for (int i = 0; i < 600; i++) {
+		snprintf(text[i], sizeof(text[i]), "SELECT %d", i);
+		many[i].text = text[i];
+	}
+	struct many_sql m = { c, many, 600 };
+	assert_ok(ask_many(NULL, &m));
+	assert_ok(ask_many(NULL, &m));
+	m.c = NULL;
+	assert_ok(mx_write(db, ask_many, &m));
+	assert_ok(mx_write(db, ask_many, &m));
 }
 
 /* ---- reading ---- */
@@ -879,6 +954,8 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(values_come_back_as_they_were_bound),
 		T(null_reads_as_nothing),
+		T(numbers_of_all_kinds_read_alike),
+		T(a_parameter_has_the_type_that_was_bound),
 		T(a_statement_may_be_open_several_times),
 		T(an_error_sticks_until_the_end_of_the_query),
 		T(a_reused_address_is_another_statement),
