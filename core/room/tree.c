@@ -386,7 +386,8 @@ mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key
 		struct mx_fresh_nodes undo = { .cache = fresh->cache, .n = fresh->n - before };
 
 		undo.v = mx_realloc(NULL, undo.n + 1, sizeof(*undo.v));
-		memcpy(undo.v, fresh->v + before, undo.n * sizeof(*undo.v));
+		if (undo.n > 0)
+			memcpy(undo.v, fresh->v + before, undo.n * sizeof(*undo.v));
 		fresh->n = before;
 		mx_fresh_nodes_done(&undo);
 		return e;

@@ -69,3 +69,13 @@ tests_unit_room_test_visible_CFLAGS = $(test_cflags)
 tests_unit_room_test_visible_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_engine_postgres
+tests_unit_room_test_engine_postgres_SOURCES = tests/unit/room/test_engine.c tests/unit/room/house.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_room_test_engine_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_engine_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_engine_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
