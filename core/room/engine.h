@@ -138,7 +138,8 @@ struct mx_room *mx_room_new(struct mx_rooms *rs, mx_str id, const struct mx_room
 /* A room that was just made, in its own commit: it becomes findable. */
 void mx_room_appear(struct mx_room *r);
 void mx_rooms_drop_all(struct mx_rooms *rs);
-void mx_rooms_on_foreign(void *arg);
+/* Another process has written to the room, if it is in memory; 0: to all of them. */
+void mx_rooms_touched(struct mx_rooms *rs, mx_nid room);
 /* Reads what is durable again when another process has written. */
 mx_error *mx_room_refresh(struct mx_room *r, struct mx_conn *c) MX_MUST_USE;
 /* With room->lock held: the event is the newest of the timeline. */
@@ -190,6 +191,9 @@ void mx_txn_table_free(struct mx_txn_table **t);
 bool mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid);	/* true: claimed */
 void mx_txn_settle(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid nid);	/* 0: it failed */
 mx_nid mx_txn_made(struct mx_txn_table *t, mx_nid device, mx_str txn_id);		/* 0: not known here */
+
+/* ---- foreign.c ---- */
+mx_error *mx_rooms_foreign(void *rooms, struct mx_conn *c, mx_pos since, mx_pos upto) MX_MUST_USE;
 
 /* ---- store.c: the write of prepared events, on the writer's thread ---- */
 struct mx_stored {			/* one event and what goes with it */

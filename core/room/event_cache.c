@@ -148,6 +148,17 @@ insert(struct mx_event_cache *c, struct mx_event *ev)
 /* ---- without it ---- */
 
 void
+mx_event_cache_drop(struct mx_event_cache *c, mx_nid nid)
+{
+	pthread_mutex_lock(&c->lock);
+	struct entry *e = find(c, nid);
+
+	if (e != NULL)
+		drop(c, e);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
 mx_event_cache_clear(struct mx_event_cache *c)
 {
 	pthread_mutex_lock(&c->lock);

@@ -18,6 +18,7 @@ size_t mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, siz
 void mx_event_cache_add(struct mx_event_cache *c, struct mx_event **ev);
 /* What was just made or changed: it replaces. */
 void mx_event_cache_put(struct mx_event_cache *c, struct mx_event *ev);
+void mx_event_cache_drop(struct mx_event_cache *c, mx_nid nid);
 void mx_event_cache_clear(struct mx_event_cache *c);
 void mx_event_cache_stats(struct mx_event_cache *c, uint64_t *hits, uint64_t *misses, size_t *bytes);
 

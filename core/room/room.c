@@ -286,26 +286,26 @@ mx_rooms_drop_all(struct mx_rooms *rs)
 }
 
 void
-mx_rooms_on_foreign(void *arg)
+mx_rooms_touched(struct mx_rooms *rs, mx_nid nid)
 {
-	struct mx_rooms *rs = arg;
-
-	mx_event_cache_clear(rs->events);	/* one of them may be redacted now */
 	pthread_mutex_lock(&rs->lock);
-	for (struct mx_room *r = rs->newest; r != NULL; r = r->older)
+	struct mx_room *one = nid != 0 ? mx_nidmap_get(&rs->by_nid, nid) : NULL;
+
+	if (one != NULL)
+		atomic_fetch_add(&one->foreign, 1);
+	for (struct mx_room *r = nid == 0 ? rs->newest : NULL; r != NULL; r = r->older)
 		atomic_fetch_add(&r->foreign, 1);
 	pthread_mutex_unlock(&rs->lock);
 }
 
 /* ---- finding ---- */
 
-/* A reference to the room in memory; or to a new one that the caller must load, *mine. */
+/* A reference to the room in memory, once it is loaded; NULL when it is not there. */
 static struct mx_room *
-find_or_begin(struct mx_rooms *rs, mx_nid nid, bool *mine)
+find(struct mx_rooms *rs, mx_nid nid)
 {
 	struct mx_room *r;
 
-	*mine = false;
 	pthread_mutex_lock(&rs->lock);
 	while ((r = mx_nidmap_get(&rs->by_nid, nid)) != NULL && r->loading)
 		pthread_cond_wait(&rs->loaded, &rs->lock);
@@ -320,7 +320,7 @@ find_or_begin(struct mx_rooms *rs, mx_nid nid, bool *mine)
 	return r;
 }
 
-/* Takes r, which is loading; somebody else may have been faster. */
+/* Takes r, which is loading, into the cache; or gives what somebody else was faster with. */
 static struct mx_room *
 begin(struct mx_rooms *rs, struct mx_room *r, bool *mine)
 {
@@ -354,9 +354,9 @@ loaded(struct mx_rooms *rs, struct mx_room *r, bool good)
 static mx_error *
 get(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, mx_str id, struct mx_room **out)
 {
-	bool mine;
-	struct mx_room *r = find_or_begin(rs, nid, &mine);
-	mx_error *e = NULL;
+	struct mx_room *r = find(rs, nid);
+	bool mine = false;
+	mx_error *e;
 
 	*out = NULL;
 	if (r == NULL) {
@@ -394,8 +394,7 @@ mx_room_get(struct mx_rooms *rs, struct mx_conn *c, mx_str room_id, struct mx_ro
 mx_error *
 mx_room_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct mx_room **out)
 {
-	bool mine;
-	struct mx_room *r = find_or_begin(rs, nid, &mine);
+	struct mx_room *r = find(rs, nid);
 	mx_str id;
 
 	*out = NULL;

@@ -59,7 +59,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_cond_init(&rs->loaded, NULL);
-	mx_stream_on_foreign(rs->stream, mx_rooms_on_foreign, rs);
+	mx_stream_on_foreign(rs->stream, mx_rooms_foreign, rs);
 	*out = rs;
 	return NULL;
 }

@@ -22,6 +22,7 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE INDEX event_room ON event (room, nid);\n"
 	  "CREATE INDEX event_id ON event (id_hash);\n"
 	  "CREATE UNIQUE INDEX event_txn ON event (device, txn_id) WHERE device IS NOT NULL;\n"
+	  "CREATE INDEX event_redacted ON event (redacted_by) WHERE redacted_by IS NOT NULL;\n"
 	  "CREATE TABLE membership (room BIGINT NOT NULL, \"user\" BIGINT NOT NULL, membership BIGINT NOT NULL, "
 	  "event BIGINT NOT NULL, forgotten BIGINT NOT NULL, local BIGINT NOT NULL, PRIMARY KEY (room, \"user\")) {unkeyed};\n"
 	  "CREATE INDEX membership_user ON membership (\"user\", room) WHERE local = 1;\n"

@@ -83,7 +83,7 @@ struct mx_stream {
 	size_t staged_n, staged_room;
 	bool foreign;			/* other processes have written: who waits must look */
 
-	void (*on_foreign)(void *arg);
+	mx_stream_foreign_fn *on_foreign;
 	void *on_foreign_arg;
 	_Atomic uint64_t published, wakes, reruns;
 };
@@ -106,7 +106,6 @@ struct mx_present *mx_present_find(struct mx_stream *s, mx_nid user);
 struct mx_present *mx_present_make(struct mx_stream *s, mx_nid user);
 void mx_present_touch(struct mx_stream *s, struct mx_present *u);
 void mx_present_trim(struct mx_stream *s);
-void mx_present_forget_rooms(struct mx_stream *s);	/* of everybody */
 void mx_present_close(struct mx_stream *s);
 /* The seat in the room, or NULL. */
 const struct mx_seat *mx_present_seat(const struct mx_present *u, mx_nid room);

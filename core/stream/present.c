@@ -152,17 +152,6 @@ mx_present_trim(struct mx_stream *s)
 }
 
 void
-mx_present_forget_rooms(struct mx_stream *s)
-{
-	for (struct mx_present *u = s->newest; u != NULL; u = u->older) {
-		if (u->known && u->waiters != NULL)
-			s->unknown_waiting++;
-		rooms_drop(s, u);
-		u->changed = true;
-	}
-}
-
-void
 mx_present_close(struct mx_stream *s)
 {
 	while (s->newest != NULL)
@@ -324,6 +313,19 @@ mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m)
 		u->changed = true;
 		if (u->known)
 			seat_set(s, u, m);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void
+mx_stream_forget_rooms(struct mx_stream *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (struct mx_present *u = s->newest; u != NULL; u = u->older) {
+		if (u->known && u->waiters != NULL)
+			s->unknown_waiting++;
+		rooms_drop(s, u);
+		u->changed = true;
 	}
 	pthread_mutex_unlock(&s->lock);
 }

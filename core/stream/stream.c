@@ -102,27 +102,25 @@ published(void *arg, mx_pos upto)
 		mx_wake_run(s, wake);
 }
 
-/* Other processes have written. What they wrote is not in this ring, and their membership changes are not in these lists:
- * forget both, and let everybody who waits look at the database once the positions are visible. */
+/* Other processes have written. What they wrote is not in this ring: forget it, and let everybody who waits look at the database
+ * once the positions are visible. */
 static mx_error *
 caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 {
 	struct mx_stream *s = arg;
 
-	(void)c;
-	(void)since;
 	pthread_mutex_lock(&s->lock);
 	mx_ring_forget(&s->items, upto);
-	mx_present_forget_rooms(s);
 	pthread_mutex_unlock(&s->lock);
 	s->foreign = true;
 	if (s->on_foreign != NULL)
-		s->on_foreign(s->on_foreign_arg);
+		return s->on_foreign(s->on_foreign_arg, c, since, upto);
+	mx_stream_forget_rooms(s);
 	return NULL;
 }
 
 void
-mx_stream_on_foreign(struct mx_stream *s, void (*fn)(void *arg), void *arg)
+mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg)
 {
 	s->on_foreign_arg = arg;
 	s->on_foreign = fn;

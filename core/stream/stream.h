@@ -34,8 +34,11 @@ bool mx_stream_load_end(struct mx_stream *s, mx_nid user, const struct mx_member
 /* After the commit, on the writer's thread, before the event's own item is shown: membership of one user in one room. */
 void mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m);
 
-/* fn is called on the writer's thread when other processes have written: memory may be behind. */
-void mx_stream_on_foreign(struct mx_stream *s, void (*fn)(void *arg), void *arg);
+/* fn is called on the writer's thread, inside the transaction of c, when other processes have taken the positions after
+ * `since` up to `upto`: it calls mx_stream_member_changed for what they changed, or mx_stream_forget_rooms. */
+typedef mx_error *mx_stream_foreign_fn(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
+void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
+void mx_stream_forget_rooms(struct mx_stream *s);	/* of everybody */
 
 struct mx_stream_stats {
 	uint64_t published, wakes, reruns;

@@ -732,12 +732,110 @@ after_others_have_written_the_room_is_read_again(void **state)
 
 	(void)state;
 	mx_event_unref(&ev);
-	mx_rooms_on_foreign(rooms);
+	mx_rooms_touched(rooms, mx_room_nid(room));
 	ev = house_say(room, &alice, "two");
 	mx_event_unref(&ev);
-	assert_int_equal(length(room, &l), 7);
+	mx_rooms_touched(rooms, 0);
+	ev = house_say(room, &alice, "three");
+	mx_event_unref(&ev);
+	assert_int_equal(length(room, &l), 8);
 	assert_chain(&l);
 	mx_events_clear(&l);
+}
+
+/* A second engine on the same database, as another process has it. */
+struct neighbour {
+	struct mx_db *db;
+	struct mx_stream *stream;
+	struct mx_rooms *rooms;
+	struct mx_conn *conn;
+	const char *room_id;
+	int sent;
+	pthread_t thread;
+};
+
+static void
+neighbour_open(struct neighbour *n)
+{
+	unit_ok(place_open(&n->db, NULL));
+	unit_ok(mx_stream_open(n->db, NULL, &n->stream));
+	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = n->db, .stream = n->stream, .key = key,
+							 .server_name = MX_S(HOUSE_SERVER) }, &n->rooms));
+	unit_ok(mx_conn_get(n->db, &n->conn));
+}
+
+static void
+neighbour_close(struct neighbour *n)
+{
+	mx_conn_put(&n->conn);
+	mx_rooms_close(&n->rooms);
+	mx_stream_close(&n->stream);
+	mx_db_close(&n->db);
+}
+
+static void *
+neighbour_talk(void *arg)
+{
+	struct neighbour *n = arg;
+	MX_AUTO(mx_room) *room = NULL;
+	MX_AUTO_JSON *content = json_object();
+	struct mx_draft d = house_draft(&alice, "m.room.message", NULL, content);
+
+	if (mx_error_drop(mx_room_get(n->rooms, n->conn, mx_str_of(n->room_id), &room)))
+		return NULL;
+	for (int i = 0; i < 40; i++)
+		n->sent += !mx_error_drop(mx_room_send(n->rooms, n->conn, room, &d, 1, NULL));
+	return NULL;
+}
+
+static void
+two_processes_write_one_room_as_one_chain(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	MX_AUTO(mx_room) *theirs = NULL;
+	MX_AUTO(mx_event) *secret = house_say(room, &alice, "secret"), *now = NULL;
+	char id[256];
+	struct neighbour n[2] = { { .db = db, .stream = stream, .rooms = rooms, .conn = conn, .room_id = id }, { .room_id = id } };
+	struct mx_events l = { 0 };
+	struct mx_member *list;
+	size_t count;
+
+	(void)state;
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	neighbour_open(&n[1]);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&n[i].thread, NULL, neighbour_talk, &n[i]);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(n[i].thread, NULL);
+		assert_int_equal(n[i].sent, 40);
+	}
+	/* What one redacts and who joins there, the other knows when it next writes. */
+	unit_ok(mx_event_get(n[1].rooms, n[1].conn, mx_event_id(secret), &now));
+	assert_false(mx_event_redacted(now));
+	mx_event_unref(&now);
+	unit_ok(mx_user_rooms(n[1].rooms, n[1].conn, bob.nid, a, &list, &count));
+	assert_int_equal(count, 0);
+	unit_ok(redact(room, &alice, secret));
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	neighbour_talk(&n[1]);
+	unit_ok(mx_event_get(n[1].rooms, n[1].conn, mx_event_id(secret), &now));
+	assert_true(mx_event_redacted(now));
+	unit_ok(mx_user_rooms(n[1].rooms, n[1].conn, bob.nid, a, &list, &count));
+	assert_int_equal(count, 1);
+	unit_ok(mx_room_get(n[1].rooms, n[1].conn, mx_str_of(id), &theirs));
+	assert_int_equal(mx_room_joined_count(theirs), 2);
+	mx_room_unref(&theirs);
+	mx_events_clear(&l);
+	{
+		struct mx_event *ev = house_say(room, &alice, "last");
+
+		mx_event_unref(&ev);
+	}
+	assert_int_equal(length(room, &l), 5 + 1 + 80 + 2 + 40 + 1);
+	assert_chain(&l);
+	mx_events_clear(&l);
+	neighbour_close(&n[1]);
 }
 
 static void
@@ -899,6 +997,7 @@ main(void)
 		house_case(many_senders_make_one_chain_without_gaps),
 		house_case(a_failed_write_fails_its_sender_and_the_room_goes_on),
 		house_case(after_others_have_written_the_room_is_read_again),
+		house_case(two_processes_write_one_room_as_one_chain),
 		house_case(small_caches_change_nothing_but_time),
 		house_case(the_timeline_pages_both_ways_without_loss),
 		house_case(the_newest_events_cost_no_statement),

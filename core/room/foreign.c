@@ -1,0 +1,63 @@
+/* What other processes of the same server have written: which rooms must be read again, which events are redacted now, whose
+ * memberships have changed. Runs on the writer's thread at the start of a batch, before anything of ours is judged. */
+#include "config.h"
+
+#include "core/room/engine.h"
+
+static const struct mx_sql ROOMS = MX_SQL("SELECT DISTINCT room FROM event WHERE nid > $1 AND nid <= $2");
+static const struct mx_sql REDACTED = MX_SQL("SELECT nid FROM event WHERE redacted_by > $1 AND redacted_by <= $2");
+static const struct mx_sql MEMBERS =
+	MX_SQL("SELECT m.room, m.\"user\", m.membership, m.event, m.forgotten FROM event e "
+	       "JOIN membership m ON m.room = e.room AND m.\"user\" = e.state_key "
+	       "WHERE e.nid > $1 AND e.nid <= $2 AND e.type = $3 AND e.state_key IS NOT NULL");
+
+#define SPAN 20000		/* positions; when it is more, everything is forgotten instead */
+
+static struct mx_query *
+ask(struct mx_conn *c, const struct mx_sql *sql, mx_pos since, mx_pos upto)
+{
+	struct mx_query *q = mx_query(c, sql);
+
+	mx_bind_int(q, 1, since);
+	mx_bind_int(q, 2, upto);
+	return q;
+}
+
+static mx_error *
+follow_members(struct mx_rooms *rs, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	mx_nid type;
+
+	MX_TRY(mx_name_find(c, MX_S("m.room.member"), &type));
+	struct mx_query *q = ask(c, &MEMBERS, since, upto);
+
+	mx_bind_int(q, 3, type);
+	while (mx_query_next(q))
+		mx_stream_member_changed(rs->stream, &(struct mx_member){
+			.room = mx_col_int(q, 0), .user = mx_col_int(q, 1), .membership = (enum mx_membership)mx_col_int(q, 2),
+			.event = mx_col_int(q, 3), .forgotten = mx_col_int(q, 4) != 0 });
+	return mx_query_end(q);
+}
+
+mx_error *
+mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	struct mx_rooms *rs = arg;
+
+	if (upto - since > SPAN) {
+		mx_event_cache_clear(rs->events);
+		mx_rooms_touched(rs, 0);
+		mx_stream_forget_rooms(rs->stream);
+		return NULL;
+	}
+	struct mx_query *q = ask(c, &REDACTED, since, upto);
+
+	while (mx_query_next(q))
+		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
+	MX_TRY(mx_query_end(q));
+	q = ask(c, &ROOMS, since, upto);
+	while (mx_query_next(q))
+		mx_rooms_touched(rs, mx_col_int(q, 0));
+	MX_TRY(mx_query_end(q));
+	return follow_members(rs, c, since, upto);
+}
