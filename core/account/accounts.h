@@ -31,6 +31,7 @@ struct mx_account_ports {
 			       mx_error *(*fn)(void *fn_arg, const char *name, const void *ops, struct mx_module_self *self),
 			       void *fn_arg);
 	void (*user_created)(void *arg, mx_nid user, mx_str user_id);
+	void (*user_deactivated)(void *arg, mx_nid user, mx_str user_id);
 	void (*device_gone)(void *arg, mx_nid user, mx_nid device, mx_str device_id);
 	void (*defer)(void *arg, void (*fn)(struct mx_core *core, void *fn_arg), void *fn_arg);	/* runs fn soon */
 };

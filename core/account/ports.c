@@ -20,6 +20,12 @@ core_user_created(void *arg, mx_nid user, mx_str user_id)
 }
 
 static void
+core_user_deactivated(void *arg, mx_nid user, mx_str user_id)
+{
+	mx_run_user_deactivated(arg, user, user_id);
+}
+
+static void
 core_device_gone(void *arg, mx_nid user, mx_nid device, mx_str device_id)
 {
 	mx_run_device_gone(arg, user, device, device_id);
@@ -38,6 +44,7 @@ accounts_core_ports(struct mx_core *core, struct mx_account_ports *out)
 		.arg = core,
 		.providers = core_providers,
 		.user_created = core_user_created,
+		.user_deactivated = core_user_deactivated,
 		.device_gone = core_device_gone,
 		.defer = core_defer,
 	};

@@ -194,6 +194,7 @@ session_result(const struct session_plan *p, mx_str user_id, struct mx_arena *a,
 struct opening {
 	struct mx_accounts *as;
 	struct session_plan plan;
+	struct mx_arena *arena;
 	mx_str user_id;
 };
 
@@ -202,29 +203,18 @@ open_write(struct mx_txn *tx, void *arg)
 {
 	struct opening *o = arg;
 
-	return session_write(o->as, tx, &o->plan, o->plan.n->user, false);
-}
-
-static mx_error *
-user_id_text(struct mx_accounts *as, mx_nid user, struct mx_arena *a, mx_str *out)
-{
-	struct mx_conn *c;
-
-	MX_TRY(mx_conn_get(as->db, &c));
-	mx_error *e = mx_name_text(c, user, a, out);
-	mx_conn_put(&c);
-	return e;
+	MX_TRY(session_write(o->as, tx, &o->plan, o->plan.n->user, false));
+	return mx_name_text(mx_txn_conn(tx), o->plan.n->user, o->arena, &o->user_id);
 }
 
 mx_error *
 mx_session_open(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a, struct mx_session *out)
 {
-	struct opening o = { .as = as };
+	struct opening o = { .as = as, .arena = a };
 
 	MX_TRY(session_plan(as, n, a, &o.plan));
 	MX_TRY(mx_write(as->db, open_write, &o));
 	devices_gone(as, n->user, &o.plan.gone);
-	MX_TRY(user_id_text(as, n->user, a, &o.user_id));
 	session_result(&o.plan, o.user_id, a, out);
 	return NULL;
 }
@@ -236,6 +226,8 @@ struct refreshing {
 	struct session_plan plan;
 	unsigned char hash[MX_SHA256_SIZE];
 	mx_nid user;
+	struct mx_arena *arena;
+	mx_str user_id;
 };
 
 static const struct mx_sql REFRESH_GET =
@@ -346,6 +338,7 @@ refresh_write(struct mx_txn *tx, void *arg)
 	if (replaces != 0)
 		MX_TRY(pair_end(r->as, tx, r->user, device, replaces, r->plan.now));
 	MX_TRY(pairs_check(tx, r->user, device));
+	MX_TRY(mx_name_text(mx_txn_conn(tx), r->user, r->arena, &r->user_id));
 	return tokens_insert(tx, &r->plan, r->user, device, pair);
 }
 
@@ -353,16 +346,14 @@ mx_error *
 mx_session_refresh(struct mx_accounts *as, mx_str refresh_token, struct mx_arena *a, struct mx_session *out)
 {
 	struct mx_new_session n = { .refresh = true };
-	struct refreshing r = { .as = as, .plan = { .n = &n } };
-	mx_str user_id;
+	struct refreshing r = { .as = as, .plan = { .n = &n }, .arena = a };
 
 	if (refresh_token.n == 0 || refresh_token.n > MX_ACCOUNT_TOKEN_MAX)
 		return refresh_unknown();
 	token_hash(refresh_token, r.hash);
 	tokens_make(as, true, &r.plan);
 	MX_TRY(mx_write(as->db, refresh_write, &r));
-	MX_TRY(user_id_text(as, r.user, a, &user_id));
-	session_result(&r.plan, user_id, a, out);
+	session_result(&r.plan, r.user_id, a, out);
 	out->device_id = (mx_str){ NULL, 0 };
 	return NULL;
 }

@@ -166,18 +166,6 @@ make_write(struct mx_txn *tx, void *arg)
 	return m->session != NULL ? session_write(m->as, tx, m->session, m->nid, true) : NULL;
 }
 
-/* Spares the hash of a name that is taken; make_write decides. */
-static mx_error *
-available_now(struct mx_accounts *as, mx_str localpart)
-{
-	struct mx_conn *c;
-
-	MX_TRY(mx_conn_get(as->db, &c));
-	mx_error *e = mx_user_available(as, c, localpart);
-	mx_conn_put(&c);
-	return e;
-}
-
 mx_error *
 mx_user_register(struct mx_accounts *as, const struct mx_new_user *u, const struct mx_new_session *n, struct mx_arena *a,
 		 mx_nid *out, struct mx_session *session)
@@ -194,7 +182,6 @@ mx_user_register(struct mx_accounts *as, const struct mx_new_user *u, const stru
 	}
 	if (u->password.n > 0 && u->password_hash.n == 0) {
 		MX_TRY(password_possible(u->password));
-		MX_TRY(available_now(as, u->localpart));
 		MX_TRY(password_hash(as, u->password, &hash));
 		m.hash = mx_str_of(hash);
 	}
@@ -244,6 +231,7 @@ struct setting {
 	int64_t number;
 	bool remove_devices;
 	struct gone_devices gone;
+	mx_str user_id;
 };
 
 static mx_error *
@@ -267,6 +255,8 @@ set_write(struct mx_txn *tx, void *arg)
 		if (s->gone.n > 0)
 			MX_TRY(device_list_changed(s->as, tx, s->user, NULL));
 	}
+	if (s->sql == &SET_DEACTIVATED)
+		MX_TRY(mx_name_text(mx_txn_conn(tx), s->user, s->gone.arena, &s->user_id));
 	return accounts_changed(s->as, tx, s->user, 0);
 }
 
@@ -278,6 +268,8 @@ set(struct setting *s)
 	s->gone.arena = a;
 	MX_TRY(mx_write(s->as->db, set_write, s));
 	devices_gone(s->as, s->user, &s->gone);
+	if (s->sql == &SET_DEACTIVATED && s->as->ports.user_deactivated != NULL)
+		s->as->ports.user_deactivated(s->as->ports.arg, s->user, s->user_id);
 	return NULL;
 }
 

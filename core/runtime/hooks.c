@@ -197,6 +197,13 @@ mx_run_user_created(struct mx_core *core, mx_nid user, mx_str user_id)
 }
 
 void
+mx_run_user_deactivated(struct mx_core *core, mx_nid user, mx_str user_id)
+{
+	if (filled(core, MX_HOOK_ID_user_deactivated))
+		run_user_deactivated(core, NULL, NULL, user, user_id);
+}
+
+void
 mx_run_profile_changed(struct mx_core *core, mx_nid user, mx_str user_id, mx_str field)
 {
 	if (filled(core, MX_HOOK_ID_profile_changed))

@@ -10,6 +10,7 @@ mx_error *mx_hooks_event_check(void *core, struct mx_room *room, const struct mx
 void mx_hooks_event_stored(void *core, struct mx_event *event);
 
 void mx_run_user_created(struct mx_core *core, mx_nid user, mx_str user_id);
+void mx_run_user_deactivated(struct mx_core *core, mx_nid user, mx_str user_id);
 void mx_run_device_gone(struct mx_core *core, mx_nid user, mx_nid device, mx_str device_id);
 
 #endif

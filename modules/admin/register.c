@@ -216,6 +216,8 @@ make(struct mx_request *rq, json_t **answer)
 	struct mx_new_user u = { .localpart = a.username, .password = a.password, .admin = a.admin };
 	if (a.password.n == 0)
 		return mx_error_new(MX_E_INVALID_PARAM, "The password is empty");
+	/* Spares the hash of a name that is taken. */
+	MX_TRY(mx_user_available(mx_core_accounts(core), mx_request_conn(rq), a.username));
 	MX_TRY(mx_user_register(mx_core_accounts(core), &u, a.inhibit_login ? NULL : &n, mx_request_arena(rq), &user, &s));
 	mx_str server = mx_core_server_name(core);
 	mx_str user_id = mx_arena_printf(mx_request_arena(rq), "@%.*s:%.*s", MX_SFMT(a.username), MX_SFMT(server));

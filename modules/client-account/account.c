@@ -81,11 +81,6 @@ post_deactivate(struct mx_request *rq)
 
 	if (e != NULL)
 		return mx_reply_error(rq, e);
-	/* The account is gone already; rooms that cannot be left now are left by the job. */
-	e = leave_departing(mx_request_self(rq));
-	if (e != NULL)
-		mx_log("client-account", MX_WARN, "CAC002", "leaving the rooms of a deactivated user is put off", mx_fe(e));
-	mx_error_free(&e);
 	return mx_reply_json(rq, 200, json_pack("{s:s}", "id_server_unbind_result", "no-support"));
 }
 
@@ -105,6 +100,26 @@ capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *all)
 	json_object_set_new(all, "m.3pid_changes", json_pack("{s:b}", "enabled", 0));
 }
 
+static void
+leave_now(struct mx_core *core, void *arg)
+{
+	mx_error *e = leave_departing(arg);
+
+	(void)core;
+	if (e != NULL)
+		mx_log("client-account", MX_WARN, "CAC002", "leaving the rooms of a deactivated user is put off", mx_fe(e));
+	mx_error_free(&e);
+}
+
+/* Its rooms may be many: who deactivates it does not wait for them. The job leaves what is left over. */
+static void
+user_deactivated(struct mx_module_self *self, mx_nid user, mx_str user_id)
+{
+	(void)user;
+	(void)user_id;
+	mx_core_defer(mx_self_core(self), leave_now, self);
+}
+
 static mx_error *
 leave_job(struct mx_module_self *self)
 {
@@ -121,11 +136,14 @@ static const struct mx_route routes[] = {
 	{ "GET", "/_matrix/federation/v1/openid/userinfo", openid_userinfo, MX_AUTH_NONE, MX_RATE_READ, 0, 0 },
 };
 
-static const struct mx_hook_row hooks[] = { MX_ON(capabilities, MX_PRIO_NORMAL, capabilities) };
+static const struct mx_hook_row hooks[] = {
+	MX_ON(capabilities, MX_PRIO_NORMAL, capabilities),
+	MX_ON(user_deactivated, MX_PRIO_NORMAL, user_deactivated),
+};
 
 static const struct mx_job_row jobs[] = {
 	{ "expired OpenID tokens", 3600 * 1000, MX_ONE_PROCESS, openid_collect },
-	{ "rooms of deactivated users", 60 * 1000, MX_ONE_PROCESS, leave_job },
+	{ "rooms of deactivated users", 600 * 1000, MX_ONE_PROCESS, leave_job },
 };
 
 MX_MODULE(client_account) = {

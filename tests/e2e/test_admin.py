@@ -232,7 +232,7 @@ def test_deactivated_users_leave(hs, admin):
         "id_server_unbind_result": "success"}
     admin.ok("POST", V1 + "/deactivate/" + quote(alice.user_id), {})
     as_error(alice.call("GET", V3 + "/account/whoami"), 401, "M_UNKNOWN_TOKEN")
-    wait_for(lambda: bob.state(room, "m.room.member", alice.user_id)["membership"] == "leave", "alice to leave", 90)
+    wait_for(lambda: bob.state(room, "m.room.member", alice.user_id)["membership"] == "leave", "alice to leave")
 
 
 def test_lock_and_suspend(hs, admin):
