@@ -85,13 +85,12 @@ put_by_type(struct mx_request *rq, struct mx_room *room, mx_str type, mx_str eve
 static mx_error *
 read_thread(struct mx_request *rq, mx_str *thread)
 {
-	const mx_str unset = { 0 };
 	json_t *body;
 
-	*thread = unset;
+	*thread = MX_S("");
 	MX_TRY(mx_request_json(rq, &body));
 	MX_TRY(mx_json_opt_str(body, "thread_id", thread));
-	if (thread->p == NULL)
+	if (json_object_get(body, "thread_id") == NULL)
 		return NULL;
 	if (!mx_str_eq(*thread, MX_S("main")) && !mx_id_event(*thread))
 		return mx_error_new(MX_E_INVALID_PARAM, "thread_id is neither \"main\" nor an event id");
@@ -131,7 +130,7 @@ markers(struct mx_request *rq)
 
 		MX_TRY(mx_json_opt_str(body, types[i], &id));
 		if (id.p != NULL)
-			MX_TRY(put_by_type(rq, room, mx_str_of(types[i]), id, (mx_str){ 0 }));
+			MX_TRY(put_by_type(rq, room, mx_str_of(types[i]), id, MX_S("")));
 	}
 	return NULL;
 }
