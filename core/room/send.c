@@ -411,14 +411,26 @@ send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struc
 	return e;
 }
 
+static bool
+storable(mx_str s)
+{
+	return s.n == 0 || (memchr(s.p, 0, s.n) == NULL && mx_str_utf8(s));
+}
+
+/* What would only fail on the writer's thread, where it throws away what others have built on it. */
 static mx_error *
 check_drafts(const struct mx_draft *drafts, size_t n)
 {
 	if (n == 0 || n > MAX_DRAFTS)
-		return mx_error_new(MX_E_BAD_REQUEST, "too many events at once");
-	for (size_t i = 0; i < n; i++)
-		if (drafts[i].txn_id.n > MX_EVENT_MAX_FIELD)
-			return mx_error_new(MX_E_INVALID_PARAM, "the transaction id is too long");
+		return mx_error_new(MX_E_BAD_REQUEST, "a request makes at least one event and at most %d", MAX_DRAFTS);
+	for (size_t i = 0; i < n; i++) {
+		const struct mx_draft *d = &drafts[i];
+
+		if (d->txn_id.n > MX_EVENT_MAX_FIELD)
+			return mx_error_new(MX_E_INVALID_PARAM, "the transaction id is longer than %d bytes", MX_EVENT_MAX_FIELD);
+		if (!storable(d->type) || !storable(d->state_key) || !storable(d->txn_id) || !storable(d->redacts))
+			return mx_error_new(MX_E_INVALID_PARAM, "a type, state key or transaction id must be text without NUL");
+	}
 	return NULL;
 }
 

@@ -181,6 +181,12 @@ bad_content_is_refused_and_stores_nothing(void **state)
 	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":1.5}", NULL), MX_E_BAD_JSON);
 	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":9007199254740992}", NULL), MX_E_BAD_JSON);
 	unit_refused(mx_room_send(rooms, conn, room, &d, 0, NULL), MX_E_BAD_REQUEST);
+	d = house_draft(&alice, "org.example.x", "", large);
+	json_object_clear(large);
+	d.state_key = (mx_str){ "a\0b", 3 };
+	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_INVALID_PARAM);
+	d.state_key = MX_S("\xff\xfe");
+	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_INVALID_PARAM);
 	assert_int_equal(mx_room_last(room), last);
 }
 

@@ -1,0 +1,158 @@
+/* A server that is killed while it sends: what it has acknowledged is there, once, and nothing else is half there. */
+#include "config.h"
+
+#include "tests/unit/room/house.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TALKERS 8
+#define ROUNDS 4
+
+struct ack {
+	char event[64];
+};
+
+static char room_id[256];
+static int acks;			/* where a talker writes what was acknowledged */
+
+static void *
+talk(void *arg)
+{
+	const struct house_user *who = arg;
+	struct mx_room *room;
+	struct mx_conn *c;
+
+	unit_ok(mx_conn_get(db, &c));
+	unit_ok(mx_room_get(rooms, c, mx_str_of(room_id), &room));
+	for (;;) {
+		MX_AUTO_JSON *content = house_json("{\"body\":\"x\"}");
+		struct mx_draft d = house_draft(who, "m.room.message", NULL, content);
+		struct ack ack = { "" };
+		struct mx_event *ev;
+
+		if (mx_error_drop(mx_room_send(rooms, c, room, &d, 1, &ev)))
+			_exit(2);
+		snprintf(ack.event, sizeof(ack.event), "%.*s", MX_SFMT(mx_event_id(ev)));
+		mx_event_unref(&ev);
+		if (write(acks, &ack, sizeof(ack)) != sizeof(ack))
+			_exit(3);
+	}
+	return NULL;
+}
+
+/* The server that will be killed. */
+static void
+serve(void)
+{
+	pthread_t threads[TALKERS];
+
+	unit_ok(place_open(&db, NULL));
+	house_up(NULL);
+	house_user(&alice, "alice");
+	for (int i = 0; i < TALKERS; i++)
+		pthread_create(&threads[i], NULL, talk, &alice);
+	pthread_join(threads[0], NULL);
+}
+
+static void
+check(const struct ack *acked, size_t n)
+{
+	struct mx_events l = { 0 };
+	struct mx_room *room;
+	char *report = NULL;
+	bool more;
+
+	unit_ok(place_open(&db, NULL));
+	house_up(NULL);
+	unit_ok(mx_room_get(rooms, conn, mx_str_of(room_id), &room));
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 10000, false, &l, &more));
+	for (size_t i = 1; i < l.n; i++) {
+		struct mx_event_ids it = mx_event_prev(l.v[i]);
+		mx_str prev;
+
+		assert_true(mx_event_ids_next(&it, &prev));
+		assert_true(mx_str_eq(prev, mx_event_id(l.v[i - 1])));
+	}
+	for (size_t k = 0; k < n; k++) {
+		size_t times = 0;
+
+		for (size_t i = 0; i < l.n; i++)
+			times += mx_str_eq(mx_event_id(l.v[i]), mx_str_of(acked[k].event));
+		assert_int_equal(times, 1);
+	}
+	/* and it goes on */
+	house_user(&alice, "alice");
+	struct mx_event *ev = house_say(room, &alice, "back");
+
+	mx_event_unref(&ev);
+	mx_events_clear(&l);
+	mx_room_unref(&room);
+	house_down();
+	unit_ok(mx_db_check(db, &report));
+	free(report);
+	mx_db_close(&db);
+}
+
+static void
+what_was_acknowledged_survives_being_killed(void **state)
+{
+	static struct ack acked[ROUNDS * 400];
+	size_t n = 0;
+
+	(void)state;
+	house_tests = 1;
+	unit_ok(place_open(&db, NULL));
+	house_up(NULL);
+	house_user(&alice, "alice");
+	struct mx_room *room = house_room("12", "shared");
+
+	snprintf(room_id, sizeof(room_id), "%.*s", MX_SFMT(mx_room_id(room)));
+	mx_room_unref(&room);
+	house_down();
+	mx_db_close(&db);
+	for (int round = 0; round < ROUNDS; round++) {
+		size_t stop = n + 100 + 37 * (size_t)round;
+		int ends[2], status;
+
+		assert_int_equal(pipe(ends), 0);
+		/* Nothing of the database is open and no other thread runs: the child may have both. */
+		pid_t child = fork();
+
+		if (child == 0) {
+			close(ends[0]);
+			acks = ends[1];
+			serve();
+			_exit(1);
+		}
+		close(ends[1]);
+		while (n < stop && read(ends[0], &acked[n], sizeof(acked[n])) == sizeof(acked[n]))
+			n++;
+		assert_int_equal(n, stop);
+		kill(child, SIGKILL);
+		while (n < sizeof(acked) / sizeof(acked[0]) && read(ends[0], &acked[n], sizeof(acked[n])) == sizeof(acked[n]))
+			n++;
+		close(ends[0]);
+		waitpid(child, &status, 0);
+		assert_true(WIFSIGNALED(status));
+		check(acked, n);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest kill_tests[] = {
+		cmocka_unit_test(what_was_acknowledged_survives_being_killed),
+	};
+
+	if (!place_start())
+		return 77;
+	key = mx_signing_key_generate();
+	int failed = cmocka_run_group_tests(kill_tests, NULL, NULL);
+
+	mx_signing_key_free(&key);
+	place_stop();
+	return failed;
+}
