@@ -261,6 +261,7 @@ parse(const mx_str *content, bool strict, const struct mx_event *create, struct 
 
 	atomic_init(&p->refs, 1);
 	r.entry = (struct mx_power_entry *)(p + 1);
+	p->users = p->events = p->notifications = r.entry;	/* for now, of none */
 	r.name = (mx_str *)(r.entry + entries);
 	r.text = (char *)(r.name + names);
 	for (size_t i = 0; i < MX_POWER_LEVELS; i++)

@@ -53,6 +53,13 @@ skip_container(const char *p, const char *end)
 	return NULL;
 }
 
+/* What numbers, true, false and null are made of. */
+static bool
+is_bare(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
+}
+
 static const char *
 skip_value(const char *p, const char *end)
 {
@@ -64,7 +71,7 @@ skip_value(const char *p, const char *end)
 		return skip_string(p, end);
 	if (*p == '{' || *p == '[')
 		return skip_container(p, end);
-	while (p < end && *p != ',' && *p != '}' && *p != ']')
+	while (p < end && is_bare(*p))
 		p++;
 	return p != start ? p : NULL;
 }

@@ -188,7 +188,7 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 	struct mx_rules_state state = { .get = graph_get, .arg = &lookup };
 	uint64_t auth = 0;
 	size_t n = 0;
-	mx_str rest = mx_str_of(prev != NULL ? prev : g->n != 0 ? mx_event_id(g->ev[g->n - 1]).p : ""), one;
+	mx_str rest = mx_str_of(prev), one;
 	int me = g->n;
 	bool good;
 
