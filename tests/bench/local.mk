@@ -33,3 +33,9 @@ tests_bench_send_CFLAGS = $(program_cflags)
 tests_bench_send_LDFLAGS = $(program_ldflags)
 tests_bench_send_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
 endif
+noinst_PROGRAMS += tests/bench/events
+tests_bench_events_SOURCES = tests/bench/events.c
+tests_bench_events_CPPFLAGS = $(core_cppflags)
+tests_bench_events_CFLAGS = $(program_cflags)
+tests_bench_events_LDFLAGS = $(program_ldflags)
+tests_bench_events_LDADD = core/libcore.la $(core_libs)
