@@ -505,13 +505,14 @@ mx_control_stop(struct mx_core *core)
 
 	if (control == NULL)
 		return;
-	core->control = NULL;
 	if (control->started) {
 		ssize_t ignored = write(control->wake[1], "x", 1);
 
 		(void)ignored;
 		pthread_join(control->thread, NULL);
 	}
+	/* Commands that ran until now have looked at it. */
+	core->control = NULL;
 	if (control->path != NULL)
 		unlink(control->path);
 	for (size_t i = 0; i < 2; i++)
