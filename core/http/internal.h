@@ -265,6 +265,9 @@ void mx_link_text(struct mx_link *l, mx_str text);	/* a few bytes, while nothing
 void mx_link_refuse(struct mx_link *l, uint16_t status);
 void mx_out_free(struct mx_out **out);
 
+/* server.c */
+void mx_http_less(struct mx_http *h, _Atomic size_t *n);	/* one fewer is open or active */
+
 /* request.c */
 struct mx_request *mx_request_new(struct mx_link *l, const struct mx_input *in);
 void mx_request_free(struct mx_request **rq);

@@ -83,12 +83,7 @@ mx_link_free(struct mx_link *l)
 		mx_guests_leave(h->guests, l->guest);
 	free(l->in);
 	free(l);
-	if (atomic_fetch_sub_explicit(&h->open, 1, memory_order_acq_rel) == 1 &&
-	    atomic_load_explicit(&h->draining, memory_order_acquire)) {
-		pthread_mutex_lock(&h->lock);
-		pthread_cond_broadcast(&h->changed);
-		pthread_mutex_unlock(&h->lock);
-	}
+	mx_http_less(h, &h->open);
 }
 
 bool

@@ -233,7 +233,8 @@ void
 mx_request_free(struct mx_request **request)
 {
 	struct mx_request *rq = *request;
-	const struct mx_http_hooks *hooks = &rq->http->hooks;
+	struct mx_http *h = rq->http;
+	const struct mx_http_hooks *hooks = &h->hooks;
 
 	*request = NULL;
 	if (rq->conn != NULL)
@@ -249,8 +250,8 @@ mx_request_free(struct mx_request **request)
 	mx_router_unref(&rq->router);
 	if (rq->self != NULL && hooks->unpin != NULL)
 		hooks->unpin(rq->self);
-	atomic_fetch_sub_explicit(&rq->http->active, 1, memory_order_relaxed);
 	free(rq);
+	mx_http_less(h, &h->active);
 }
 
 /* Headers that a second run may still ask for. */

@@ -142,6 +142,22 @@ tell_all(struct mx_http *h, enum io_command c)
 		mx_io_command(&h->ios[i], c);
 }
 
+static bool
+is_drained(struct mx_http *h)
+{
+	return h->n_started == 0 || (atomic_load(&h->open) == 0 && atomic_load(&h->active) == 0);
+}
+
+void
+mx_http_less(struct mx_http *h, _Atomic size_t *n)
+{
+	if (atomic_fetch_sub(n, 1) != 1 || !atomic_load(&h->draining))
+		return;
+	pthread_mutex_lock(&h->lock);
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+}
+
 bool
 mx_http_drain(struct mx_http *h)
 {
@@ -160,9 +176,9 @@ mx_http_drain(struct mx_http *h)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&h->lock);
-	while (atomic_load(&h->open) > 0 && error == 0 && h->n_started > 0)
+	while (!is_drained(h) && error == 0)
 		error = pthread_cond_timedwait(&h->changed, &h->lock, &until);
-	done = atomic_load(&h->open) == 0;
+	done = is_drained(h);
 	pthread_mutex_unlock(&h->lock);
 	return done;
 }
