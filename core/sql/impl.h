@@ -59,12 +59,19 @@ mx_error *mx_conn_check(struct mx_conn *c, mx_error *e) MX_MUST_USE;
 
 /* ---- pools of them (pool.c) ---- */
 
+struct mx_conn_wait {
+	struct mx_conn_wait *next;
+	pthread_cond_t served;
+	struct mx_conn *conn;		/* what was handed over … */
+	bool may_open;			/* … or the right to open one */
+};
+
 struct mx_conn_pool {
 	struct mx_db *db;
 	bool writer;			/* its connections may write: mx_write_aside */
 	pthread_mutex_t lock;
-	pthread_cond_t freed;
 	struct mx_conn *idle;		/* the last one used first: its caches are warm, the others may stay cold */
+	struct mx_conn_wait *waits, **waits_end;	/* who came first is served first */
 	int64_t open, max;
 	uint64_t generation;		/* grows when a connection was lost: the idle ones are of no use then */
 };

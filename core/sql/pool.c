@@ -10,14 +10,9 @@
 void
 mx_conn_pool_init(struct mx_conn_pool *p, struct mx_db *db, bool writer, int64_t max)
 {
-	pthread_condattr_t monotonic;
-
 	*p = (struct mx_conn_pool){ .db = db, .writer = writer, .max = max };
+	p->waits_end = &p->waits;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->freed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
 }
 
 void
@@ -31,7 +26,6 @@ mx_conn_pool_end(struct mx_conn_pool *p)
 	}
 	if (p->open != 0)
 		mx_sql_misuse("mx_db_close while a connection is in use");
-	pthread_cond_destroy(&p->freed);
 	pthread_mutex_destroy(&p->lock);
 }
 
@@ -50,29 +44,76 @@ deadline_after(mx_msec wait)
 	return t;
 }
 
+/* Gives the longest waiting a connection, or (c is NULL) the right to open one; false when nobody waits. Called with the
+ * lock held. */
+static bool
+serve_first(struct mx_conn_pool *p, struct mx_conn *c)
+{
+	struct mx_conn_wait *w = p->waits;
+
+	if (w == NULL)
+		return false;
+	p->waits = w->next;
+	if (p->waits == NULL)
+		p->waits_end = &p->waits;
+	w->conn = c;
+	w->may_open = c == NULL;
+	pthread_cond_signal(&w->served);
+	return true;
+}
+
+static void
+stop_waiting(struct mx_conn_pool *p, struct mx_conn_wait *w)
+{
+	struct mx_conn_wait **at = &p->waits;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (w->next == NULL)
+		p->waits_end = at;
+}
+
+/* Waits behind those who wait already: whoever gave a connection back and comes again would otherwise be faster than one
+ * who has to be woken, every time. Called with the lock held. */
+static bool
+wait_in_line(struct mx_conn_pool *p, struct mx_conn **out)
+{
+	struct timespec until = deadline_after(p->db->options.read_wait.ms);
+	struct mx_conn_wait w = { 0 };
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w.served, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	*p->waits_end = &w;
+	p->waits_end = &w.next;
+	int rc = 0;
+	while (w.conn == NULL && !w.may_open && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&w.served, &p->lock, &until);
+	bool served = w.conn != NULL || w.may_open;
+	if (!served)
+		stop_waiting(p, &w);
+	pthread_cond_destroy(&w.served);
+	*out = w.conn;
+	return served;
+}
+
 /* An idle connection, or the right to open one (*out is NULL); false when the wait was in vain. */
 static bool
 pool_take(struct mx_conn_pool *p, struct mx_conn **out)
 {
-	bool waited = false, ok = true;
-	struct timespec until;
+	bool ok = true;
 
 	pthread_mutex_lock(&p->lock);
-	while (p->idle == NULL && p->open >= p->max && ok) {
-		if (!waited) {
-			until = deadline_after(p->db->options.read_wait.ms);
-			waited = true;
-		}
-		ok = pthread_cond_timedwait(&p->freed, &p->lock, &until) != ETIMEDOUT;
-	}
 	*out = p->idle;
-	if (*out != NULL) {
+	if (*out != NULL)
 		p->idle = (*out)->next;
-		ok = true;
-	} else if (p->open < p->max) {
+	else if (p->open < p->max)
 		p->open++;
-		ok = true;
-	}
+	else
+		ok = wait_in_line(p, out);
 	pthread_mutex_unlock(&p->lock);
 	return ok;
 }
@@ -81,8 +122,8 @@ static void
 pool_forget_one(struct mx_conn_pool *p)
 {
 	pthread_mutex_lock(&p->lock);
-	p->open--;
-	pthread_cond_signal(&p->freed);
+	if (!serve_first(p, NULL))
+		p->open--;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -133,9 +174,10 @@ mx_conn_pool_put(struct mx_conn_pool *p, struct mx_conn *c)
 		return;
 	}
 	pthread_mutex_lock(&p->lock);
-	c->next = p->idle;
-	p->idle = c;
-	pthread_cond_signal(&p->freed);
+	if (!serve_first(p, c)) {
+		c->next = p->idle;
+		p->idle = c;
+	}
 	pthread_mutex_unlock(&p->lock);
 }
 
