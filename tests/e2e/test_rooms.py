@@ -1,0 +1,534 @@
+"""Rooms: making them, sending to them, their state, redactions, upgrades."""
+
+import json
+import threading
+
+import pytest
+
+from myelin import quote
+
+V3 = "/_matrix/client/v3"
+
+
+def refused(answer, status, errcode):
+    assert answer[0] == status and answer[1]["errcode"] == errcode, answer
+    assert isinstance(answer[1]["error"], str) and answer[1]["error"]
+
+
+def full_state(client, room):
+    return {(e["type"], e["state_key"]): e for e in client.ok("GET", client.room(room, "state"))}
+
+
+def forward(client, room, limit=100):
+    return client.messages(room, dir="f", limit=limit)["chunk"]
+
+
+# ---- createRoom ----
+
+@pytest.mark.parametrize("version", ["10", "11", "12"])
+def test_events_come_in_the_order_of_the_specification(hs, version):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(room_version=version, preset="private_chat", name="Name", topic="Topic", invite=[bob.user_id],
+                             room_alias_name="order%s-%s" % (version, alice.user_id[1:8]),
+                             initial_state=[{"type": "org.example.a", "content": {"n": 1}},
+                                            {"type": "org.example.b", "state_key": "k", "content": {}}])
+    events = forward(alice, room)
+    assert [e["type"] for e in events] == [
+        "m.room.create", "m.room.member", "m.room.power_levels", "m.room.canonical_alias", "m.room.join_rules",
+        "m.room.history_visibility", "m.room.guest_access", "org.example.a", "org.example.b", "m.room.name", "m.room.topic",
+        "m.room.member"]
+    assert events[0]["content"]["room_version"] == version
+    assert ("creator" in events[0]["content"]) == (version == "10")
+    assert events[-1]["state_key"] == bob.user_id and events[-1]["content"]["membership"] == "invite"
+    assert all(e["room_id"] == room and e["sender"] == alice.user_id for e in events)
+    levels = events[2]["content"]
+    if version == "12":
+        assert levels.get("users", {}) == {}
+        assert levels["events"]["m.room.tombstone"] == 150
+        assert ":" not in room
+    else:
+        assert levels["users"] == {alice.user_id: 100}
+
+
+@pytest.mark.parametrize("preset,rule,guests", [
+    ("private_chat", "invite", "can_join"), ("trusted_private_chat", "invite", "can_join"),
+    ("public_chat", "public", "forbidden")])
+def test_presets(hs, preset, rule, guests):
+    alice = hs.register("alice")
+    room = alice.create_room(preset=preset)
+    assert alice.state(room, "m.room.join_rules")["join_rule"] == rule
+    assert alice.state(room, "m.room.guest_access")["guest_access"] == guests
+    assert alice.state(room, "m.room.history_visibility")["history_visibility"] == "shared"
+
+
+def test_visibility_chooses_the_preset(hs):
+    alice = hs.register("alice")
+    assert alice.state(alice.create_room(visibility="public"), "m.room.join_rules")["join_rule"] == "public"
+    assert alice.state(alice.create_room(visibility="private"), "m.room.join_rules")["join_rule"] == "invite"
+    assert alice.state(alice.create_room(), "m.room.join_rules")["join_rule"] == "invite"
+
+
+def test_trusted_invitees_rank_as_the_creator(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="trusted_private_chat", room_version="11", invite=[bob.user_id])
+    assert alice.state(room, "m.room.power_levels")["users"] == {alice.user_id: 100, bob.user_id: 100}
+    room = alice.create_room(preset="trusted_private_chat", room_version="12", invite=[bob.user_id],
+                             creation_content={"additional_creators": [bob.user_id, "@carol:localhost"]})
+    assert sorted(alice.state(room, "m.room.create")["additional_creators"]) == sorted([bob.user_id, "@carol:localhost"])
+    assert alice.state(room, "m.room.power_levels").get("users", {}) == {}
+    bob.join(room)
+    bob.set_state(room, "m.room.power_levels", {"users": {}, "events": {"m.room.tombstone": 150}})
+
+
+def test_initial_state_overrides_the_preset_and_is_overridden_by_name(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(
+        preset="public_chat", name="right", topic="",
+        initial_state=[{"type": "m.room.join_rules", "content": {"join_rule": "knock"}},
+                       {"type": "m.room.name", "content": {"name": "wrong"}},
+                       {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}])
+    assert alice.state(room, "m.room.join_rules") == {"join_rule": "knock"}
+    assert alice.state(room, "m.room.name") == {"name": "right"}
+    assert alice.state(room, "m.room.encryption")["algorithm"] == "m.megolm.v1.aes-sha2"
+    assert [e["type"] for e in forward(alice, room)].count("m.room.name") == 1
+
+
+def test_power_levels_can_be_overridden_and_replaced(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(power_level_content_override={"invite": 70, "events": {"m.room.name": 90}})
+    levels = alice.state(room, "m.room.power_levels")
+    assert levels["invite"] == 70 and levels["events"] == {"m.room.name": 90} and levels["ban"] == 50
+    room = alice.create_room(room_version="11", initial_state=[
+        {"type": "m.room.power_levels", "content": {"users": {alice.user_id: 100}, "events_default": 3}}])
+    assert alice.state(room, "m.room.power_levels") == {"users": {alice.user_id: 100}, "events_default": 3}
+    assert [e["type"] for e in forward(alice, room)][2] == "m.room.power_levels"
+
+
+def test_creation_content_is_kept_but_for_what_the_server_says(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(room_version="11", creation_content={
+        "m.federate": False, "type": "m.space", "creator": "@evil:example.org", "room_version": "1", "org.example": 1})
+    content = alice.state(room, "m.room.create")
+    assert content == {"m.federate": False, "type": "m.space", "room_version": "11", "org.example": 1}
+
+
+def test_topic_is_extensible_text_too(hs):
+    alice = hs.register("alice")
+    content = alice.state(alice.create_room(topic="Tea & cake"), "m.room.topic")
+    assert content["topic"] == "Tea & cake"
+    assert content["m.topic"] == {"m.text": [{"body": "Tea & cake"}]}
+
+
+def test_direct_invites_say_so(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(is_direct=True, invite=[bob.user_id, bob.user_id])
+    member = full_state(alice, room)[("m.room.member", bob.user_id)]
+    assert member["content"]["is_direct"] is True
+    assert len([e for e in forward(alice, room) if e.get("state_key") == bob.user_id]) == 1
+
+
+def test_nulls_count_as_absent(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(name=None, topic=None, preset=None, invite=None, room_alias_name=None, initial_state=None)
+    assert ("m.room.name", "") not in full_state(alice, room)
+
+
+def test_a_contradictory_room_is_refused(hs):
+    alice = hs.register("alice")
+    call = lambda **body: alice.call("POST", V3 + "/createRoom", body)
+    refused(call(room_version="11", name="x", power_level_content_override={"users": {alice.user_id: 10}}),
+            400, "M_INVALID_ROOM_STATE")
+    refused(call(room_version="12", power_level_content_override={"users": {alice.user_id: 100}}), 400, "M_INVALID_ROOM_STATE")
+    refused(call(initial_state=[{"type": "m.room.create", "content": {}}]), 400, "M_INVALID_ROOM_STATE")
+    refused(call(initial_state=[{"type": "m.room.member", "state_key": alice.user_id, "content": {"membership": "leave"}}]),
+            400, "M_INVALID_ROOM_STATE")
+
+
+@pytest.mark.parametrize("body,status,errcode", [
+    ({"room_version": "999"}, 400, "M_UNSUPPORTED_ROOM_VERSION"),
+    ({"room_version": 12}, 400, "M_BAD_JSON"),
+    ({"visibility": "secret"}, 400, "M_INVALID_PARAM"),
+    ({"preset": "no_such_chat"}, 400, "M_INVALID_PARAM"),
+    ({"preset": ["public_chat"]}, 400, "M_BAD_JSON"),
+    ({"name": 1}, 400, "M_BAD_JSON"),
+    ({"topic": {}}, 400, "M_BAD_JSON"),
+    ({"name": "x" * 70000}, 413, "M_TOO_LARGE"),
+    ({"invite": "@a:localhost"}, 400, "M_BAD_JSON"),
+    ({"invite": [1]}, 400, "M_BAD_JSON"),
+    ({"invite": ["alice"]}, 400, "M_INVALID_PARAM"),
+    ({"invite": ["@" + "a" * 260 + ":localhost"]}, 400, "M_INVALID_PARAM"),
+    ({"invite": ["@bob:elsewhere.example"]}, 400, "M_UNKNOWN"),
+    ({"invite": ["@u%d:localhost" % i for i in range(300)]}, 400, "M_INVALID_PARAM"),
+    ({"invite_3pid": [{"medium": "email", "address": "a@b.c"}]}, 403, "M_THREEPID_DENIED"),
+    ({"initial_state": {}}, 400, "M_BAD_JSON"),
+    ({"initial_state": [1]}, 400, "M_BAD_JSON"),
+    ({"initial_state": [{"content": {}}]}, 400, "M_MISSING_PARAM"),
+    ({"initial_state": [{"type": "a"}]}, 400, "M_MISSING_PARAM"),
+    ({"initial_state": [{"type": "a", "content": []}]}, 400, "M_BAD_JSON"),
+    ({"initial_state": [{"type": "a", "state_key": 1, "content": {}}]}, 400, "M_BAD_JSON"),
+    ({"initial_state": [{"type": "a" * 300, "content": {}}]}, 400, "M_INVALID_PARAM"),
+    ({"initial_state": [{"type": "a", "state_key": "k" * 300, "content": {}}]}, 400, "M_INVALID_PARAM"),
+    ({"initial_state": [{"type": "m.room.canonical_alias", "content": {"alias": "#no:localhost"}}]}, 400, "M_BAD_ALIAS"),
+    ({"initial_state": [{"type": "a", "content": {"f": 1.5}}]}, 400, "M_BAD_JSON"),
+    ({"creation_content": []}, 400, "M_BAD_JSON"),
+    ({"creation_content": {"additional_creators": [1]}}, 400, "M_BAD_JSON"),
+    ({"creation_content": {"additional_creators": ["x"]}}, 400, "M_INVALID_PARAM"),
+    ({"power_level_content_override": 5}, 400, "M_BAD_JSON"),
+    ({"power_level_content_override": {"ban": "50"}}, 400, "M_INVALID_ROOM_STATE"),
+    ({"is_direct": "yes"}, 400, "M_BAD_JSON"),
+    ({"room_alias_name": "a:b"}, 400, "M_INVALID_PARAM"),
+    ({"room_alias_name": ""}, 400, "M_INVALID_PARAM"),
+    ({"room_alias_name": "a" * 300}, 400, "M_INVALID_PARAM"),
+    ({"room_alias_name": "a\u0000b"}, 400, "M_INVALID_PARAM"),
+    ({"room_alias_name": 3}, 400, "M_BAD_JSON"),
+], ids=lambda v: json.dumps(v)[:40] if isinstance(v, dict) else None)
+def test_nonsense_makes_no_room(hs, body, status, errcode):
+    alice = hs.register("alice")
+    refused(alice.call("POST", V3 + "/createRoom", body), status, errcode)
+    assert alice.ok("GET", V3 + "/joined_rooms")["joined_rooms"] == []
+
+
+@pytest.mark.parametrize("text,errcode", [
+    ("[]", "M_BAD_JSON"), ("{", "M_NOT_JSON"), ("1", "M_BAD_JSON"), ('{"name":"a","name":"b"}', "M_BAD_JSON"),
+    ('{"a":' + "[" * 200 + "]" * 200 + "}", "M_BAD_JSON"), ("{\"name\":\"\xff\"}".encode("latin-1"), "M_NOT_JSON")])
+def test_a_body_that_is_no_object(hs, text, errcode):
+    refused(hs.register("alice").call("POST", V3 + "/createRoom", text), 400, errcode)
+
+
+def test_making_a_room_needs_a_token(hs):
+    refused(hs.client().call("POST", V3 + "/createRoom", {}), 401, "M_MISSING_TOKEN")
+
+
+# ---- sending ----
+
+def test_a_transaction_makes_one_event(hs):
+    alice = hs.register("alice")
+    room, other = alice.create_room(), alice.create_room()
+    first = alice.send(room, "x", txn="same")
+    assert alice.send(room, "x", txn="same") == first
+    assert alice.send(other, "x", txn="same") != first
+    path = alice.room(room, "send/org.example.type/same")
+    assert alice.ok("PUT", path, {})["event_id"] != first
+    again = hs.login(alice.user_id)
+    assert again.send(room, "x", txn="same") != first
+    event = alice.ok("GET", alice.room(room, "event/" + quote(first)))
+    assert event["unsigned"]["transaction_id"] == "same"
+    assert "transaction_id" not in again.ok("GET", again.room(room, "event/" + quote(first)))["unsigned"]
+
+
+def test_five_sends_at_once_with_one_transaction_make_one_event(hs):
+    alice = hs.register("alice")
+    room = alice.create_room()
+    ids = []
+    threads = [threading.Thread(target=lambda: ids.append(alice.send(room, "x", txn="race"))) for _ in range(5)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert len(ids) == 5 and len(set(ids)) == 1
+
+
+def test_content_comes_back_as_it_was(hs):
+    alice = hs.register("alice")
+    room = alice.create_room()
+    content = {"msgtype": "m.text", "body": "a\"b\\c\n\u0001\u007f\u00e4\u20ac\U0001f600", "z": [1, -2, True, None, {"": "x"}],
+               "big": 9007199254740991, "a": {"nested": {"deep": []}}}
+    sent = alice.ok("PUT", alice.room(room, "send/m.room.message/1"), content)["event_id"]
+    event = alice.ok("GET", alice.room(room, "event/" + quote(sent)))
+    assert event["content"] == content
+    assert event["sender"] == alice.user_id and event["type"] == "m.room.message" and event["room_id"] == room
+    assert event["event_id"] == sent and "state_key" not in event and event["unsigned"]["age"] >= 0
+
+
+def test_strangers_cannot_send(hs):
+    alice, eve = hs.register("alice"), hs.register("eve")
+    room = alice.create_room()
+    for path in ("send/m.room.message/1", "state/org.example.x/"):
+        refused(eve.call("PUT", eve.room(room, path), {}), 403, "M_FORBIDDEN")
+        refused(eve.call("PUT", eve.room("!unknown:localhost", path), {}), 403, "M_FORBIDDEN")
+        refused(eve.call("PUT", eve.room("nonsense", path), {}), 400, "M_INVALID_PARAM")
+    refused(eve.call("GET", eve.room(room, "state")), 403, "M_FORBIDDEN")
+    refused(eve.call("GET", eve.room(room, "state/m.room.create")), 403, "M_FORBIDDEN")
+    refused(eve.call("GET", eve.room(room, "members")), 403, "M_FORBIDDEN")
+    refused(eve.call("GET", eve.room(room, "joined_members")), 403, "M_FORBIDDEN")
+
+
+def test_events_that_cannot_be(hs):
+    alice = hs.register("alice")
+    room = alice.create_room()
+    put = lambda rest, body: alice.call("PUT", alice.room(room, rest), body)
+    refused(put("send/m.room.message/1", "[]"), 400, "M_BAD_JSON")
+    refused(put("send/m.room.message/1", "nope"), 400, "M_NOT_JSON")
+    refused(put("send/m.room.message/1", {"f": 0.5}), 400, "M_BAD_JSON")
+    refused(put("send/m.room.message/1", {"i": 2 ** 53}), 400, "M_BAD_JSON")
+    refused(put("send/m.room.message/1", '{"a":1,"a":2}'), 400, "M_BAD_JSON")
+    refused(put("send/m.room.message/1", '{"a":"\\ud800"}'), 400, "M_NOT_JSON")
+    refused(put("send/m.room.message/1", '{"a":' * 150 + "1" + "}" * 150), 400, "M_BAD_JSON")
+    refused(put("send/m.room.message/1", {"body": "x" * 65536}), 413, "M_TOO_LARGE")
+    refused(put("send/m.room.message/1", {"body": "x" * 65000, "b": "y" * 300}), 413, "M_TOO_LARGE")
+    refused(put("send/%s/1" % ("t" * 300), {}), 400, "M_INVALID_PARAM")
+    refused(put("send/m.room.message/%s" % ("t" * 300), {}), 400, "M_INVALID_PARAM")
+    refused(put("send/m.room.message/a%0Ab", {}), 400, "M_INVALID_PARAM")
+    refused(put("send/%FF/1", {}), 400, "M_INVALID_PARAM")
+    refused(put("send/m.room.create/1", {}), 403, "M_FORBIDDEN")
+    refused(put("send/m.room.member/1", {"membership": "join"}), 403, "M_FORBIDDEN")
+    refused(put("state/org.example/" + "k" * 300, {}), 400, "M_INVALID_PARAM")
+    refused(put("state/m.room.create/", {}), 403, "M_FORBIDDEN")
+    refused(put("state/org.example/@someone:localhost", {}), 403, "M_FORBIDDEN")
+    refused(put("state/m.room.power_levels/", {"users": {alice.user_id: "x"}}), 403, "M_FORBIDDEN")
+    assert alice.ok("PUT", alice.room(room, "send/m.room.message/ok"), {"body": "x" * 60000})["event_id"]
+
+
+def test_power_is_needed(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", power_level_content_override={"events": {"org.example.high": 50}})
+    bob.join(room)
+    bob.send(room, "hello")
+    refused(bob.call("PUT", bob.room(room, "send/org.example.high/1"), {}), 403, "M_FORBIDDEN")
+    refused(bob.call("PUT", bob.room(room, "state/m.room.name/"), {"name": "mine"}), 403, "M_FORBIDDEN")
+
+
+# ---- state ----
+
+def test_state_is_put_and_got(hs):
+    alice = hs.register("alice")
+    room = alice.create_room()
+    one = alice.ok("PUT", alice.room(room, "state/org.example.t"), {"k": "none"})["event_id"]
+    alice.ok("PUT", alice.room(room, "state/org.example.t/a%2Fb"), {"k": "slash"})
+    for path in ("state/org.example.t", "state/org.example.t/"):
+        assert alice.ok("GET", alice.room(room, path)) == {"k": "none"}
+    assert alice.ok("GET", alice.room(room, "state/org.example.t/a%2Fb")) == {"k": "slash"}
+    event = alice.ok("GET", alice.room(room, "state/org.example.t?format=event"))
+    assert event["event_id"] == one and event["content"] == {"k": "none"} and event["room_id"] == room
+    assert event["state_key"] == "" and event["sender"] == alice.user_id
+    refused(alice.call("GET", alice.room(room, "state/org.example.none")), 404, "M_NOT_FOUND")
+    refused(alice.call("GET", alice.room(room, "state/org.example.t?format=other")), 400, "M_INVALID_PARAM")
+    state = full_state(alice, room)
+    assert state[("org.example.t", "")]["content"] == {"k": "none"}
+    assert state[("org.example.t", "a/b")]["content"] == {"k": "slash"}
+
+
+def test_the_same_state_again_is_the_same_event(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", power_level_content_override={"state_default": 0})
+    bob.join(room)
+    first = alice.set_state(room, "org.example.t", {"a": 1, "b": [2]})
+    assert alice.ok("PUT", alice.room(room, "state/org.example.t/"), '{"b":[2],"a":1}')["event_id"] == first
+    second = bob.set_state(room, "org.example.t", {"a": 1, "b": [2]})
+    assert second != first
+    assert alice.set_state(room, "org.example.t", {"a": 2}) not in (first, second)
+
+
+def test_a_state_event_shows_what_it_replaced(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(name="old")
+    old = full_state(alice, room)[("m.room.name", "")]["event_id"]
+    new = alice.set_state(room, "m.room.name", {"name": "new"})
+    unsigned = alice.ok("GET", alice.room(room, "event/" + quote(new)))["unsigned"]
+    assert unsigned["prev_content"] == {"name": "old"} and unsigned["replaces_state"] == old
+
+
+def test_canonical_alias_must_lead_to_the_room(hs):
+    alice = hs.register("alice")
+    room, other = alice.create_room(), alice.create_room()
+    mine, theirs = "#mine-%s" % alice.user_id[1:], "#theirs-%s" % alice.user_id[1:]
+    alice.ok("PUT", V3 + "/directory/room/" + quote(mine), {"room_id": room})
+    alice.ok("PUT", V3 + "/directory/room/" + quote(theirs), {"room_id": other})
+    put = lambda content: alice.call("PUT", alice.room(room, "state/m.room.canonical_alias/"), content)
+    assert put({"alias": mine})[0] == 200
+    refused(put({"alias": theirs}), 400, "M_BAD_ALIAS")
+    refused(put({"alias": "#none:localhost"}), 400, "M_BAD_ALIAS")
+    refused(put({"alias": mine, "alt_aliases": ["#none:localhost"]}), 400, "M_BAD_ALIAS")
+    refused(put({"alias": "no alias"}), 400, "M_INVALID_PARAM")
+    refused(put({"alias": 1}), 400, "M_BAD_JSON")
+    refused(put({"alt_aliases": "#x:localhost"}), 400, "M_BAD_JSON")
+    refused(put({"alt_aliases": [1]}), 400, "M_BAD_JSON")
+    assert put({"alias": mine, "alt_aliases": [mine]})[0] == 200
+    # What was there before may stay, even when it leads nowhere any more.
+    alice.ok("DELETE", V3 + "/directory/room/" + quote(mine))
+    assert put({"alt_aliases": [mine]})[0] == 200
+    assert put({})[0] == 200
+    refused(put({"alias": mine}), 400, "M_BAD_ALIAS")
+
+
+def test_members(hs):
+    alice, bob, carol = hs.register("alice"), hs.register("bob"), hs.register("carol")
+    room = alice.create_room(preset="public_chat", invite=[carol.user_id])
+    token = alice.sync()["next_batch"]
+    bob.join(room)
+    members = lambda query="": {e["state_key"]: e["content"]["membership"]
+                                for e in alice.ok("GET", alice.room(room, "members" + query))["chunk"]}
+    everyone = {alice.user_id: "join", bob.user_id: "join", carol.user_id: "invite"}
+    assert members() == everyone
+    assert members("?membership=join") == {alice.user_id: "join", bob.user_id: "join"}
+    assert members("?not_membership=join") == {carol.user_id: "invite"}
+    assert members("?membership=invite&not_membership=join") == {carol.user_id: "invite"}
+    assert members("?membership=join&not_membership=leave") == everyone
+    assert members("?at=" + token) == {alice.user_id: "join", carol.user_id: "invite"}
+    bob.leave(room)
+    assert members("?membership=leave") == {bob.user_id: "leave"}
+    refused(alice.call("GET", alice.room(room, "members?membership=sideways")), 400, "M_INVALID_PARAM")
+    refused(alice.call("GET", alice.room(room, "members?at=nonsense")), 400, "M_INVALID_PARAM")
+    alice.ok("PUT", V3 + "/profile/%s/displayname" % quote(alice.user_id), {"displayname": "A"})
+    assert set(alice.ok("GET", alice.room(room, "joined_members"))["joined"]) == {alice.user_id}
+
+
+def test_who_left_sees_the_room_as_it_was(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", name="then")
+    bob.join(room)
+    bob.leave(room)
+    alice.set_state(room, "m.room.name", {"name": "now"})
+    late = alice.send(room, "late")
+    assert bob.state(room, "m.room.name") == {"name": "then"}
+    assert full_state(bob, room)[("m.room.name", "")]["content"] == {"name": "then"}
+    assert bob.ok("GET", bob.room(room, "members"))["chunk"]
+    refused(bob.call("GET", bob.room(room, "event/" + quote(late))), 404, "M_NOT_FOUND")
+    refused(bob.call("GET", bob.room(room, "joined_members")), 403, "M_FORBIDDEN")
+
+
+def test_a_world_readable_room_is_read_by_anybody(hs):
+    alice, eve = hs.register("alice"), hs.register("eve")
+    room = alice.create_room(initial_state=[
+        {"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}])
+    sent = alice.send(room, "hello")
+    assert eve.state(room, "m.room.create")
+    assert eve.ok("GET", eve.room(room, "event/" + quote(sent)))["event_id"] == sent
+    refused(eve.call("PUT", eve.room(room, "send/m.room.message/1"), {}), 403, "M_FORBIDDEN")
+
+
+def test_single_events(hs):
+    alice, eve = hs.register("alice"), hs.register("eve")
+    room, other = alice.create_room(), alice.create_room()
+    sent = alice.send(room, "x")
+    get = lambda client, room, event: client.call("GET", client.room(room, "event/" + quote(event)))
+    assert get(alice, room, sent)[0] == 200
+    refused(get(alice, other, sent), 404, "M_NOT_FOUND")
+    refused(get(eve, room, sent), 404, "M_NOT_FOUND")
+    refused(get(alice, room, "$nothing"), 404, "M_NOT_FOUND")
+    refused(get(alice, room, "nonsense"), 404, "M_NOT_FOUND")
+    refused(get(alice, "!unknown:localhost", sent), 404, "M_NOT_FOUND")
+
+
+# ---- redactions ----
+
+@pytest.mark.parametrize("version", ["10", "11", "12"])
+def test_redaction(hs, version):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", room_version=version)
+    bob.join(room)
+    mine, theirs = bob.send(room, "mine"), alice.send(room, "theirs")
+    redact = lambda client, event, txn, body=None: client.call(
+        "PUT", client.room(room, "redact/%s/%s" % (quote(event), txn)), body or {})
+    refused(redact(bob, theirs, "1"), 403, "M_FORBIDDEN")
+    status, answer = redact(bob, mine, "2", {"reason": "oops"})
+    assert status == 200
+    assert redact(bob, mine, "2", {"reason": "oops"}) == (200, answer)
+    event = alice.ok("GET", alice.room(room, "event/" + quote(mine)))
+    assert event["content"] == {}
+    because = event["unsigned"]["redacted_because"]
+    assert because["event_id"] == answer["event_id"] and because["content"]["reason"] == "oops"
+    redaction = alice.ok("GET", alice.room(room, "event/" + quote(answer["event_id"])))
+    assert redaction["redacts"] == mine and redaction["content"]["redacts"] == mine
+    # A moderator may; and by /send too, in every version.
+    status, answer = alice.call("PUT", alice.room(room, "send/m.room.redaction/3"), {"redacts": theirs, "reason": "r"})
+    assert status == 200, answer
+    assert alice.ok("GET", alice.room(room, "event/" + quote(theirs)))["content"] == {}
+
+
+def test_redactions_that_cannot_be(hs):
+    alice = hs.register("alice")
+    room, other = alice.create_room(), alice.create_room()
+    elsewhere = alice.send(other, "x")
+    create = full_state(alice, room)[("m.room.create", "")]["event_id"]
+    put = lambda event, body=None: alice.call("PUT", alice.room(room, "redact/%s/1" % quote(event)), body or {})
+    refused(put("$nothing"), 404, "M_NOT_FOUND")
+    refused(put(elsewhere), 404, "M_NOT_FOUND")
+    refused(put("nonsense"), 400, "M_INVALID_PARAM")
+    refused(put(create), 403, "M_FORBIDDEN")
+    refused(put(elsewhere, {"reason": 5}), 400, "M_BAD_JSON")
+    send = lambda body: alice.call("PUT", alice.room(room, "send/m.room.redaction/1"), body)
+    refused(send({}), 400, "M_MISSING_PARAM")
+    refused(send({"redacts": 1}), 400, "M_BAD_JSON")
+    refused(send({"redacts": ""}), 400, "M_INVALID_PARAM")
+    refused(send({"redacts": "$nothing"}), 404, "M_NOT_FOUND")
+
+
+# ---- upgrades ----
+
+@pytest.mark.parametrize("old,new", [("10", "11"), ("11", "12"), ("12", "11"), ("12", "12")])
+def test_upgrade(hs, old, new):
+    alice, bob, carol = hs.register("alice"), hs.register("bob"), hs.register("carol")
+    name = "up-%s-%s" % (alice.user_id[1:].split(":")[0], new)
+    room = alice.create_room(preset="public_chat", room_version=old, name="Kept", topic="Kept too", room_alias_name=name,
+                             visibility="public", creation_content={"type": "m.space", "m.federate": False},
+                             power_level_content_override={"events_default": 5, "users": {bob.user_id: 5} if old == "12"
+                                                           else {alice.user_id: 100, bob.user_id: 5}})
+    bob.join(room)
+    carol.join(room)
+    alice.ok("POST", alice.room(room, "ban"), {"user_id": carol.user_id, "reason": "spam"})
+    alice.set_state(room, "m.space.child", {"via": ["localhost"]}, "!child:localhost")
+    alice.set_state(room, "m.space.child", {}, "!gone:localhost")
+    alice.set_state(room, "org.example.own", {"x": 1})
+    refused(bob.call("POST", bob.room(room, "upgrade"), {"new_version": new}), 403, "M_FORBIDDEN")
+    replacement = alice.ok("POST", alice.room(room, "upgrade"), {"new_version": new})["replacement_room"]
+    state = full_state(alice, replacement)
+    create = state[("m.room.create", "")]["content"]
+    assert create["room_version"] == new and create["predecessor"]["room_id"] == room
+    assert create["type"] == "m.space" and create["m.federate"] is False
+    assert alice.ok("GET", alice.room(room, "event/" + quote(create["predecessor"]["event_id"])))
+    assert state[("m.room.name", "")]["content"] == {"name": "Kept"}
+    assert state[("m.room.topic", "")]["content"]["topic"] == "Kept too"
+    assert state[("m.room.join_rules", "")]["content"] == {"join_rule": "public"}
+    assert state[("m.room.member", carol.user_id)]["content"]["membership"] == "ban"
+    assert ("m.room.member", bob.user_id) not in state
+    assert ("m.space.child", "!child:localhost") in state and ("m.space.child", "!gone:localhost") not in state
+    assert ("org.example.own", "") not in state
+    levels = state[("m.room.power_levels", "")]["content"]
+    assert levels["events_default"] == 5 and levels["users"][bob.user_id] == 5
+    if new == "12":
+        assert alice.user_id not in levels["users"] and levels["events"]["m.room.tombstone"] == 150
+    else:
+        assert levels["users"][alice.user_id] == 100
+    # The aliases and the place in the list have moved.
+    alias = "#%s:localhost" % name
+    assert alice.ok("GET", V3 + "/directory/room/" + quote(alias))["room_id"] == replacement
+    assert state[("m.room.canonical_alias", "")]["content"] == {"alias": alias}
+    listed = lambda room: alice.ok("GET", V3 + "/directory/list/room/" + quote(room))["visibility"]
+    assert (listed(room), listed(replacement)) == ("private", "public")
+    # The old room is closed.
+    assert alice.state(room, "m.room.tombstone")["replacement_room"] == replacement
+    assert alice.state(room, "m.room.canonical_alias") == {}
+    assert alice.state(room, "m.room.power_levels")["events_default"] == 50
+    refused(bob.call("PUT", bob.room(room, "send/m.room.message/1"), {}), 403, "M_FORBIDDEN")
+    bob.join(replacement)
+
+
+def test_an_upgrade_may_name_creators(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(room_version="11", power_level_content_override={"users": {alice.user_id: 100, bob.user_id: 100}})
+    body = {"new_version": "12", "additional_creators": [bob.user_id]}
+    new = alice.ok("POST", alice.room(room, "upgrade"), body)["replacement_room"]
+    assert alice.state(new, "m.room.create")["additional_creators"] == [bob.user_id]
+    assert bob.user_id not in alice.state(new, "m.room.power_levels")["users"]
+
+
+def test_a_weaker_administrator_can_upgrade(hs):
+    """Who may end the room but not set every state of it: the levels are raised for the time of setting up."""
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", room_version="11", power_level_content_override={
+        "users": {alice.user_id: 100, bob.user_id: 60}, "events": {"m.room.tombstone": 60, "m.room.name": 90}}, name="N")
+    bob.join(room)
+    new = bob.ok("POST", bob.room(room, "upgrade"), {"new_version": "11"})["replacement_room"]
+    levels = bob.state(new, "m.room.power_levels")
+    assert levels["users"] == {alice.user_id: 100, bob.user_id: 60} and bob.state(new, "m.room.name") == {"name": "N"}
+
+
+def test_upgrades_that_cannot_be(hs):
+    alice, eve = hs.register("alice"), hs.register("eve")
+    room = alice.create_room()
+    up = lambda body, who=alice, room=room: who.call("POST", who.room(room, "upgrade"), body)
+    refused(up({"new_version": "999"}), 400, "M_UNSUPPORTED_ROOM_VERSION")
+    refused(up({}), 400, "M_MISSING_PARAM")
+    refused(up({"new_version": 12}), 400, "M_BAD_JSON")
+    refused(up({"new_version": "12", "additional_creators": ["x"]}), 400, "M_INVALID_PARAM")
+    refused(up({"new_version": "12"}, eve), 403, "M_FORBIDDEN")
+    refused(up({"new_version": "12"}, alice, "!unknown:localhost"), 403, "M_FORBIDDEN")
