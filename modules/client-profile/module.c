@@ -188,7 +188,7 @@ static const struct mx_service_row services[] = {
 };
 
 static const struct mx_job_row jobs[] = {
-	{ "spread", 60 * 1000, MX_ONE_PROCESS, profile_spread_job },
+	{ "spread", 30 * 1000, MX_ONE_PROCESS, profile_spread_job },
 };
 
 MX_MODULE(client_profile) = {

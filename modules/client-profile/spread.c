@@ -176,5 +176,7 @@ profile_spread_job(struct mx_module_self *self)
 		if (!found)
 			return NULL;
 		MX_TRY(spread_batch(core, s.user, o->spread_batch, &more));
+		if (more)
+			profile_spread_soon(core, s.user, o->spread_batch);
 	}
 }

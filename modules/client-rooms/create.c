@@ -92,7 +92,7 @@ read_alias(struct creation *cr)
 	MX_TRY(mx_json_opt_str(cr->body, "room_alias_name", &local));
 	if (local.p == NULL)
 		return NULL;
-	if (local.n == 0 || memchr(local.p, ':', local.n) != NULL)
+	if (local.n == 0 || memchr(local.p, ':', local.n) != NULL || memchr(local.p, '\0', local.n) != NULL)
 		return mx_error_new(MX_E_INVALID_PARAM, "room_alias_name must be the local part of an alias");
 	cr->alias = mx_arena_printf(cr->c->arena, "#%.*s:%.*s", MX_SFMT(local), MX_SFMT(mx_core_server_name(cr->c->core)));
 	if (!mx_id_alias(cr->alias, NULL, NULL))

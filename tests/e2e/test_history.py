@@ -334,9 +334,11 @@ def test_the_event_at_a_time(alice):
 def test_the_event_at_a_time_may_be_seen(hs, alice):
     bob, eve = hs.register("bob"), hs.register("eve")
     room = alice.create_room(preset="public_chat", initial_state=visibility("joined"))
-    alice.send(room, "old")
+    old = alice.send(room, "old")
+    ts = alice.ok("GET", alice.room(room, "event/" + quote(old)))["origin_server_ts"]
+    alice.send(room, "old too")
     bob.join(room)
-    status, answer = at_time(bob, room, 0, "f")
+    status, answer = at_time(bob, room, ts, "f")
     assert status == 200
     event = bob.ok("GET", bob.room(room, "event/" + quote(answer["event_id"])))
     assert event["type"] == "m.room.member" and event["state_key"] == bob.user_id
