@@ -282,7 +282,7 @@ struct trial {
 	const char *stage;
 	const struct mx_auth *who;
 	mx_error *e;
-	bool tried;
+	bool tried, stranger;		/* stranger: it proved somebody else */
 };
 
 static mx_error *
@@ -314,8 +314,10 @@ try_login(void *arg, const char *name, const void *ops, struct mx_module_self *s
 		return NULL;
 	t->tried = true;
 	t->e = o->login(self, t->rq, t->auth, t->who->user_id, &proven);
-	if (t->e == NULL && (!mx_id_user(t->who->user_id, &mine, NULL) || !mx_str_eq(mine, proven)))
-		t->e = mx_error_new(MX_E_FORBIDDEN, "This proves somebody else");
+	if (t->e == NULL && (!mx_id_user(t->who->user_id, &mine, NULL) || !mx_str_eq(mine, proven))) {
+		t->stranger = true;
+		t->e = mx_error_new(MX_E_FORBIDDEN, "This is not the user who is logged in");
+	}
 	return NULL;
 }
 
@@ -429,7 +431,8 @@ mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_au
 		s = session_new(as->uia, rq, nid);
 	t.auth = auth;
 	mx_error *e = type.n > 0 ? advance(as, s, &t, flows, n, type) : NULL;
-	if (e != NULL && (mx_error_status(e) >= 500 || mx_error_is(e, MX_E_LIMIT_EXCEEDED)))
+	/* Trying again with the same session helps who mistyped, not who is somebody else, and not against our failures. */
+	if (e != NULL && (t.stranger || mx_error_status(e) >= 500 || mx_error_is(e, MX_E_LIMIT_EXCEEDED)))
 		return e;
 	if (e != NULL)
 		s->attempts++;

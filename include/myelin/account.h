@@ -104,7 +104,8 @@ struct mx_login_ops {
 	/* Members to add to the entry in GET /login's flows beside "type"; may be NULL. */
 	void (*describe)(struct mx_module_self *self, json_t *flow);
 	/* Verifies the body of POST /login (or a user-interactive auth dict) and says which local user it is, by localpart.
-	 * user: for UIA, the user who must be proven, else empty. MX_E_FORBIDDEN. localpart: in the request's arena. */
+	 * user: for UIA, the user who must be proven, else empty; the core compares whom it proved. MX_E_FORBIDDEN. localpart: in
+	 * the request's arena. */
 	mx_error *(*login)(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str user, mx_str *localpart);
 	uint32_t flags;			/* enum mx_login_flags */
 };

@@ -140,6 +140,18 @@ admin_nonce(struct mx_request *rq)
 	return mx_reply_json(rq, 200, json_pack("{s:s}", "nonce", mx_buf_cstr(b)));
 }
 
+/* As everywhere: names are asked for in capitals and made without. The mac is over what was asked. */
+static mx_str
+lower(struct mx_arena *a, mx_str s)
+{
+	mx_str copy = mx_arena_str(a, s);
+
+	for (size_t i = 0; i < copy.n; i++)
+		if (copy.p[i] >= 'A' && copy.p[i] <= 'Z')
+			((char *)(uintptr_t)copy.p)[i] = (char)(copy.p[i] - 'A' + 'a');
+	return copy;
+}
+
 struct asked {
 	mx_str nonce, username, password, mac, user_type, displayname;
 	bool admin, inhibit_login;
@@ -213,6 +225,7 @@ make(struct mx_request *rq, json_t **answer)
 
 	MX_TRY(read_body(rq, &a));
 	MX_TRY(allowed(rq, &a));
+	a.username = lower(mx_request_arena(rq), a.username);
 	struct mx_new_user u = { .localpart = a.username, .password = a.password, .admin = a.admin };
 	if (a.password.n == 0)
 		return mx_error_new(MX_E_INVALID_PARAM, "The password is empty");

@@ -78,8 +78,6 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	if (name.n == 0)
 		return mx_error_new(MX_E_MISSING_PARAM, "Who logs in? There is no identifier");
 	MX_TRY(find(rq, name, &found));
-	if (user.n > 0 && !mx_str_eq(found.user_id, user))
-		return mx_error_new(MX_E_FORBIDDEN, "This is not the user who is logged in");
 	mx_str account = found.nid != 0 ? found.user_id : name;
 	MX_TRY(mx_request_limit(rq, MX_RATE_LOGIN, account));
 	MX_TRY(throttle_check(t, account, o->failed_burst, o->failed_every.ms));
