@@ -431,7 +431,7 @@ mx_request_json(struct mx_request *rq, json_t **out)
 	*out = rq->json;
 	if (rq->json != NULL)
 		return NULL;
-	if (rq->body_n == 0 && (rq->method == HTTP_POST || rq->method == HTTP_PUT))
+	if (rq->body_n == 0)
 		rq->json = json_object();
 	else
 		MX_TRY(mx_json_parse(mx_request_body(rq), &rq->json));

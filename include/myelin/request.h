@@ -81,7 +81,7 @@ MX_API mx_error *mx_request_query_int(struct mx_request *rq, const char *name, i
 				      int64_t fallback, int64_t *out) MX_MUST_USE;
 MX_API mx_str mx_request_header(const struct mx_request *rq, const char *name);	/* {NULL, 0} when absent */
 MX_API mx_str mx_request_body(const struct mx_request *rq);
-/* The body as an object, parsed once, borrowed. An empty body reads as {} on POST and PUT.
+/* The body as an object, parsed once, borrowed. An empty body reads as {}.
  * MX_E_NOT_JSON, MX_E_BAD_JSON. */
 MX_API mx_error *mx_request_json(struct mx_request *rq, json_t **out) MX_MUST_USE;
 MX_API const struct mx_auth *mx_request_auth(const struct mx_request *rq);	/* NULL when nobody is logged in */

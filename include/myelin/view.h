@@ -12,12 +12,13 @@ struct mx_reader {
 	struct mx_room *room;
 	mx_nid device;			/* its own transaction ids are shown; 0: none */
 	bool with_room_id;		/* not in /sync */
-	bool no_previous;		/* leaves prev_content out: for lists of whole states, where each costs a lookup */
+	bool no_previous;		/* leaves prev_content and membership out: for whole states, where each costs a lookup */
 };
 /* Whoever asked rq, reading this room through the request's connection, with room ids. */
 MX_API struct mx_reader mx_reader_of(struct mx_request *rq, struct mx_room *room);
 
-/* One event as JSON, onto b: with prev_content and replaces_state for state, redacted_because, transaction_id, and what the
+/* One event as JSON, onto b: with prev_content and replaces_state for state, redacted_because, transaction_id,
+ * the reader's membership, and what the
  * hook event_unsigned adds. Message events cost no query. Whether the reader may see it is the caller's to check. */
 MX_API mx_error *mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b) MX_MUST_USE;
 /* The events of a list as a JSON array. */

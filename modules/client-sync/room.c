@@ -119,11 +119,12 @@ write_timeline_head(const struct window *w, mx_pos otherwise, struct mx_jw *jw)
 }
 
 static mx_error *
-write_events(struct sync *s, const struct sync_room *r, const struct mx_events *l, struct mx_jw *jw)
+write_events(struct sync *s, const struct sync_room *r, const struct mx_events *l, bool state, struct mx_jw *jw)
 {
 	struct mx_reader reader = mx_reader_of(s->rq, r->room);
 
 	reader.with_room_id = false;
+	reader.no_previous = state;
 	mx_jw_key(jw, MX_S("events"));
 	MX_TRY(mx_events_write(&reader, l, jw->b));
 	jw->comma = true;
@@ -136,7 +137,7 @@ write_timeline(struct sync *s, const struct sync_room *r, const struct window *w
 	mx_jw_key(jw, MX_S("timeline"));
 	mx_jw_object(jw);
 	write_timeline_head(w, otherwise, jw);
-	MX_TRY(write_events(s, r, &w->events, jw));
+	MX_TRY(write_events(s, r, &w->events, false, jw));
 	mx_jw_object_end(jw);
 	return NULL;
 }
@@ -245,7 +246,7 @@ write_state(struct sync *s, const struct sync_room *r, const struct window *w, m
 	if (e == NULL && (l.n > 0 || s->state_after)) {
 		mx_jw_key(jw, s->state_after ? MX_S("state_after") : MX_S("state"));
 		mx_jw_object(jw);
-		e = write_events(s, r, &l, jw);
+		e = write_events(s, r, &l, true, jw);
 		mx_jw_object_end(jw);
 	}
 	*any = l.n > 0;
@@ -367,12 +368,29 @@ begin_room(struct mx_buf *part, const struct sync_room *r, size_t *mark)
 	return jw;
 }
 
+/* Whether the room had begun when the client last looked: then a client that comes (back) to it may have missed something. */
+static mx_error *
+had_begun(struct sync *s, const struct sync_room *r, bool *out)
+{
+	static const struct mx_state_root none;
+	struct mx_state_root then;
+
+	*out = false;
+	if (s->initial)
+		return NULL;
+	MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, s->since.pos, &then));
+	*out = memcmp(&then, &none, sizeof(none)) != 0;
+	return NULL;
+}
+
 static mx_error *
 write_joined(struct sync *s, const struct sync_room *r, struct window *w, struct mx_jw *jw, bool *any)
 {
 	bool state;
 
 	MX_TRY(read_window(s, r, r->fresh ? 0 : s->since.pos, s->upto.pos, w));
+	if (r->fresh && !w->limited)
+		MX_TRY(had_begun(s, r, &w->limited));
 	MX_TRY(write_timeline(s, r, w, r->fresh ? s->upto.pos : s->since.pos, jw));
 	MX_TRY(write_state(s, r, w, s->upto.pos, jw, &state));
 	*any = r->fresh || w->events.n > 0 || state || (w->limited && w->first > 0);

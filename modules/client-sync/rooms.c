@@ -25,7 +25,7 @@ write_room(struct sync *s, struct sync_room *r)
 {
 	bool changed = r->member.event > s->since.pos;
 
-	if (r->member.membership == MX_MEMBER_NONE || r->member.forgotten || r->member.event > s->upto.pos)
+	if (r->member.membership == MX_MEMBER_NONE || r->member.event > s->upto.pos || (r->member.forgotten && !changed))
 		return NULL;
 	r->before = r->member.membership;
 	if (changed)
@@ -102,10 +102,11 @@ rooms_of_items(struct sync *s)
 static bool
 is_old(const struct sync *s, const struct mx_member *m)
 {
-	if (m->forgotten || m->membership == MX_MEMBER_NONE)
+	if (m->membership == MX_MEMBER_NONE)
 		return true;
 	if (s->initial)
-		return (m->membership == MX_MEMBER_LEAVE || m->membership == MX_MEMBER_BAN) && !s->filter->include_leave;
+		return m->forgotten || ((m->membership == MX_MEMBER_LEAVE || m->membership == MX_MEMBER_BAN) &&
+				       !s->filter->include_leave);
 	return m->membership != MX_MEMBER_JOIN && m->event <= s->since.pos;
 }
 

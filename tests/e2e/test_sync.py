@@ -413,3 +413,36 @@ def test_waiting_syncs_answer_when_the_server_stops(server):
     answer = waiting.get()
     assert answer["next_batch"]
     assert time.monotonic() - begun < 10
+
+
+def test_membership_of_the_reader_at_each_event(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    before = alice.send(room, "before")
+    bob.join(room)
+    after = alice.send(room, "after")
+    events = {e["event_id"]: e["unsigned"]["membership"] for e in timeline(bob.sync(), room)}
+    assert events[before] == "leave" and events[after] == "join"
+
+
+def test_a_room_that_was_left_and_forgotten_is_still_seen_as_left(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    since = bob.sync()["next_batch"]
+    bob.leave(room)
+    bob.ok("POST", bob.room(room, "forget"))
+    answer = bob.sync(since)
+    assert room in answer["rooms"]["leave"]
+    assert "rooms" not in bob.sync(answer["next_batch"])
+    assert "rooms" not in bob.sync(filter={"room": {"include_leave": True}})
+
+
+def test_coming_back_to_a_room_makes_its_timeline_limited(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    since = bob.sync()["next_batch"]
+    bob.join(room)
+    assert bob.sync(since)["rooms"]["join"][room]["timeline"]["limited"] is True
+    mine = bob.create_room()
+    assert bob.sync(since)["rooms"]["join"][mine]["timeline"]["limited"] is False
