@@ -35,6 +35,16 @@ tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit
 tests_unit_room_test_resolve_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_resolve_CFLAGS = $(test_cflags)
 tests_unit_room_test_resolve_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/room/test_scan
+tests_unit_room_test_scan_SOURCES = tests/unit/room/test_scan.c
+tests_unit_room_test_scan_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_scan_CFLAGS = $(test_cflags)
+tests_unit_room_test_scan_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/room/test_version
+tests_unit_room_test_version_SOURCES = tests/unit/room/test_version.c
+tests_unit_room_test_version_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_version_CFLAGS = $(test_cflags)
+tests_unit_room_test_version_LDADD = $(test_ldadd)
 endif
 
 if HAVE_CMOCKA

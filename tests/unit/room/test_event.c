@@ -344,6 +344,50 @@ a_create_event_of_version_12_names_its_room(void **state)
 	unit_refused(mx_event_from_bytes(version_of("11"), MX_S(json), &old), MX_E_MISSING_PARAM);
 }
 
+/* No version that rooms are made with is like this, but the first two are. */
+static void
+ids_may_be_chosen_and_references_may_be_pairs(void **state)
+{
+	struct mx_room_version v = *version_of("10");
+	MX_AUTO(mx_event) *ev = NULL, *bad = NULL;
+	struct mx_event_ids it;
+	mx_str id;
+
+	(void)state;
+	v.event_id = MX_EVENT_ID_CHOSEN;
+	v.refs_with_hashes = true;
+	unit_ok(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[[\"$a:x\",{\"sha256\":\"y\"}],[\"$b:x\",{}]],\"content\":{},"
+		"\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
+		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &ev));
+	unit_text(mx_event_id(ev), "$me:x");
+	it = mx_event_auth(ev);
+	assert_true(mx_event_ids_next(&it, &id));
+	unit_text(id, "$a:x");
+	assert_true(mx_event_ids_next(&it, &id));
+	unit_text(id, "$b:x");
+	assert_false(mx_event_ids_next(&it, &id));
+	unit_refused(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[\"$a:x\"],\"content\":{},"
+		"\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
+		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &bad), MX_E_BAD_JSON);
+	unit_refused(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[],\"content\":{},"
+		"\"depth\":1,\"event_id\":\"me\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
+		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &bad), MX_E_BAD_JSON);
+}
+
+/* Bytes of which the event can be made, and its redacted form cannot. */
+static void
+a_damaged_event_can_still_be_redacted(void **state)
+{
+	MX_AUTO(mx_event) *ev = from_json("12", "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
+	MX_AUTO(mx_event) *redacted = NULL;
+
+	(void)state;
+	memset(ev->bytes, ' ', 3);
+	redacted = mx_event_redact(ev);
+	unit_text(mx_event_json(redacted), "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
+	assert_true(mx_event_redacted(redacted));
+}
+
 static void
 damaged_rows_are_refused(void **state)
 {
@@ -376,6 +420,8 @@ main(void)
 		unit_case(a_strangers_event_becomes_canonical_without_unsigned),
 		unit_case(the_largest_event_has_65536_bytes),
 		unit_case(a_create_event_of_version_12_names_its_room),
+		unit_case(ids_may_be_chosen_and_references_may_be_pairs),
+		unit_case(a_damaged_event_can_still_be_redacted),
 		unit_case(damaged_rows_are_refused),
 	};
 

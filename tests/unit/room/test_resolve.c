@@ -613,6 +613,150 @@ random_rooms_resolve_as_the_definitions_say(void **state)
 	assert_true(conflicts > 1000);
 }
 
+/* ---- a large room ---- */
+
+#define LINE 300	/* power levels, one upon the other */
+#define CROWD 5000
+
+struct large {
+	struct mx_event *ev[4 + LINE + CROWD];
+	int n;
+	size_t loads;
+};
+
+static int
+large_add(struct large *l, const char *version, const char *type, const char *key, const char *sender, const char *content,
+	  const char *auth)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), l->n == 0 ? "$create" : "$e%d", l->n);
+	l->ev[l->n] = make_event((struct spec){ version, id, type, key, sender, content, NULL, auth, 1000 + l->n, false });
+	return l->n++;
+}
+
+static mx_error *
+large_event(void *arg, mx_str id, const struct mx_event **out)
+{
+	struct large *l = arg;
+	int64_t i;
+
+	l->loads++;
+	if (!mx_str_int((mx_str){ id.p + 2, id.n - 2 }, 0, 99999, &i))	/* "$e12" */
+		i = 0;
+	assert_true(i < l->n);
+	*out = l->ev[i];
+	return NULL;
+}
+
+/* The two states agree on the create event, Alice and the join rules: the first three. */
+static mx_error *
+large_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
+{
+	struct large *l = arg;
+
+	*id = (mx_str){ NULL, 0 };
+	for (int i = 0; i < 3; i++)
+		if (mx_str_eq(mx_event_type(l->ev[i]), type) && mx_str_eq(mx_event_state_key(l->ev[i]), key))
+			*id = mx_event_id(l->ev[i]);
+	return NULL;
+}
+
+static mx_error *
+large_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+{
+	struct large *l = arg;
+
+	for (int i = 0; i < 3; i++)
+		MX_TRY(visit(visit_arg, mx_event_id(l->ev[i])));
+	return NULL;
+}
+
+static void
+large_fill(struct large *l, const char *version)
+{
+	const char *create = strcmp(version, "12") == 0 ? "" : "\"$create\",";
+	char auth[64], key[32];
+
+	large_add(l, version, "m.room.create", "", "alice", "{\"creator\":\"@alice:a\"}", NULL);
+	snprintf(auth, sizeof(auth), "%s\"$e1\"", create);
+	large_add(l, version, "m.room.member", "alice", "alice", JOIN, strcmp(version, "12") == 0 ? NULL : "\"$create\"");
+	large_add(l, version, "m.room.join_rules", "", "alice", "{\"join_rule\":\"public\"}", auth);
+	for (int i = 0; i < LINE; i++) {
+		snprintf(auth, sizeof(auth), "%s\"$e1\"", create);
+		if (i > 0)
+			snprintf(auth + strlen(auth), sizeof(auth) - strlen(auth), ",\"$e%d\"", l->n - 1);
+		large_add(l, version, "m.room.power_levels", "", "alice",
+			  strcmp(version, "12") == 0 ? "{}" : "{\"users\":{\"@alice:a\":100}}", auth);
+	}
+	for (int i = 0; i < CROWD; i++) {
+		snprintf(auth, sizeof(auth), "%s\"$e2\",\"$e%d\"", create, 3 + i % LINE);
+		snprintf(key, sizeof(key), "@u%05d:a", i);
+		large_add(l, version, "m.room.member", key, key, JOIN, auth);
+	}
+}
+
+/* One state has the newest levels and everybody, the other the oldest levels and nobody. */
+static void
+large_resolve(struct large *l, const char *version)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_resolve_conflict *conflicts = mx_arena_alloc(a, (CROWD + 1) * sizeof(*conflicts));
+	mx_str (*ids)[2] = mx_arena_alloc(a, (CROWD + 1) * sizeof(*ids));
+	struct mx_resolve in = { .version = version_of(version), .create = l->ev[0], .states = 2, .conflicts = conflicts,
+				 .conflicts_n = CROWD + 1, .event = large_event, .agreed = large_agreed,
+				 .each_agreed = large_each, .arg = l };
+	struct mx_resolved *out;
+	size_t n;
+
+	for (int i = 0; i < CROWD; i++) {
+		ids[i][0] = mx_event_id(l->ev[3 + LINE + i]);
+		conflicts[i] = (struct mx_resolve_conflict){ MX_S("m.room.member"), mx_event_state_key(l->ev[3 + LINE + i]), ids[i] };
+	}
+	ids[CROWD][0] = mx_event_id(l->ev[3 + LINE - 1]);
+	ids[CROWD][1] = mx_event_id(l->ev[3]);
+	conflicts[CROWD] = (struct mx_resolve_conflict){ MX_S("m.room.power_levels"), MX_S(""), ids[CROWD] };
+	unit_ok(mx_resolve_state(&in, a, &out, &n));
+	assert_int_equal(n, CROWD + 1);
+	for (size_t i = 0; i < n; i++)
+		if (out[i].id.p == NULL)
+			fail_msg("version %s: nothing at %.*s %.*s", version, MX_SFMT(out[i].type), MX_SFMT(out[i].key));
+	assert_true(mx_str_eq(out[n - 1].id, ids[CROWD][0]));
+	/* each event is loaded once, however often others name it */
+	assert_true(l->loads <= (size_t)l->n);
+}
+
+static void
+a_large_room_is_resolved_in_one_pass(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct large l = { .n = 0 };
+
+		large_fill(&l, versions[i]);
+		large_resolve(&l, versions[i]);
+		for (int k = 0; k < l.n; k++)
+			mx_event_unref(&l.ev[k]);
+	}
+}
+
+static void
+what_is_not_supported_is_refused(void **state)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_room_version first = *version_of("11");
+	struct mx_resolve in = { .version = version_of("12"), .states = 65 };
+	struct mx_resolved *out;
+	size_t n;
+
+	(void)state;
+	unit_refused(mx_resolve_state(&in, a, &out, &n), MX_E_LIMIT_EXCEEDED);
+	first.resolution = MX_RESOLUTION_1;
+	in.version = &first;
+	in.states = 2;
+	unit_refused(mx_resolve_state(&in, a, &out, &n), MX_E_UNSUPPORTED_ROOM_VERSION);
+}
+
 int
 main(void)
 {
@@ -632,6 +776,8 @@ main(void)
 		unit_case(work_is_limited),
 		unit_case(states_that_agree_come_out_as_they_are),
 		unit_case(random_rooms_resolve_as_the_definitions_say),
+		unit_case(a_large_room_is_resolved_in_one_pass),
+		unit_case(what_is_not_supported_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

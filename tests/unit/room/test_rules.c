@@ -708,6 +708,50 @@ a_redaction_applies_by_power_or_on_ones_own_server(void **state)
 	assert_false(mx_rules_redaction_applies(by_alice, target, power));
 }
 
+/* ---- rules that versions before 10 have ---- */
+
+static bool
+old_rules_allow(const char *type, const char *key, const char *sender, const char *id, const char *redacts)
+{
+	struct mx_room_version v = *version_of("10");
+	struct room r = { .n = 0 };
+	struct rule_case c = { .members = "alice=join eve:b=join", .power = STAFF };
+	MX_AUTO(mx_event) *ev = NULL;
+	struct mx_rules_events set;
+	struct mx_rules_state state;
+	struct mx_event_row row = { .version = &v, .id = mx_str_of(id) };
+	char json[512], user[128];
+	bool refused;
+
+	v.rule_aliases = v.redaction_needs_power = true;
+	open_room(&r, "10", &c);
+	snprintf(json, sizeof(json), "{\"content\":{},\"prev_events\":[\"$p\"],\"redacts\":\"%s\",\"room_id\":\"" ROOM
+		 ":a\",\"sender\":\"%s\"%s%s%s,\"type\":\"%s\"}", redacts, user_of(sender, user),
+		 key != NULL ? ",\"state_key\":\"" : "", key != NULL ? key : "", key != NULL ? "\"" : "", type);
+	row.json = mx_str_of(json);
+	unit_ok(mx_event_from_row(&row, &ev));
+	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };
+	state = mx_rules_state_of(&set);
+	refused = mx_error_drop(mx_rules_check(ev, &state));
+	for (size_t i = 0; i < r.n; i++)
+		mx_event_unref(&r.v[i]);
+	return !refused;
+}
+
+static void
+old_rules_have_their_place(void **state)
+{
+	(void)state;
+	/* aliases belong to their server, in the room or not */
+	assert_true(old_rules_allow("m.room.aliases", "b", "bob:b", "$x:b", "$y"));
+	assert_false(old_rules_allow("m.room.aliases", "a", "bob:b", "$x:b", "$y"));
+	assert_false(old_rules_allow("m.room.aliases", NULL, "bob:b", "$x:b", "$y"));
+	/* redactions need power, or are of one server with what they redact */
+	assert_true(old_rules_allow("m.room.redaction", NULL, "eve:b", "$x:b", "$y:b"));
+	assert_false(old_rules_allow("m.room.redaction", NULL, "eve:b", "$x:b", "$y:a"));
+	assert_false(old_rules_allow("m.room.redaction", NULL, "alice", "$x:a", "$y:b"));
+}
+
 int
 main(void)
 {
@@ -730,6 +774,7 @@ main(void)
 		unit_case(auth_events_are_selected),
 		unit_case(auth_events_must_be_what_is_selected),
 		unit_case(a_redaction_applies_by_power_or_on_ones_own_server),
+		unit_case(old_rules_have_their_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
