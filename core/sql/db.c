@@ -8,7 +8,7 @@
 const struct mx_option mx_db_option_rows[] = {
 	MX_OPT(struct mx_db_options, url, .def = "sqlite:/var/lib/myelin/myelin.db",
 	       .help = "The database: sqlite:PATH or postgres:CONNINFO."),
-	MX_OPT(struct mx_db_options, readers, .def = "16", .min = 1, .max = 1000,
+	MX_OPT(struct mx_db_options, readers, .def = "24", .min = 1, .max = 1000,
 	       .help = "The most connections for reading; opened as they are needed."),
 	MX_OPT(struct mx_db_options, batch, .def = "256", .min = 1, .max = 10000,
 	       .help = "The most writes that are committed together."),
@@ -27,7 +27,7 @@ void
 mx_db_options_default(struct mx_db_options *o)
 {
 	*o = (struct mx_db_options){ .url = "sqlite:/var/lib/myelin/myelin.db",
-				     .readers = 16,
+				     .readers = 24,
 				     .batch = 256,
 				     .queue = 4096,
 				     .name_cache = 20000,

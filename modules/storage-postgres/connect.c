@@ -135,6 +135,30 @@ check_collation(PGconn *pg)
 	return e;
 }
 
+/* What every batch sends is parsed once. */
+static mx_error *
+prepare_commands(PGconn *pg)
+{
+	static const char *const commands[][2] = {
+		{ "begin", "BEGIN" },
+		{ "commit", "COMMIT" },
+		{ "rollback", "ROLLBACK" },
+		{ "savepoint", "SAVEPOINT f" },
+		{ "release", "RELEASE f" },
+		{ "rollback_to", "ROLLBACK TO f" },
+		{ "lock", "SELECT pg_advisory_xact_lock(" LOCK_OF_THE_BATCH ")" },
+	};
+	mx_error *e = NULL;
+
+	for (size_t i = 0; e == NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		PGresult *r = PQprepare(pg, commands[i][0], commands[i][1], 0, NULL);
+		if (!postgres_result_ok(r))
+			e = postgres_failed(pg, r);
+		PQclear(r);
+	}
+	return e;
+}
+
 static mx_error *
 set_up(struct mx_storage_conn *c)
 {
@@ -145,6 +169,7 @@ set_up(struct mx_storage_conn *c)
 	MX_TRY(check_collation(c->pg));
 	snprintf(sql, sizeof(sql), "SET lock_timeout = %lld", (long long)c->storage->options.lock_wait.ms);
 	MX_TRY(postgres_simple(c->pg, sql));
+	MX_TRY(prepare_commands(c->pg));
 	return PQenterPipelineMode(c->pg) == 1 ? NULL : postgres_failed(c->pg, NULL);
 }
 

@@ -53,6 +53,12 @@ pipeline_command(struct mx_storage_conn *c, const char *sql, struct sent what)
 	return pipeline_sent(c, PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0), what);
 }
 
+mx_error *
+pipeline_prepared(struct mx_storage_conn *c, const char *name, struct sent what)
+{
+	return pipeline_sent(c, PQsendQueryPrepared(c->pg, name, 0, NULL, NULL, NULL, 0), what);
+}
+
 static void
 note_answer(struct mx_storage_conn *c, struct sent what, const PGresult *r)
 {

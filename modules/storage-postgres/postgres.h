@@ -49,6 +49,8 @@ struct mx_storage_conn {
 	uint64_t deferred_at;
 };
 
+#define LOCK_OF_THE_BATCH "1299801452"	/* "Myel" */
+
 mx_error *postgres_connect(struct mx_storage *s, PGconn **out) MX_MUST_USE;
 /* From an answer, or (r == NULL) from the state of the connection. */
 mx_error *postgres_failed(PGconn *pg, const PGresult *r) MX_MUST_USE;
@@ -68,6 +70,8 @@ void postgres_drop_buried(struct mx_storage_conn *c);
 mx_error *pipeline_sent(struct mx_storage_conn *c, int sent, struct sent what) MX_MUST_USE;
 /* Sends a command without parameters. */
 mx_error *pipeline_command(struct mx_storage_conn *c, const char *sql, struct sent what) MX_MUST_USE;
+/* Sends one of the commands that set_up has prepared. */
+mx_error *pipeline_prepared(struct mx_storage_conn *c, const char *name, struct sent what) MX_MUST_USE;
 /* Waits for all answers; the last one's result goes to *last, unless last is NULL. An error of a command is c->deferred
  * afterwards; what is returned is the loss of the connection. */
 mx_error *pipeline_collect(struct mx_storage_conn *c, PGresult **last) MX_MUST_USE;

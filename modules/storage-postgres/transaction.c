@@ -3,8 +3,6 @@
 
 #include "postgres.h"
 
-#define LOCK_OF_THE_BATCH "1299801452"	/* "Myel" */
-
 mx_error *
 postgres_begin(struct mx_storage_conn *c, bool write)
 {
@@ -13,7 +11,7 @@ postgres_begin(struct mx_storage_conn *c, bool write)
 	c->sent_count = c->collected_count = 0;
 	c->guarded = false;
 	mx_error_free(&c->deferred);
-	MX_TRY(pipeline_command(c, "BEGIN", (struct sent){ 0 }));
+	MX_TRY(pipeline_prepared(c, "begin", (struct sent){ 0 }));
 	c->within = true;
 	postgres_drop_buried(c);
 	return NULL;
@@ -23,7 +21,7 @@ postgres_begin(struct mx_storage_conn *c, bool write)
 mx_error *
 postgres_lock(struct mx_storage_conn *c)
 {
-	return pipeline_command(c, "SELECT pg_advisory_xact_lock(" LOCK_OF_THE_BATCH ")", (struct sent){ 0 });
+	return pipeline_prepared(c, "lock", (struct sent){ 0 });
 }
 
 /* Back to an idle connection, whatever was under way. */
@@ -42,7 +40,7 @@ postgres_rollback(struct mx_storage_conn *c)
 	c->within = c->guarded = false;
 	e = pipeline_sync(c);
 	if (e == NULL && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
-		e = pipeline_command(c, "ROLLBACK", (struct sent){ 0 });
+		e = pipeline_prepared(c, "rollback", (struct sent){ 0 });
 	if (e == NULL)
 		e = pipeline_sync(c);
 	/* A connection that is lost says so at the next begin. */
@@ -57,7 +55,7 @@ postgres_commit(struct mx_storage_conn *c)
 		return postgres_simple(c->pg, "COMMIT");
 	if (c->deferred != NULL)
 		return pipeline_error(c);
-	MX_TRY(pipeline_command(c, "COMMIT", (struct sent){ .commits = true }));
+	MX_TRY(pipeline_prepared(c, "commit", (struct sent){ .commits = true }));
 	mx_error *e = pipeline_sync(c);
 	if (c->deferred != NULL) {
 		mx_error_free(&e);
@@ -86,7 +84,7 @@ postgres_savepoint(struct mx_storage_conn *c)
 		return pipeline_error(c);
 	c->savepoint_at = c->sent_count;
 	c->guarded = true;
-	return pipeline_command(c, "SAVEPOINT f", (struct sent){ 0 });
+	return pipeline_prepared(c, "savepoint", (struct sent){ 0 });
 }
 
 mx_error *
@@ -95,7 +93,7 @@ postgres_release(struct mx_storage_conn *c)
 	if (c->deferred != NULL)
 		return pipeline_error(c);
 	c->guarded = false;
-	return pipeline_command(c, "RELEASE f", (struct sent){ 0 });
+	return pipeline_prepared(c, "release", (struct sent){ 0 });
 }
 
 /* An error of a command before the savepoint belongs to a function that was believed to have succeeded: then this
@@ -108,8 +106,8 @@ postgres_rollback_to(struct mx_storage_conn *c)
 		return pipeline_error(c);
 	mx_error_free(&c->deferred);
 	c->guarded = false;
-	MX_TRY(pipeline_command(c, "ROLLBACK TO f", (struct sent){ 0 }));
-	return pipeline_command(c, "RELEASE f", (struct sent){ 0 });
+	MX_TRY(pipeline_prepared(c, "rollback_to", (struct sent){ 0 }));
+	return pipeline_prepared(c, "release", (struct sent){ 0 });
 }
 
 /* ---- scripts: several statements in one message are outside of what a pipeline can do ---- */
