@@ -248,6 +248,7 @@ mx_modules_open(struct mx_core *core, struct mx_config *config, const struct mx_
 	struct mx_modules *ms = mx_alloc(sizeof(*ms));
 	struct opening o = { .ms = ms, .config = config };
 	mx_error *e;
+	bool sorted;
 
 	core->modules = ms;
 	ms->core = core;
@@ -262,14 +263,18 @@ mx_modules_open(struct mx_core *core, struct mx_config *config, const struct mx_
 	o.all = in_list(&ms->options.load, "*");
 	o.storage = ms->storage != NULL ? mx_arena_printf(ms->arena, "storage-%s", ms->storage).p : "";
 	open_listed(&o);
-	if (check_needs(&o)) {
+	sorted = check_needs(&o);
+	if (sorted) {
 		e = mx_needs_sort(ms->loaded, ms->loaded_count);
 		if (e != NULL)
 			mx_config_mistake(config, "modules", "load", "%s", mx_error_text(e));
+		sorted = e == NULL;
 		mx_error_free(&e);
 	}
 	for (size_t i = 0; i < ms->loaded_count; i++) {
-		mx_needs_resolve(ms->loaded[i], ms->loaded, ms->loaded_count);
+		/* Who is held goes after who holds it: without an order nobody holds anybody, and the mistake ends it all. */
+		if (sorted)
+			mx_needs_resolve(ms->loaded[i], ms->loaded, ms->loaded_count);
 		mx_self_bind(ms->loaded[i], config);
 	}
 	mx_config_undeclared(config, declare_installed, &o);
