@@ -254,6 +254,12 @@ def test_deleting_a_device_needs_the_password(hs):
     assert confirm(alice, "DELETE", V3 + "/devices/PHONE") == (200, {})
 
 
+def test_deleting_without_a_body_shows_the_flows(hs):
+    alice = hs.register("alice")
+    status, _, text = alice.raw("DELETE", V3 + "/devices/PHONE")
+    assert status == 401 and b"flows" in text
+
+
 def test_a_session_is_for_one_user_and_one_thing(hs):
     alice, bob = hs.register("alice"), hs.register("bob")
     phone, tablet = hs.login(alice.user_id, device_id="P"), hs.login(alice.user_id, device_id="T")
