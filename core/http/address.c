@@ -125,8 +125,10 @@ mx_networks_new(const char *const *words, size_t n, struct mx_networks **out)
 			w->n++;
 		} else {
 			free(w);
-			return mx_error_new(MX_E_CONFIG, "[http] trusted_proxies: \"%s\" is neither an address "
-					    "nor a network (10.0.0.0/8) nor \"unix\"", words[i]);
+			return mx_error_new(MX_E_CONFIG,
+					    "[http] trusted_proxies: \"%s\" is neither an address "
+					    "nor a network (10.0.0.0/8) nor \"unix\"",
+					    words[i]);
 		}
 	}
 	*out = w;

@@ -1,12 +1,12 @@
 /* What the files of the server share. Three objects, and who may touch them:
  *
- * - An I/O thread (mx_io) has an event base, a wheel of deadlines, and links. Others reach it by messages only.
- * - A link is a client's connection. It belongs to its I/O thread, except while LINK_BUSY is set in its state: then it
- *   belongs, with its request, to whoever works on the request (a worker, or nobody while it is parked). Only its I/O thread
- *   frees it, and never while it is busy.
- * - A request belongs to its link while it is read, then to who works on it. While it is parked, whoever moves link->park
- *   from PARK_WAITING to PARK_CLAIMED owns it.
- */
+ * - An I/O thread (mx_io) has an event base, a wheel of deadlines, and links. Others reach it by
+ *   messages only.
+ * - A link is a client's connection. It belongs to its I/O thread, except while LINK_BUSY is set
+ *   in its state: then it belongs, with its request, to whoever works on the request (a worker,
+ *   or nobody while it is parked). Only its I/O thread frees it, and never while it is busy.
+ * - A request belongs to its link while it is read, then to who works on it. While it is parked,
+ *   whoever moves link->park from PARK_WAITING to PARK_CLAIMED owns it. */
 #ifndef CORE_HTTP_INTERNAL_H
 #define CORE_HTTP_INTERNAL_H
 
@@ -242,9 +242,11 @@ void mx_io_deadline(struct mx_link *l, int64_t at);
 void mx_io_park_deadline(struct mx_link *l, int64_t at);
 
 /* link.c: by the I/O thread */
-struct mx_link *mx_link_new(struct mx_io *io, int fd, bool is_tls, const struct mx_address *peer, uint64_t guest);
+struct mx_link *mx_link_new(struct mx_io *io, int fd, bool is_tls, const struct mx_address *peer,
+			    uint64_t guest);
 mx_error *mx_link_adopt(struct mx_link *l) MX_MUST_USE;
-/* Reads and answers what there is. The link may be freed; nothing else but a timeout and the peer's end frees one. */
+/* Reads and answers what there is. The link may be freed; nothing else but a timeout and the
+ * peer's end frees one. */
 void mx_link_run(struct mx_link *l);
 void mx_link_event(struct mx_link *l, uint32_t bits);
 void mx_link_body(struct mx_link *l);		/* TODO_BODY */
@@ -254,8 +256,8 @@ void mx_link_free(struct mx_link *l);
 bool mx_link_is_mine(const struct mx_link *l);	/* on the I/O thread and not busy */
 
 /* output.c */
-/* Writes the answer of rq, gives the link back and frees rq. By who works on it; on_io: that is the I/O thread, which then
- * finds the link its own again or will get a message. */
+/* Writes the answer of rq, gives the link back and frees rq. By who works on it; on_io: that is
+ * the I/O thread, which then finds the link its own again or will get a message. */
 void mx_answer_send(struct mx_request *rq, bool on_io);
 void mx_link_output(struct mx_link *l);		/* TODO_OUTPUT */
 void mx_link_resume(struct mx_link *l);		/* TODO_RESUME */

@@ -302,7 +302,8 @@ mx_io_init(struct mx_io *io, struct mx_http *h, unsigned number)
 	mx_wheel_init(&io->wheel, mx_monotonic_us());
 	io->scratch = mx_alloc(sizeof(*io->scratch) + MX_SCRATCH);
 	io->scratch->cap = MX_SCRATCH;
-	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE);
+	event_config_require_features(config,
+				      EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE);
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	io->base = event_base_new_with_config(config);
 	event_config_free(config);
@@ -329,7 +330,8 @@ mx_io_start(struct mx_io *io)
 	error = pthread_create(&io->thread, NULL, loop, io);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
-		return mx_error_new(MX_E_CONFIG, "http: a thread could not be started: %s", strerror(error));
+		return mx_error_new(MX_E_CONFIG, "http: a thread could not be started: %s",
+				    strerror(error));
 	(void)snprintf(name, sizeof(name), "io-%u", io->number % 1000);
 	(void)pthread_setname_np(io->thread, name);
 	return NULL;

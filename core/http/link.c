@@ -50,7 +50,8 @@ mx_link_adopt(struct mx_link *l)
 	mx_io_deadline(l, mx_monotonic_us() + io->http->header_timeout);
 	if (l->is_tls)
 		return mx_tls_adopt(l);
-	event_assign(&l->ev, io->base, l->fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_event, l);
+	event_assign(&l->ev, io->base, l->fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_event,
+		     l);
 	if (event_add(&l->ev, NULL) != 0)
 		return mx_error_new(MX_E_UNAVAILABLE, "it could not be watched");
 	return NULL;
@@ -109,8 +110,8 @@ clear_head(struct mx_head *h)
 	h->value_last = false;
 }
 
-/* Keeps what of `in` has not been used: a head that has begun (with where its parts are), or what came behind
- * a request. */
+/* Keeps what of `in` has not been used: a head that has begun (with where its parts are), or what
+ * came behind a request. */
 static void
 keep(struct mx_link *l, struct mx_input *in, bool head)
 {
@@ -195,7 +196,8 @@ send_continue(struct mx_link *l)
 	mx_link_text(l, MX_S(text));
 }
 
-/* The head is complete: refuses, asks who it is, or goes on to the body. False when the link is given away. */
+/* The head is complete: refuses, asks who it is, or goes on to the body. False when the link is
+ * given away. */
 static bool
 begin(struct mx_link *l, struct mx_input *in)
 {
@@ -205,7 +207,8 @@ begin(struct mx_link *l, struct mx_input *in)
 	l->rq = rq;
 	l->phase = PHASE_BODY;
 	if (length > rq->body_limit && rq->refusal == NULL)
-		rq->refusal = mx_error_new(MX_E_TOO_LARGE, "The body is too large: at most %u bytes", rq->body_limit);
+		rq->refusal = mx_error_new(
+			MX_E_TOO_LARGE, "The body is too large: at most %u bytes", rq->body_limit);
 	if (rq->refusal != NULL && (length > MX_UNKNOWN_BODY || rq->chunked || rq->expects)) {
 		answer_early(l, NULL);
 		return false;
@@ -230,7 +233,8 @@ static mx_error *
 bad_body(const struct mx_link *l)
 {
 	if (l->parse.status == 413)
-		return mx_error_new(MX_E_TOO_LARGE, "The body is too large: at most %u bytes", l->rq->body_limit);
+		return mx_error_new(MX_E_TOO_LARGE, "The body is too large: at most %u bytes",
+				    l->rq->body_limit);
 	return mx_error_new(MX_E_BAD_REQUEST, "The body is malformed");
 }
 
@@ -241,7 +245,8 @@ feed_body(struct mx_link *l, struct mx_input *in)
 	enum mx_parse_result result;
 	size_t used;
 
-	result = mx_parse_body(&l->parse, take_body, rq, in->bytes + in->parsed, in->len - in->parsed, &used);
+	result = mx_parse_body(&l->parse, take_body, rq, in->bytes + in->parsed,
+			       in->len - in->parsed, &used);
 	in->parsed += (uint32_t)used;
 	switch (result) {
 	case MX_PARSE_DONE:
@@ -278,7 +283,8 @@ feed_head(struct mx_link *l, struct mx_input *in)
 {
 	size_t used;
 
-	switch (mx_parse_head(&l->parse, &in->head, &l->io->http->limits, in->bytes, in->parsed, in->len, &used)) {
+	switch (mx_parse_head(&l->parse, &in->head, &l->io->http->limits, in->bytes, in->parsed,
+			      in->len, &used)) {
 	case MX_PARSE_DONE:
 		in->parsed = (uint32_t)used;
 		return begin(l, in);
@@ -300,7 +306,8 @@ feed_head(struct mx_link *l, struct mx_input *in)
 	}
 }
 
-/* Uses the bytes of `in`, which is the link's own or the I/O thread's. The link may be given away after it. */
+/* Uses the bytes of `in`, which is the link's own or the I/O thread's. The link may be given away
+ * after it. */
 static void
 feed(struct mx_link *l, struct mx_input *in)
 {
@@ -345,15 +352,21 @@ read_some(struct mx_link *l)
 	uint32_t before;
 	ssize_t n;
 
-	before = atomic_fetch_and_explicit(&l->state, ~(uint32_t)LINK_READABLE, memory_order_acq_rel);
+	before = atomic_fetch_and_explicit(&l->state, ~(uint32_t)LINK_READABLE,
+					   memory_order_acq_rel);
 	n = receive(l, in->bytes + in->len, space);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return false;
+	if (n < 0 && errno == EINTR) {
+		atomic_fetch_or_explicit(&l->state, LINK_READABLE, memory_order_relaxed);
+		return true;
+	}
 	if (n <= 0) {
 		mx_link_free(l);
 		return false;
 	}
-	/* Edges come for new bytes only: what did not fit, and the end of the stream, are asked for. */
+	/* Edges come for new bytes only: what did not fit, and the end of the stream, are asked
+	 * for. */
 	if ((size_t)n == space || (before & LINK_GONE) != 0 || l->tls != NULL)
 		atomic_fetch_or_explicit(&l->state, LINK_READABLE, memory_order_relaxed);
 	if (l->phase == PHASE_LINGER)
@@ -378,7 +391,8 @@ mx_link_run(struct mx_link *l)
 	while (mx_link_is_mine(l) && l->phase != PHASE_WRITE) {
 		bool behind = has_input(l);
 
-		if (l->phase == PHASE_CLOSED || (l->phase == PHASE_IDLE && !behind && l->io->draining)) {
+		if (l->phase == PHASE_CLOSED ||
+		    (l->phase == PHASE_IDLE && !behind && l->io->draining)) {
 			mx_link_free(l);
 			return;
 		}
@@ -390,7 +404,8 @@ mx_link_run(struct mx_link *l)
 			feed(l, l->in);
 			continue;
 		}
-		if ((atomic_load_explicit(&l->state, memory_order_relaxed) & LINK_READABLE) == 0 || !read_some(l))
+		if ((atomic_load_explicit(&l->state, memory_order_relaxed) & LINK_READABLE) == 0 ||
+		    !read_some(l))
 			return;
 	}
 }

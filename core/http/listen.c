@@ -19,9 +19,10 @@ enum { ACCEPT_BATCH = 64, PAUSE_US = 200000, FIRST_FD = 3 };
 static void
 turn_away(struct mx_http *h, int fd)
 {
-	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-				   "Content-Length: 64\r\nConnection: close\r\n\r\n"
-				   "{\"errcode\":\"M_UNKNOWN\",\"error\":\"There are too many connections\"}";
+	static const char text[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+		"Content-Length: 64\r\nConnection: close\r\n\r\n"
+		"{\"errcode\":\"M_UNKNOWN\",\"error\":\"There are too many connections\"}";
 
 	(void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
@@ -75,7 +76,8 @@ on_connection(evutil_socket_t listener, short what, void *arg)
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
 		socklen_t n = sizeof(sa);
-		int fd = accept4(listener, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd =
+			accept4(listener, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			welcome(at, fd, (const struct sockaddr *)&sa);
@@ -85,7 +87,8 @@ on_connection(evutil_socket_t listener, short what, void *arg)
 			struct timeval tv = { .tv_usec = PAUSE_US };
 
 			/* Asking again at once would spin: whoever waits, waits in the backlog. */
-			mx_log("http", MX_WARN, "HTTP011", "connections wait: no more can be opened",
+			mx_log("http", MX_WARN, "HTTP011",
+			       "connections wait: no more can be opened",
 			       mx_fz("reason", strerror(errno)));
 			event_del(&at->ev);
 			evtimer_add(&at->pause, &tv);
@@ -101,7 +104,8 @@ mx_listen_start(struct mx_http *h)
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		struct mx_listener *at = &h->listeners[i];
 
-		event_assign(&at->ev, h->ios[0].base, at->fd, EV_READ | EV_PERSIST, on_connection, at);
+		event_assign(&at->ev, h->ios[0].base, at->fd, EV_READ | EV_PERSIST, on_connection,
+			     at);
 		evtimer_assign(&at->pause, h->ios[0].base, on_pause_over, at);
 		event_add(&at->ev, NULL);
 	}
@@ -179,7 +183,8 @@ open_tcp(struct mx_http *h, const char *word, mx_str where, int *out)
 
 	while (colon > 0 && where.p[colon - 1] != ':')
 		colon--;
-	if (colon == 0 || !mx_str_int((mx_str){ where.p + colon, where.n - colon }, 0, 65535, &number))
+	if (colon == 0 ||
+	    !mx_str_int((mx_str){ where.p + colon, where.n - colon }, 0, 65535, &number))
 		return refused(word, "expected ADDRESS:PORT");
 	name = (mx_str){ where.p, colon - 1 };
 	if (name.n >= 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
@@ -231,7 +236,9 @@ open_unix(struct mx_http *h, const char *word, mx_str path, struct mx_listener *
 
 	mode = strtoul(h->o->unix_mode, &end, 8);
 	if (*end != 0 || end == h->o->unix_mode || mode > 0777)
-		return mx_error_new(MX_E_CONFIG, "[http] unix_mode = %s: expected permissions in octal", h->o->unix_mode);
+		return mx_error_new(MX_E_CONFIG,
+				    "[http] unix_mode = %s: expected permissions in octal",
+				    h->o->unix_mode);
 	if (path.n == 0 || path.n >= sizeof(un.sun_path))
 		return refused(word, "the path is empty or too long");
 	memcpy(un.sun_path, path.p, path.n);
@@ -279,10 +286,12 @@ is_named_tls(const char *names, int64_t nth)
 static bool
 take_inherited(struct mx_http *h)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS"),
+		   *names = getenv("LISTEN_FDNAMES");
 	int64_t n;
 
-	if (pid == NULL || fds == NULL || !mx_str_int(mx_str_of(pid), (int64_t)getpid(), (int64_t)getpid(), &n) ||
+	if (pid == NULL || fds == NULL ||
+	    !mx_str_int(mx_str_of(pid), (int64_t)getpid(), (int64_t)getpid(), &n) ||
 	    !mx_str_int(mx_str_of(fds), 1, 64, &n))
 		return false;
 	h->listeners = mx_alloc((size_t)n * sizeof(h->listeners[0]));
@@ -326,9 +335,12 @@ mx_http_port(const struct mx_http *h, size_t nth)
 	struct sockaddr_storage sa;
 	socklen_t n = sizeof(sa);
 
-	if (nth >= h->n_listeners || getsockname(h->listeners[nth].fd, (struct sockaddr *)&sa, &n) != 0)
+	if (nth >= h->n_listeners ||
+	    getsockname(h->listeners[nth].fd, (struct sockaddr *)&sa, &n) != 0)
 		return 0;
 	if (sa.ss_family == AF_INET6)
 		return ntohs(((const struct sockaddr_in6 *)(const void *)&sa)->sin6_port);
-	return sa.ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)(const void *)&sa)->sin_port) : 0;
+	return sa.ss_family == AF_INET
+		       ? ntohs(((const struct sockaddr_in *)(const void *)&sa)->sin_port)
+		       : 0;
 }

@@ -7,8 +7,8 @@
 
 #include "core/http/internal.h"
 
-/* An answer is written by the thread that made it, straight from the handler's buffer. Only what the socket
- * does not take at once becomes the I/O thread's (struct mx_out). */
+/* An answer is written by the thread that made it, straight from the handler's buffer. Only what
+ * the socket does not take at once becomes the I/O thread's (struct mx_out). */
 
 enum { PARTS = 4 };		/* head, the module's headers, empty line, body */
 
@@ -144,8 +144,10 @@ mx_link_output(struct mx_link *l)
 		mx_tls_write(l, &l->out);
 		return;
 	}
-	/* Edge-triggered like the other: both are one registration. The first edge comes with it. */
-	event_assign(&l->out->ev, l->io->base, l->fd, EV_WRITE | EV_PERSIST | EV_ET, on_writable, l);
+	/* Edge-triggered like the other, as both are one registration. The first edge comes
+	 * with it. */
+	event_assign(&l->out->ev, l->io->base, l->fd, EV_WRITE | EV_PERSIST | EV_ET, on_writable,
+		     l);
 	if (event_add(&l->out->ev, NULL) != 0)
 		mx_link_free(l);
 }
@@ -207,12 +209,13 @@ release(struct mx_link *l, bool on_io)
 	uint32_t busy = LINK_BUSY;
 
 	if (!l->closing) {
-		/* The wheel need not know: it asks again when it is early, and being late by what it held before
-		 * does not matter here. */
+		/* The wheel need not know: it asks again when it is early, and being late by what
+		 * it held before does not matter here. */
 		l->phase = PHASE_IDLE;
 		l->deadline = mx_monotonic_us() + l->io->http->idle_timeout;
 		if (on_io) {
-			atomic_fetch_and_explicit(&l->state, ~(uint32_t)LINK_BUSY, memory_order_acq_rel);
+			atomic_fetch_and_explicit(&l->state, ~(uint32_t)LINK_BUSY,
+						  memory_order_acq_rel);
 			return;
 		}
 		if (l->in == NULL && atomic_compare_exchange_strong(&l->state, &busy, 0))
@@ -227,14 +230,16 @@ count(const struct mx_request *rq)
 {
 	int class = rq->answer.status / 100;
 
-	atomic_fetch_add_explicit(&rq->link->io->requests[class < 6 ? class : 5], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&rq->link->io->requests[class < 6 ? class : 5], 1,
+				  memory_order_relaxed);
 }
 
 void
 mx_answer_send(struct mx_request *rq, bool on_io)
 {
 	struct mx_link *l = rq->link;
-	bool alive = rq->keep_alive && !atomic_load_explicit(&rq->http->draining, memory_order_acquire);
+	bool alive =
+		rq->keep_alive && !atomic_load_explicit(&rq->http->draining, memory_order_acquire);
 	char head[MX_HEAD_BYTES];
 	struct parts p = { .total = 0 };
 	struct msghdr m = { .msg_iov = p.v, .msg_iovlen = PARTS };
@@ -243,7 +248,9 @@ mx_answer_send(struct mx_request *rq, bool on_io)
 	set_part(&p, 0, (mx_str){ head, mx_answer_head(rq, alive, head) });
 	set_part(&p, 1, rq->answer.headers != NULL ? mx_buf_view(rq->answer.headers) : MX_S(""));
 	set_part(&p, 2, MX_S("\r\n"));
-	set_part(&p, 3, rq->answer.body != NULL && rq->method != HTTP_HEAD ? mx_buf_view(rq->answer.body) : MX_S(""));
+	set_part(&p, 3,
+		 rq->answer.body != NULL && rq->method != HTTP_HEAD ? mx_buf_view(rq->answer.body)
+								    : MX_S(""));
 	count(rq);
 	l->closing = !alive;
 	l->rq = NULL;

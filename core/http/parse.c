@@ -20,8 +20,8 @@ refuse(struct context *c, uint16_t status)
 	return -1;
 }
 
-/* Pieces of one part follow one another, because the head lies in one piece of memory. One that doesn't
- * is a value folded over several lines, which RFC 9112, 5.2 lets a server refuse. */
+/* Pieces of one part follow one another, because the head lies in one piece of memory. One that
+ * doesn't is a value folded over several lines, which RFC 9112, 5.2 lets a server refuse. */
 static bool
 extend(struct context *c, struct mx_span *s, const char *at, size_t n)
 {
@@ -147,8 +147,8 @@ status_of(const http_parser *p)
 	}
 }
 
-/* RFC 9112, 3.2: one Host, which HTTP/1.0 may leave out; 5.1: no space in or behind a name, which the parser lets pass
- * when it was built lenient, as Debian's is. */
+/* RFC 9112, 3.2: one Host, which HTTP/1.0 may leave out; 5.1: no space in or behind a name, which
+ * the parser lets pass when it was built lenient, as Debian's is. */
 static bool
 headers_are_right(const struct mx_head *h, const char *base, const http_parser *p)
 {
@@ -166,8 +166,8 @@ headers_are_right(const struct mx_head *h, const char *base, const http_parser *
 }
 
 enum mx_parse_result
-mx_parse_head(struct mx_parse *ps, struct mx_head *h, const struct mx_parse_limits *limits, const char *base,
-	      size_t from, size_t len, size_t *used)
+mx_parse_head(struct mx_parse *ps, struct mx_head *h, const struct mx_parse_limits *limits,
+	      const char *base, size_t from, size_t len, size_t *used)
 {
 	struct context c = { .ps = ps, .h = h, .limits = limits, .base = base };
 	size_t most = len < MX_HEAD_MOST ? len : MX_HEAD_MOST;
@@ -198,8 +198,8 @@ mx_parse_head(struct mx_parse *ps, struct mx_head *h, const struct mx_parse_limi
 }
 
 enum mx_parse_result
-mx_parse_body(struct mx_parse *ps, bool (*take)(void *arg, const char *p, size_t n), void *arg, const char *bytes,
-	      size_t n, size_t *used)
+mx_parse_body(struct mx_parse *ps, bool (*take)(void *arg, const char *p, size_t n), void *arg,
+	      const char *bytes, size_t n, size_t *used)
 {
 	struct context c = { .ps = ps, .take = take, .arg = arg };
 

@@ -1,5 +1,6 @@
-/* One HTTP/1.1 request after another out of a stream of bytes, on http_parser: where its head's parts are, then its body as
- * it comes. Knows no socket; what it refuses comes with the status to answer. RFC 9112. */
+/* One HTTP/1.1 request after another out of a stream of bytes, on http_parser: where its head's
+ * parts are, then its body as it comes. Knows no socket; what it refuses comes with the status to
+ * answer. RFC 9112. */
 #ifndef CORE_HTTP_PARSE_H
 #define CORE_HTTP_PARSE_H
 
@@ -39,13 +40,16 @@ struct mx_parse {
 
 void mx_parse_init(struct mx_parse *ps);
 
-/* Reads the head in base[0..len), of which base[0..from) has been read before with the same h. *used: where the head ends,
- * when it is done; then the parser expects the body from there. h is zeroed before the first call. */
-enum mx_parse_result mx_parse_head(struct mx_parse *ps, struct mx_head *h, const struct mx_parse_limits *limits,
-				   const char *base, size_t from, size_t len, size_t *used);
-/* Reads the body: calls take(arg, p, n) for each piece of it; false from it stops with MX_PARSE_BAD and status 413.
- * *used: how much belonged to this request. */
-enum mx_parse_result mx_parse_body(struct mx_parse *ps, bool (*take)(void *arg, const char *p, size_t n), void *arg,
+/* Reads the head in base[0..len), of which base[0..from) has been read before with the same h.
+ * *used: where the head ends, when it is done; then the parser expects the body from there. h is
+ * zeroed before the first call. */
+enum mx_parse_result mx_parse_head(struct mx_parse *ps, struct mx_head *h,
+				   const struct mx_parse_limits *limits, const char *base,
+				   size_t from, size_t len, size_t *used);
+/* Reads the body: calls take(arg, p, n) for each piece of it; false from it stops with
+ * MX_PARSE_BAD and status 413. *used: how much belonged to this request. */
+enum mx_parse_result mx_parse_body(struct mx_parse *ps,
+				   bool (*take)(void *arg, const char *p, size_t n), void *arg,
 				   const char *bytes, size_t n, size_t *used);
 
 static inline bool

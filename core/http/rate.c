@@ -6,7 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* A bucket is the time at which it will be full again: one number says how many tokens it has at any moment. */
+/* A bucket is the time at which it will be full again: one number says how many tokens it has at
+ * any moment. */
 struct bucket {
 	uint64_t key;
 	int64_t full_at;
@@ -57,7 +58,8 @@ void
 mx_rates_set(struct mx_rates *r, enum mx_rate_class c, struct mx_rate rate)
 {
 	atomic_store_explicit(&r->classes[c].every_us, rate.every_us, memory_order_relaxed);
-	atomic_store_explicit(&r->classes[c].burst, rate.burst > 0 ? rate.burst : 1, memory_order_relaxed);
+	atomic_store_explicit(&r->classes[c].burst, rate.burst > 0 ? rate.burst : 1,
+			      memory_order_relaxed);
 }
 
 static struct bucket *

@@ -1,5 +1,6 @@
-/* Token buckets for who asks how often: a table of fixed size, so that strangers cannot make it grow. When a set of the table
- * is full, the bucket that is fullest, that is, the one whose loss forgives least, makes room. */
+/* Token buckets for who asks how often: a table of fixed size, so that strangers cannot make it
+ * grow. When a set of the table is full, the bucket that is fullest, that is, the one whose loss
+ * forgives least, makes room. */
 #ifndef CORE_HTTP_RATE_H
 #define CORE_HTTP_RATE_H
 

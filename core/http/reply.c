@@ -84,7 +84,8 @@ answer(struct mx_request *rq, int status, const char *type, struct mx_buf *body)
 {
 	if (rq->answer.status != 0) {
 		mx_log("http", MX_ERROR, "HTTP003", "a handler answered twice",
-		       mx_fz("route", rq->route != NULL ? rq->route->path : ""), mx_fi("status", status));
+		       mx_fz("route", rq->route != NULL ? rq->route->path : ""),
+		       mx_fi("status", status));
 		mx_buf_free(&body);
 		return;
 	}
@@ -151,7 +152,8 @@ add_retry_after(struct mx_request *rq, const struct mx_buf *b)
 	mx_str raw;
 	int64_t ms;
 
-	if (!mx_json_raw(mx_buf_view(b), MX_S("retry_after_ms"), &raw) || !mx_str_int(raw, 0, INT64_MAX / 2, &ms))
+	if (!mx_json_raw(mx_buf_view(b), MX_S("retry_after_ms"), &raw) ||
+	    !mx_str_int(raw, 0, INT64_MAX / 2, &ms))
 		return;
 	(void)snprintf(text, sizeof(text), "%lld", (long long)(ms + 999) / 1000);
 	mx_reply_header(rq, "Retry-After", mx_str_of(text));
@@ -164,9 +166,9 @@ mx_answer_error(struct mx_request *rq, mx_error *e)
 	int status = mx_error_status(e);
 
 	if (status >= 500)
-		mx_log("http", mx_error_is(e, MX_E_UNAVAILABLE) ? MX_WARN : MX_ERROR, "HTTP005", "a request failed",
-		       mx_fs("method", mx_request_method(rq)), mx_fz("route", rq->route != NULL ? rq->route->path : ""),
-		       mx_fe(e));
+		mx_log("http", mx_error_is(e, MX_E_UNAVAILABLE) ? MX_WARN : MX_ERROR, "HTTP005",
+		       "a request failed", mx_fs("method", mx_request_method(rq)),
+		       mx_fz("route", rq->route != NULL ? rq->route->path : ""), mx_fe(e));
 	mx_error_json(e, b);
 	if (status == 429)
 		add_retry_after(rq, b);

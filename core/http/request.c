@@ -26,10 +26,13 @@ split_target(mx_str target, mx_str *path, mx_str *query)
 {
 	mx_str rest, fragment;
 
-	if (target.n > 0 && target.p[0] != '/' && mx_str_cut(target, ':', &rest, &fragment) && fragment.n >= 2) {
+	if (target.n > 0 && target.p[0] != '/' && mx_str_cut(target, ':', &rest, &fragment) &&
+	    fragment.n >= 2) {
 		const char *slash = memchr(fragment.p + 2, '/', fragment.n - 2);
 
-		target = slash != NULL ? (mx_str){ slash, (size_t)(fragment.p + fragment.n - slash) } : MX_S("/");
+		target = slash != NULL
+				 ? (mx_str){ slash, (size_t)(fragment.p + fragment.n - slash) }
+				 : MX_S("/");
 	}
 	(void)mx_str_cut(target, '#', &target, &fragment);
 	if (!mx_str_cut(target, '?', path, query))
@@ -46,7 +49,8 @@ locate(struct mx_request *rq, mx_str path, struct mx_router_match *m)
 	*m = (struct mx_router_match){ .n = 0 };
 	pthread_mutex_lock(&io->router_lock);
 	if (io->router != NULL)
-		result = mx_router_find(io->router, mx_str_of(http_method_str(rq->method)), path, m);
+		result =
+			mx_router_find(io->router, mx_str_of(http_method_str(rq->method)), path, m);
 	if (result == MX_ROUTER_FOUND) {
 		rq->router = mx_router_ref(io->router);
 		rq->route = m->route;
@@ -67,7 +71,8 @@ refusal_of(const struct mx_request *rq, enum mx_router_result result, mx_str pat
 		return NULL;
 	switch (result) {
 	case MX_ROUTER_UNKNOWN:
-		return (rq->method == HTTP_GET || rq->method == HTTP_HEAD) && mx_str_eq(path, MX_S("/health"))
+		return (rq->method == HTTP_GET || rq->method == HTTP_HEAD) &&
+				       mx_str_eq(path, MX_S("/health"))
 			       ? NULL
 			       : mx_error_new(MX_E_UNRECOGNIZED, "Unrecognized request");
 	case MX_ROUTER_METHOD:
@@ -91,7 +96,8 @@ decode_params(struct mx_asked *a, const struct mx_router_match *m, char *room)
 		if (!mx_percent_decode(m->values[i], false, room, &v->n) || !mx_str_utf8(*v) ||
 		    memchr(room, 0, v->n) != NULL) {
 			v->n = 0;
-			return mx_error_new(MX_E_INVALID_PARAM, "The path's %s is no text", m->names[i]);
+			return mx_error_new(MX_E_INVALID_PARAM, "The path's %s is no text",
+					    m->names[i]);
 		}
 		room += m->values[i].n;
 	}
@@ -106,7 +112,8 @@ find_token(struct mx_request *rq, char *room)
 	struct mx_asked *a = rq->asked;
 	mx_str value = mx_request_header(rq, "authorization");
 
-	if (value.n >= sizeof(bearer) - 1 && mx_str_ieq((mx_str){ value.p, sizeof(bearer) - 1 }, MX_S(bearer))) {
+	if (value.n >= sizeof(bearer) - 1 &&
+	    mx_str_ieq((mx_str){ value.p, sizeof(bearer) - 1 }, MX_S(bearer))) {
 		value = (mx_str){ value.p + sizeof(bearer) - 1, value.n - sizeof(bearer) + 1 };
 		while (value.n > 0 && value.p[0] == ' ')
 			value = (mx_str){ value.p + 1, value.n - 1 };
@@ -127,12 +134,14 @@ moved(mx_str s, const char *from, const char *to)
 
 /* One block: parameters, headers' places, the head's bytes, and room for what is decoded. */
 static mx_error *
-copy_head(struct mx_request *rq, const struct mx_input *in, const struct mx_router_match *m, mx_str path, mx_str query)
+copy_head(struct mx_request *rq, const struct mx_input *in, const struct mx_router_match *m,
+	  mx_str path, mx_str query)
 {
 	const struct mx_head *h = &in->head;
 	size_t headers = m->n * sizeof(rq->asked->params[0]);
 	size_t bytes = headers + sizeof(struct mx_headers) + h->n * sizeof(h->headers[0]);
-	struct mx_asked *a = mx_realloc(NULL, sizeof(*a) + bytes + in->parsed + path.n + query.n + 2, 1);
+	struct mx_asked *a =
+		mx_realloc(NULL, sizeof(*a) + bytes + in->parsed + path.n + query.n + 2, 1);
 	char *base = (char *)a + sizeof(*a) + bytes, *room = base + in->parsed;
 	mx_error *e;
 
@@ -149,7 +158,8 @@ copy_head(struct mx_request *rq, const struct mx_input *in, const struct mx_rout
 	rq->asked = a;
 	e = decode_params(a, m, room);
 	if (e == NULL && !mx_query_valid(a->query, room + path.n))
-		e = mx_error_new(MX_E_INVALID_PARAM, "The query is no text, or has a malformed escape");
+		e = mx_error_new(MX_E_INVALID_PARAM,
+				 "The query is no text, or has a malformed escape");
 	find_token(rq, room + path.n);
 	return e;
 }
@@ -160,18 +170,21 @@ set_limits(struct mx_request *rq)
 {
 	const struct mx_route *r = rq->route;
 	uint32_t own = r != NULL ? r->body_limit : 0;
-	bool anybody = r == NULL || r->auth == MX_AUTH_NONE || (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL);
+	bool anybody = r == NULL || r->auth == MX_AUTH_NONE ||
+		       (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL);
 
 	rq->known = anybody;
 	if (own != 0)
 		rq->body_limit = own;
 	else
-		rq->body_limit = anybody ? MX_UNKNOWN_BODY : (uint32_t)rq->http->o->body_limit.bytes;
+		rq->body_limit =
+			anybody ? MX_UNKNOWN_BODY : (uint32_t)rq->http->o->body_limit.bytes;
 	if (!anybody && rq->asked->token.p == NULL && rq->refusal == NULL)
 		rq->refusal = mx_error_new(MX_E_MISSING_TOKEN, "Missing access token");
 }
 
-/* Who is behind the proxies that are trusted: the header that stands last was written by the nearest. */
+/* Who is behind the proxies that are trusted: the header that stands last was written by the
+ * nearest. */
 static void
 find_address(struct mx_request *rq)
 {
@@ -183,7 +196,8 @@ find_address(struct mx_request *rq)
 	more = mx_networks_have(trusted, &rq->address);
 	for (unsigned i = h->n; more && i-- > 0;) {
 		if (mx_str_ieq(span(h->base, h->v[i].name), MX_S("x-forwarded-for")))
-			more = mx_networks_client(trusted, &rq->address, span(h->base, h->v[i].value));
+			more = mx_networks_client(trusted, &rq->address,
+						  span(h->base, h->v[i].value));
 	}
 }
 
@@ -377,7 +391,8 @@ mx_request_query_nth(struct mx_request *rq, const char *name, size_t nth, mx_str
 
 	if (!mx_query_find(rq->asked->query, mx_str_of(name), nth, &value))
 		return false;
-	if (value.n == 0 || (memchr(value.p, '%', value.n) == NULL && memchr(value.p, '+', value.n) == NULL)) {
+	if (value.n == 0 ||
+	    (memchr(value.p, '%', value.n) == NULL && memchr(value.p, '+', value.n) == NULL)) {
 		*out = value;
 		return true;
 	}
@@ -395,15 +410,16 @@ mx_request_query(struct mx_request *rq, const char *name, mx_str *out)
 }
 
 mx_error *
-mx_request_query_int(struct mx_request *rq, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *out)
+mx_request_query_int(struct mx_request *rq, const char *name, int64_t min, int64_t max,
+		     int64_t fallback, int64_t *out)
 {
 	mx_str text;
 
 	*out = fallback;
 	if (!mx_request_query(rq, name, &text) || mx_str_int(text, min, max, out))
 		return NULL;
-	return mx_error_new(MX_E_INVALID_PARAM, "%s must be a whole number from %lld to %lld", name, (long long)min,
-			    (long long)max);
+	return mx_error_new(MX_E_INVALID_PARAM, "%s must be a whole number from %lld to %lld", name,
+			    (long long)min, (long long)max);
 }
 
 mx_str

@@ -36,7 +36,10 @@ struct mx_router {
 };
 
 static const char *const methods[] = { "DELETE", "GET", "PATCH", "POST", "PUT" };
-enum { KNOWN_FLAGS = MX_ROUTE_INLINE | MX_ROUTE_CPU | MX_ROUTE_REMOTE | MX_ROUTE_RAW_BODY | MX_ROUTE_SUSPENDED_OK };
+enum {
+	KNOWN_FLAGS = MX_ROUTE_INLINE | MX_ROUTE_CPU | MX_ROUTE_REMOTE | MX_ROUTE_RAW_BODY |
+		      MX_ROUTE_SUSPENDED_OK
+};
 enum { VERSION_SEGMENT = 2 };		/* /_matrix/client/v3 */
 
 static mx_str
@@ -84,18 +87,21 @@ other_child(struct mx_router *r, struct node **where)
 static mx_error *
 malformed(const struct mx_router_row *row, const char *what)
 {
-	return mx_error_new(MX_E_CONFIG, "%s: route %s %s: %s", row->owner, row->route->method, row->route->path, what);
+	return mx_error_new(MX_E_CONFIG, "%s: route %s %s: %s", row->owner, row->route->method,
+			    row->route->path, what);
 }
 
 /* Adds the segment's name to e when it is a parameter, and goes one step down. */
 static mx_error *
-descend(struct mx_router *r, const struct mx_router_row *row, struct entry *e, mx_str segment, bool last, struct node **at)
+descend(struct mx_router *r, const struct mx_router_row *row, struct entry *e, mx_str segment,
+	bool last, struct node **at)
 {
 	bool rest = false;
 
 	if (segment.n == 0 || segment.p[0] != '{') {
 		if (segment.n == 0 || memchr(segment.p, '{', segment.n) != NULL)
-			return malformed(row, "a segment is empty, or a parameter is not all of it");
+			return malformed(row,
+					 "a segment is empty, or a parameter is not all of it");
 		*at = literal_child(r, *at, segment);
 		return NULL;
 	}
@@ -123,8 +129,8 @@ hang(const struct mx_router_row *row, struct node *at, struct entry *e)
 	while (*where != NULL && mx_str_cmp((*where)->method, e->method) < 0)
 		where = &(*where)->next;
 	if (*where != NULL && mx_str_eq((*where)->method, e->method))
-		return mx_error_new(MX_E_CONFIG, "%s and %s both serve %s %s", (*where)->owner, row->owner,
-				    row->route->method, row->route->path);
+		return mx_error_new(MX_E_CONFIG, "%s and %s both serve %s %s", (*where)->owner,
+				    row->owner, row->route->method, row->route->path);
 	e->next = *where;
 	*where = e;
 	return NULL;
@@ -144,7 +150,8 @@ check(const struct mx_router_row *row)
 	if (row->route->handler == NULL)
 		return malformed(row, "it has no handler");
 	if ((row->route->flags & MX_ROUTE_STREAM) != 0)
-		return malformed(row, "this version of Myelin has no streamed bodies (MX_ROUTE_STREAM)");
+		return malformed(row,
+				 "this version of Myelin has no streamed bodies (MX_ROUTE_STREAM)");
 	if ((row->route->flags & ~(uint32_t)KNOWN_FLAGS) != 0)
 		return malformed(row, "it has a flag that this version of Myelin does not know");
 	return NULL;
@@ -264,7 +271,8 @@ choose(struct search *s, const struct node *n)
 	return NULL;
 }
 
-static const struct entry *walk(struct search *s, const struct node *n, mx_str path, unsigned depth);
+static const struct entry *walk(struct search *s, const struct node *n, mx_str path,
+				unsigned depth);
 
 static const struct entry *
 step(struct search *s, const struct node *n, mx_str rest, bool more, unsigned depth)
@@ -273,12 +281,14 @@ step(struct search *s, const struct node *n, mx_str rest, bool more, unsigned de
 }
 
 static const struct entry *
-walk_literals(struct search *s, const struct node *n, mx_str segment, mx_str rest, bool more, unsigned depth)
+walk_literals(struct search *s, const struct node *n, mx_str segment, mx_str rest, bool more,
+	      unsigned depth)
 {
 	char decoded[64];
 
 	if (memchr(segment.p, '%', segment.n) != NULL) {
-		if (segment.n > sizeof(decoded) || !mx_percent_decode(segment, false, decoded, &segment.n))
+		if (segment.n > sizeof(decoded) ||
+		    !mx_percent_decode(segment, false, decoded, &segment.n))
 			return NULL;
 		segment.p = decoded;
 	}
@@ -321,7 +331,8 @@ walk(struct search *s, const struct node *n, mx_str path, unsigned depth)
 enum mx_router_result
 mx_router_find(const struct mx_router *r, mx_str method, mx_str path, struct mx_router_match *out)
 {
-	struct search s = { .method = mx_str_eq(method, MX_S("HEAD")) ? MX_S("GET") : method, .out = out };
+	struct search s = { .method = mx_str_eq(method, MX_S("HEAD")) ? MX_S("GET") : method,
+			    .out = out };
 	const struct entry *e;
 
 	*out = (struct mx_router_match){ .n = 0 };

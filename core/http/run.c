@@ -2,8 +2,8 @@
 
 #include "core/http/internal.h"
 
-/* A request's way from its last byte to its answer: who may ask, how often, in which pool, and what happens when its
- * handler parks it. */
+/* A request's way from its last byte to its answer: who may ask, how often, in which pool, and
+ * what happens when its handler parks it. */
 
 /* ---- who asks, and how often ---- */
 
@@ -14,7 +14,8 @@ check_user(const struct mx_request *rq)
 	bool lenient = (rq->route->flags & MX_ROUTE_SUSPENDED_OK) != 0;
 
 	if (who->locked && !lenient)
-		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"), "soft_logout", json_true());
+		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"),
+				     "soft_logout", json_true());
 	/* A suspended user may read. */
 	if (who->suspended && !lenient && rq->method != HTTP_GET && rq->method != HTTP_HEAD)
 		return mx_error_new(MX_E_USER_SUSPENDED, "This account is suspended");
@@ -53,7 +54,8 @@ limit(struct mx_request *rq, enum mx_rate_class class, uint64_t key)
 	if (wait == 0)
 		return NULL;
 	atomic_fetch_add_explicit(&rq->link->io->limited, 1, memory_order_relaxed);
-	return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Too many requests"), "retry_after_ms", json_integer(wait));
+	return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Too many requests"),
+			     "retry_after_ms", json_integer(wait));
 }
 
 mx_error *
@@ -70,7 +72,9 @@ limit_route(struct mx_request *rq)
 
 	if (class == MX_RATE_NONE)
 		return NULL;
-	return limit(rq, class, by_user ? mx_hash(&rq->auth->user, sizeof(rq->auth->user)) : mx_address_key(&rq->address));
+	return limit(rq, class,
+		     by_user ? mx_hash(&rq->auth->user, sizeof(rq->auth->user))
+			     : mx_address_key(&rq->address));
 }
 
 /* ---- running ---- */
@@ -82,7 +86,8 @@ is_inline(const struct mx_request *rq)
 	const struct mx_route *r = rq->route;
 
 	return r == NULL || ((r->flags & MX_ROUTE_INLINE) != 0 &&
-			     (r->auth == MX_AUTH_NONE || (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL)));
+			     (r->auth == MX_AUTH_NONE ||
+			      (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL)));
 }
 
 static void
@@ -152,9 +157,11 @@ static void
 log_request(const struct mx_request *rq)
 {
 	if (mx_log_wants("http", MX_DEBUG))
-		mx_log("http", MX_DEBUG, "HTTP001", "answered", mx_fs("method", mx_request_method(rq)),
-		       mx_fs("path", rq->asked->path), mx_fi("status", rq->answer.status),
-		       mx_fi("us", mx_monotonic_us() - rq->begun), mx_fs("address", mx_request_address(rq)));
+		mx_log("http", MX_DEBUG, "HTTP001", "answered",
+		       mx_fs("method", mx_request_method(rq)), mx_fs("path", rq->asked->path),
+		       mx_fi("status", rq->answer.status),
+		       mx_fi("us", mx_monotonic_us() - rq->begun),
+		       mx_fs("address", mx_request_address(rq)));
 }
 
 /* After a run of the handler. */
@@ -176,7 +183,8 @@ settle(struct mx_request *rq, enum mx_outcome outcome, bool on_io)
 		mx_answer_error(rq, mx_error_new(MX_E_UNAVAILABLE, "The server is shutting down"));
 	} else if (!answered) {
 		mx_log("http", MX_ERROR, "HTTP002", "a handler returned without an answer",
-		       mx_fs("method", mx_request_method(rq)), mx_fz("route", rq->route != NULL ? rq->route->path : ""));
+		       mx_fs("method", mx_request_method(rq)),
+		       mx_fz("route", rq->route != NULL ? rq->route->path : ""));
 		mx_answer_error(rq, mx_error_new(MX_E_UNKNOWN, "Internal server error"));
 	}
 	log_request(rq);
@@ -244,7 +252,8 @@ ask(struct mx_request *rq)
 static void
 run_on_worker(struct mx_pool_job *job)
 {
-	struct mx_request *rq = (struct mx_request *)(void *)((char *)job - offsetof(struct mx_request, job));
+	struct mx_request *rq =
+		(struct mx_request *)(void *)((char *)job - offsetof(struct mx_request, job));
 	struct mx_link *l = rq->link;
 	mx_error *e = NULL;
 
@@ -310,7 +319,8 @@ mx_request_ask(struct mx_request *rq)
 /* ---- parking ---- */
 
 enum mx_outcome
-mx_request_suspend(struct mx_request *rq, int64_t deadline_us, void (*on_end)(struct mx_request *rq, void *arg), void *arg)
+mx_request_suspend(struct mx_request *rq, int64_t deadline_us,
+		   void (*on_end)(struct mx_request *rq, void *arg), void *arg)
 {
 	struct mx_link *l = rq->link;
 	uint32_t count = (atomic_load(&l->park) & ~(uint32_t)PARK_MASK) + PARK_ONE;
@@ -321,7 +331,8 @@ mx_request_suspend(struct mx_request *rq, int64_t deadline_us, void (*on_end)(st
 	rq->deadline = deadline_us;
 	rq->suspended = true;
 	atomic_store(&l->park, asked);
-	/* Who hangs up or drains sets its mark and looks at the parking then; we do it the other way round. */
+	/* Who hangs up or drains sets its mark and looks at the parking then; we do it the other
+	 * way round. */
 	if ((atomic_load(&l->state) & LINK_GONE) != 0)
 		(void)atomic_compare_exchange_strong(&l->park, &asked, count | PARK_LOST);
 	else if (atomic_load(&rq->http->draining))
@@ -329,8 +340,8 @@ mx_request_suspend(struct mx_request *rq, int64_t deadline_us, void (*on_end)(st
 	return MX_PARK;
 }
 
-/* Ends the parking that `now` was read of. True: the request was waiting, and is the caller's now. Else whoever
- * runs it will see what came early. */
+/* Ends the parking that `now` was read of. True: the request was waiting, and is the caller's
+ * now. Else whoever runs it will see what came early. */
 static bool
 claim(struct mx_link *l, uint32_t now, enum park_state early)
 {
@@ -342,7 +353,8 @@ claim(struct mx_link *l, uint32_t now, enum park_state early)
 				return false;
 		} else if (now == (count | PARK_WAITING)) {
 			if (atomic_compare_exchange_strong(&l->park, &now, count | PARK_CLAIMED)) {
-				atomic_fetch_sub_explicit(&l->io->http->parked, 1, memory_order_relaxed);
+				atomic_fetch_sub_explicit(&l->io->http->parked, 1,
+							  memory_order_relaxed);
 				return true;
 			}
 		} else {

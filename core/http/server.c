@@ -11,10 +11,14 @@ enum { IO_THREADS_MOST = 4, CPU_NICE = 5 };
 static void
 set_rates(struct mx_http *h, const struct mx_http_options *o)
 {
-	mx_rates_set(h->rates, MX_RATE_READ, (struct mx_rate){ o->read_every.ms * 1000, o->read_burst });
-	mx_rates_set(h->rates, MX_RATE_WRITE, (struct mx_rate){ o->write_every.ms * 1000, o->write_burst });
-	mx_rates_set(h->rates, MX_RATE_LOGIN, (struct mx_rate){ o->login_every.ms * 1000, o->login_burst });
-	mx_rates_set(h->rates, MX_RATE_REGISTER, (struct mx_rate){ o->register_every.ms * 1000, o->register_burst });
+	mx_rates_set(h->rates, MX_RATE_READ,
+		     (struct mx_rate){ o->read_every.ms * 1000, o->read_burst });
+	mx_rates_set(h->rates, MX_RATE_WRITE,
+		     (struct mx_rate){ o->write_every.ms * 1000, o->write_burst });
+	mx_rates_set(h->rates, MX_RATE_LOGIN,
+		     (struct mx_rate){ o->login_every.ms * 1000, o->login_burst });
+	mx_rates_set(h->rates, MX_RATE_REGISTER,
+		     (struct mx_rate){ o->register_every.ms * 1000, o->register_burst });
 	atomic_store(&h->rate_limits, o->rate_limits);
 }
 
@@ -61,7 +65,8 @@ destroy(struct mx_http **http)
 }
 
 mx_error *
-mx_http_new(struct mx_core *core, const struct mx_http_options *o, const struct mx_http_hooks *hooks, struct mx_http **out)
+mx_http_new(struct mx_core *core, const struct mx_http_options *o,
+	    const struct mx_http_hooks *hooks, struct mx_http **out)
 {
 	struct mx_http *h = mx_alloc(sizeof(*h));
 	pthread_condattr_t monotonic;
@@ -71,7 +76,8 @@ mx_http_new(struct mx_core *core, const struct mx_http_options *o, const struct 
 	h->o = o;
 	if (hooks != NULL)
 		h->hooks = *hooks;
-	h->limits = (struct mx_parse_limits){ .uri = (uint32_t)o->uri_limit.bytes, .head = (uint32_t)o->header_limit.bytes,
+	h->limits = (struct mx_parse_limits){ .uri = (uint32_t)o->uri_limit.bytes,
+					      .head = (uint32_t)o->header_limit.bytes,
 					      .headers = (uint16_t)o->header_count };
 	h->header_timeout = o->header_timeout.ms * 1000;
 	h->body_timeout = o->body_timeout.ms * 1000;
@@ -192,7 +198,8 @@ mx_http_stop(struct mx_http **http)
 		return;
 	if (!atomic_load(&h->draining))
 		(void)mx_http_drain(h);
-	/* First nothing new comes from the I/O threads, then the workers end, then what carried their answers. */
+	/* First nothing new comes from the I/O threads, then the workers end, then what carried
+	 * their answers. */
 	tell_all(h, IO_QUIET);
 	pthread_mutex_lock(&h->lock);
 	while (h->n_quiet < h->n_started)
@@ -227,7 +234,8 @@ mx_http_stats(struct mx_http *h, struct mx_http_stats *out)
 		out->refused += atomic_load_explicit(&io->refused, memory_order_relaxed);
 		out->limited += atomic_load_explicit(&io->limited, memory_order_relaxed);
 		for (unsigned k = 0; k < 6; k++)
-			out->requests[k] += atomic_load_explicit(&io->requests[k], memory_order_relaxed);
+			out->requests[k] +=
+				atomic_load_explicit(&io->requests[k], memory_order_relaxed);
 	}
 	if (h->local != NULL) {
 		out->queued_local = mx_pool_queued(h->local);

@@ -1,8 +1,9 @@
-/* The HTTP/1.1 server: listeners, connections, requests from their first byte to their answer. See myelin/request.h for
- * what handlers see of it.
+/* The HTTP/1.1 server: listeners, connections, requests from their first byte to their answer.
+ * See myelin/request.h for what handlers see of it.
  *
- * I/O threads own the connections; handlers run in pools of workers by their route's flags. A connection holds buffers only
- * while bytes are in flight, a parked request only what its next run needs. */
+ * I/O threads own the connections; handlers run in pools of workers by their route's flags. A
+ * connection holds buffers only while bytes are in flight, a parked request only what its next
+ * run needs. */
 #ifndef CORE_HTTP_SERVER_H
 #define CORE_HTTP_SERVER_H
 
@@ -30,14 +31,17 @@ struct mx_http_options {
 extern const struct mx_option mx_http_option_rows[];
 extern const size_t mx_http_option_count;
 
-/* What the server asks of the rest of the core. Any may be NULL but authenticate and release go together. */
+/* What the server asks of the rest of the core. Any may be NULL but authenticate and release go
+ * together. */
 struct mx_http_hooks {
 	void *arg;
-	/* Who has this token: *out is a reference that release gives back. Runs on a worker and may block. Locked and
-	 * suspended users are found too: the server looks at the route. */
-	mx_error *(*authenticate)(void *arg, struct mx_request *rq, mx_str token, const struct mx_auth **out);
+	/* Who has this token: *out is a reference that release gives back. Runs on a worker and
+	 * may block. Locked and suspended users are found too: the server looks at the route. */
+	mx_error *(*authenticate)(void *arg, struct mx_request *rq, mx_str token,
+				  const struct mx_auth **out);
 	void (*release)(void *arg, const struct mx_auth *auth);
-	/* A read connection for one run of a handler. Never NULL: one that could not be had carries its error. */
+	/* A read connection for one run of a handler. Never NULL: one that could not be had
+	 * carries its error. */
 	struct mx_conn *(*conn_get)(void *arg);
 	void (*conn_put)(void *arg, struct mx_conn *c);
 	/* mx_self_pin and mx_self_unpin. */
@@ -55,16 +59,18 @@ struct mx_http_stats {
 };
 
 /* o and what it points to must outlive the server. MX_E_CONFIG. */
-mx_error *mx_http_new(struct mx_core *core, const struct mx_http_options *o, const struct mx_http_hooks *hooks,
-		      struct mx_http **out) MX_MUST_USE;
-/* Takes a reference of r; at once for requests that come in from now on, also before the start. When it returns, no
- * request that has not pinned its module can still be found in the router before. */
+mx_error *mx_http_new(struct mx_core *core, const struct mx_http_options *o,
+		      const struct mx_http_hooks *hooks, struct mx_http **out) MX_MUST_USE;
+/* Takes a reference of r; at once for requests that come in from now on, also before the start.
+ * When it returns, no request that has not pinned its module can still be found in the router
+ * before. */
 void mx_http_set_router(struct mx_http *h, struct mx_router *r);
 /* Opens the listeners (or takes those of LISTEN_FDS) and starts the threads. MX_E_CONFIG. */
 mx_error *mx_http_start(struct mx_http *h) MX_MUST_USE;
 /* New values for what may change while running (MX_OPT_RELOAD), and the certificate read anew. */
 mx_error *mx_http_reload(struct mx_http *h, const struct mx_http_options *o) MX_MUST_USE;
-/* Stops accepting, reruns what is parked, waits for what runs, for [http] drain_timeout at most. True when all is done. */
+/* Stops accepting, reruns what is parked, waits for what runs, for [http] drain_timeout at most.
+ * True when all is done. */
 bool mx_http_drain(struct mx_http *h);
 /* Closes everything and frees the server; drains first if nobody has. */
 void mx_http_stop(struct mx_http **h);

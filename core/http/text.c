@@ -141,7 +141,8 @@ mx_http_date(int64_t seconds, char out[MX_HTTP_DATE])
 
 	if (gmtime_r(&t, &tm) == NULL)
 		memset(&tm, 0, sizeof(tm));
-	(void)snprintf(out, MX_HTTP_DATE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days + 3 * tm.tm_wday,
-		       (unsigned)tm.tm_mday % 100, months + 3 * tm.tm_mon, (unsigned)(tm.tm_year + 1900) % 10000,
-		       (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+	(void)snprintf(out, MX_HTTP_DATE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
+		       days + 3 * tm.tm_wday, (unsigned)tm.tm_mday % 100, months + 3 * tm.tm_mon,
+		       (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
+		       (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }

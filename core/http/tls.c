@@ -10,8 +10,8 @@
 
 #include "core/http/internal.h"
 
-/* TLS links read and write through a bufferevent, on their I/O thread only. The context is replaced at a
- * reload; connections keep the one they were made with. */
+/* TLS links read and write through a bufferevent, on their I/O thread only. The context is
+ * replaced at a reload; connections keep the one they were made with. */
 
 struct mx_tls {
 	pthread_mutex_t lock;
@@ -33,15 +33,15 @@ tls_error(const char *what, const char *file)
 }
 
 static int
-choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
-		void *arg)
+choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+		unsigned in_n, void *arg)
 {
 	static const unsigned char http11[] = "\x08http/1.1";
 
 	(void)ssl;
 	(void)arg;
-	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, http11, sizeof(http11) - 1, in, in_n) !=
-	    OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_n, http11,
+				  sizeof(http11) - 1, in, in_n) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
 }
@@ -50,7 +50,8 @@ static mx_error *
 load(SSL_CTX *context, const struct mx_http_options *o)
 {
 	if (o->tls_certificate == NULL || o->tls_key == NULL)
-		return mx_error_new(MX_E_CONFIG, "[http] listening with tls: needs tls_certificate and tls_key");
+		return mx_error_new(MX_E_CONFIG,
+				    "[http] listening with tls: needs tls_certificate and tls_key");
 	if (SSL_CTX_use_certificate_chain_file(context, o->tls_certificate) != 1)
 		return tls_error("tls_certificate", o->tls_certificate);
 	if (SSL_CTX_use_PrivateKey_file(context, o->tls_key, SSL_FILETYPE_PEM) != 1)
@@ -69,7 +70,8 @@ new_context(const struct mx_http_options *o, SSL_CTX **out)
 	if (context == NULL)
 		return tls_error("TLS", "");
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+					     SSL_OP_NO_COMPRESSION);
 	/* An idle connection keeps no buffers. */
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);

@@ -2,9 +2,9 @@
 
 #include "core/http/wheel.h"
 
-/* An entry stands at the level of the first of its tick's base-64 digits that differs from now's, in the slot of
- * that digit. So entries of a lower level are always due before those of a higher one, and the next slot to look at is the
- * lowest bit of the lowest level that has any. */
+/* An entry stands at the level of the first of its tick's base-64 digits that differs from now's,
+ * in the slot of that digit. So entries of a lower level are always due before those of a higher
+ * one, and the next slot to look at is the lowest bit of the lowest level that has any. */
 
 enum { BITS = 6 };
 /* Millennia away, and within the digits of the wheel. */

@@ -1,5 +1,6 @@
-/* Deadlines of many connections for the price of a few list operations: a timer wheel of eight levels with 64 slots each. The
- * unit is 4 ms; a deadline is never early and at most one unit late. Not thread-safe. */
+/* Deadlines of many connections for the price of a few list operations: a timer wheel of eight
+ * levels with 64 slots each. The unit is 4 ms; a deadline is never early and at most one unit
+ * late. Not thread-safe. */
 #ifndef CORE_HTTP_WHEEL_H
 #define CORE_HTTP_WHEEL_H
 
@@ -28,10 +29,12 @@ mx_wheel_has(const struct mx_wheel_entry *e)
 {
 	return e->link != NULL;
 }
-/* Advances to now. What is due can then be taken out, one by one; until then it may still be moved or removed. */
+/* Advances to now. What is due can then be taken out, one by one; until then it may still be
+ * moved or removed. */
 void mx_wheel_advance(struct mx_wheel *w, int64_t now_us);
 struct mx_wheel_entry *mx_wheel_pop(struct mx_wheel *w);
-/* When to look again, in microseconds; INT64_MAX when it is empty. After mx_wheel_pop has given all. */
+/* When to look again, in microseconds; INT64_MAX when it is empty. After mx_wheel_pop has given
+ * all. */
 int64_t mx_wheel_next(const struct mx_wheel *w);
 
 #endif

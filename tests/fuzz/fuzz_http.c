@@ -71,7 +71,8 @@ read_all(const char *bytes, size_t len, size_t piece, const struct mx_parse_limi
 		memset(h, 0, sizeof(*h));
 		do {
 			to = at >= to ? (to + piece < len ? to + piece : len) : to;
-			result = mx_parse_head(&ps, h, limits, bytes + begin, at - begin, to - begin, &used);
+			result = mx_parse_head(&ps, h, limits, bytes + begin, at - begin,
+					       to - begin, &used);
 			fuzz_holds(used <= to - begin);
 			at = begin + used;
 		} while (result == MX_PARSE_MORE && at < len);

@@ -107,7 +107,9 @@ stats(struct server *s)
 static inline int
 dial(uint16_t port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval tv = { .tv_sec = PATIENCE_MS / 1000 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -154,7 +156,8 @@ hear_answer(int fd, bool head_only)
 		if (n > 4 && memcmp(text + n - 4, "\r\n\r\n", 4) == 0) {
 			const char *length = strcasestr(text, "\r\ncontent-length:");
 
-			whole = n + (length != NULL && !head_only ? strtoul(length + 17, NULL, 10) : 0);
+			whole = n +
+				(length != NULL && !head_only ? strtoul(length + 17, NULL, 10) : 0);
 			break;
 		}
 	}

@@ -13,7 +13,8 @@ test_amount(const char *def)
 	static const struct {
 		const char *unit;
 		int64_t factor;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "K", 1024 }, { "M", 1 << 20 }, { "", 1 } };
+	} units[] = { { "ms", 1 },   { "s", 1000 },    { "m", 60000 },
+		      { "K", 1024 }, { "M", 1 << 20 }, { "", 1 } };
 	char *unit;
 	int64_t n = strtoll(def, &unit, 10);
 

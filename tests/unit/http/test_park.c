@@ -45,13 +45,15 @@ park(struct mx_request *rq)
 	if (mx_request_again(rq)) {
 		(void)mx_request_query(rq, "q", &q);
 		b = mx_buf_new(0);
-		mx_buf_printf(b, "%d %.*s %.*s %.*s %.*s", atomic_load(&place.ends), MX_SFMT(mx_request_param(rq, "name")),
-			      MX_SFMT(q), MX_SFMT(token), MX_SFMT(mx_request_body(rq)));
+		mx_buf_printf(b, "%d %.*s %.*s %.*s %.*s", atomic_load(&place.ends),
+			      MX_SFMT(mx_request_param(rq, "name")), MX_SFMT(q), MX_SFMT(token),
+			      MX_SFMT(mx_request_body(rq)));
 		return mx_reply_bytes(rq, 200, "text/plain", &b);
 	}
 	mx_arena_defer(mx_request_arena(rq), freed, &place);
 	atomic_store(&place.rq, rq);
-	outcome = mx_request_suspend(rq, mx_monotonic_us() + atomic_load(&place.wait_us), ended, &place);
+	outcome = mx_request_suspend(rq, mx_monotonic_us() + atomic_load(&place.wait_us), ended,
+				     &place);
 	if (atomic_load(&place.wake_early))
 		mx_request_wake(rq);
 	while (atomic_load(&place.hold))
@@ -66,7 +68,9 @@ park_with_data(struct mx_request *rq)
 	char *own = mx_request_data(rq);
 
 	if (own == NULL) {
-		own = (char *)(uintptr_t)mx_arena_str(mx_request_arena(rq), mx_request_header(rq, "x-own")).p;
+		own = (char *)(uintptr_t)mx_arena_str(mx_request_arena(rq),
+						      mx_request_header(rq, "x-own"))
+			      .p;
 		mx_request_set_data(rq, own);
 		return mx_request_suspend(rq, mx_monotonic_us() + 1000, NULL, NULL);
 	}
@@ -207,7 +211,8 @@ what_was_asked_survives(void **state)
 	(void)state;
 	begin(&s);
 	fd = dial(s.port);
-	say(fd, "POST /park/n?q=v HTTP/1.1\r\n" HOST "X-Long: aaaaaaaaaaaaaaaaaaaaaaaaa\r\nAuthorization: Bearer tok\r\n"
+	say(fd, "POST /park/n?q=v HTTP/1.1\r\n" HOST
+		"X-Long: aaaaaaaaaaaaaaaaaaaaaaaaa\r\nAuthorization: Bearer tok\r\n"
 		"Content-Length: 4\r\n\r\nbody");
 	EVENTUALLY(stats(&s).parked == 1);
 	mx_request_wake(atomic_load(&place.rq));
@@ -360,7 +365,8 @@ who_was_logged_out_meanwhile_is_told(void **state)
 	(void)state;
 	begin(&s);
 	fd = dial(s.port);
-	say(fd, "POST /park/n HTTP/1.1\r\n" HOST "Authorization: Bearer tok\r\nContent-Length: 0\r\n\r\n");
+	say(fd, "POST /park/n HTTP/1.1\r\n" HOST
+		"Authorization: Bearer tok\r\nContent-Length: 0\r\n\r\n");
 	EVENTUALLY(stats(&s).parked == 1);
 	atomic_store(&place.logged_out, true);
 	mx_request_wake(atomic_load(&place.rq));

@@ -22,7 +22,8 @@ draw(uint64_t *seed)
 static void
 the_wheel_is_never_early_and_hardly_late(void **state)
 {
-	static const int64_t spans[] = { 10 * MS, 2000 * MS, 100000 * (int64_t)MS, 100000000 * (int64_t)MS };
+	static const int64_t spans[] = { 10 * MS, 2000 * MS, 100000 * (int64_t)MS,
+					 100000000 * (int64_t)MS };
 	struct mx_wheel_entry *entries = calloc(ENTRIES, sizeof(*entries));
 	int64_t *at = calloc(ENTRIES, sizeof(*at));
 	struct mx_wheel *w = calloc(1, sizeof(*w));
@@ -54,7 +55,9 @@ the_wheel_is_never_early_and_hardly_late(void **state)
 
 			assert_true(next > now - 2 * MX_WHEEL_UNIT_US && next != INT64_MAX);
 			/* As a timer does, or an unrelated wake-up somewhere before. */
-			now = draw(&seed) % 4 == 0 && next > now ? now + (next - now) / 2 : next > now ? next : now;
+			now = draw(&seed) % 4 == 0 && next > now ? now + (next - now) / 2
+			      : next > now                       ? next
+								 : now;
 			mx_wheel_advance(w, now);
 			while ((e = mx_wheel_pop(w)) != NULL) {
 				int64_t due = at[e - entries];
@@ -163,10 +166,12 @@ static void
 addresses_are_read_with_and_without_ports(void **state)
 {
 	static const char *const rows[][2] = {
-		{ "192.0.2.1", "192.0.2.1" },	{ "192.0.2.1:80", "192.0.2.1" }, { "2001:DB8::1", "2001:db8::1" },
-		{ "[2001:db8::1]", "2001:db8::1" }, { "[::1]:443", "::1" },	  { "::ffff:10.0.0.1", "10.0.0.1" },
+		{ "192.0.2.1", "192.0.2.1" },     { "192.0.2.1:80", "192.0.2.1" },
+		{ "2001:DB8::1", "2001:db8::1" }, { "[2001:db8::1]", "2001:db8::1" },
+		{ "[::1]:443", "::1" },           { "::ffff:10.0.0.1", "10.0.0.1" },
 	};
-	static const char *const bad[] = { "", "x", "1.2.3", "1.2.3.4.5", "[::1", "::g", "unknown", "_hidden", "1.2.3.4 " };
+	static const char *const bad[] = { "",    "x",       "1.2.3",   "1.2.3.4.5", "[::1",
+					   "::g", "unknown", "_hidden", "1.2.3.4 " };
 	struct mx_address a;
 
 	(void)state;
@@ -184,7 +189,8 @@ addresses_are_read_with_and_without_ports(void **state)
 static void
 a_customer_is_an_address_or_a_64_network(void **state)
 {
-	struct mx_address a = parsed("2001:db8::1"), b = parsed("2001:db8::ffff:1"), c = parsed("2001:db8:0:1::1");
+	struct mx_address a = parsed("2001:db8::1"), b = parsed("2001:db8::ffff:1"),
+			  c = parsed("2001:db8:0:1::1");
 	struct mx_address v4 = parsed("192.0.2.1"), other = parsed("192.0.2.2");
 
 	(void)state;
@@ -196,10 +202,13 @@ a_customer_is_an_address_or_a_64_network(void **state)
 static void
 networks_have_their_addresses(void **state)
 {
-	static const char *const words[] = { "10.0.0.0/8", "192.0.2.128/25", "2001:db8::/33", "::1" };
+	static const char *const words[] = { "10.0.0.0/8", "192.0.2.128/25", "2001:db8::/33",
+					     "::1" };
 	static const char *const in[] = { "10.255.0.1", "192.0.2.200", "2001:db8:7fff::1", "::1" };
-	static const char *const out[] = { "11.0.0.1", "192.0.2.127", "2001:db8:8000::1", "::2", "127.0.0.1" };
-	static const char *const bad[] = { "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "x", "[::1]", "::/129", "" };
+	static const char *const out[] = { "11.0.0.1", "192.0.2.127", "2001:db8:8000::1", "::2",
+					   "127.0.0.1" };
+	static const char *const bad[] = { "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "x",
+					   "[::1]",       "::/129",      "" };
 	struct mx_address unix_peer = { .family = MX_ADDRESS_UNIX };
 	struct mx_networks *w;
 
@@ -290,8 +299,9 @@ collect(void *arg, const char *p, size_t n)
 static void
 a_request_is_the_same_in_any_pieces(void **state)
 {
-	static const char text[] = "\r\nPUT /a/b?c=d HTTP/1.1\r\nHost: h\r\nX-A:  value of it \r\nEmpty:\r\n"
-				   "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\nrest";
+	static const char text[] =
+		"\r\nPUT /a/b?c=d HTTP/1.1\r\nHost: h\r\nX-A:  value of it \r\nEmpty:\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\nrest";
 	const struct mx_parse_limits limits = { .uri = 100, .head = 1000, .headers = 10 };
 	size_t len = sizeof(text) - 1;
 

@@ -50,12 +50,18 @@ paths_find_their_routes(void **state)
 		{ "GET", "/_matrix/client/versions", "/_matrix/client/versions" },
 		{ "HEAD", "/_matrix/client/versions", "/_matrix/client/versions" },
 		{ "GET", "/_matrix/client/%76ersions", "/_matrix/client/versions" },
-		{ "GET", "/_matrix/client/v3/rooms/!a/members", "/_matrix/client/v3/rooms/{roomId}/members" },
-		{ "GET", "/_matrix/client/r0/rooms/!a/members", "/_matrix/client/v3/rooms/{roomId}/members" },
-		{ "GET", "/_matrix/client/v3/other/!a/members", "/_matrix/client/v3/other/{roomId}/members" },
-		{ "POST", "/_matrix/client/v3/other/!a/members", "/_matrix/client/v3/other/{roomId}/{anything}" },
-		{ "GET", "/_matrix/client/v3/rooms/!a/state", "/_matrix/client/v3/rooms/{roomId}/state" },
-		{ "GET", "/_matrix/client/unstable/org.example/x", "/_matrix/client/unstable/org.example/x" },
+		{ "GET", "/_matrix/client/v3/rooms/!a/members",
+		  "/_matrix/client/v3/rooms/{roomId}/members" },
+		{ "GET", "/_matrix/client/r0/rooms/!a/members",
+		  "/_matrix/client/v3/rooms/{roomId}/members" },
+		{ "GET", "/_matrix/client/v3/other/!a/members",
+		  "/_matrix/client/v3/other/{roomId}/members" },
+		{ "POST", "/_matrix/client/v3/other/!a/members",
+		  "/_matrix/client/v3/other/{roomId}/{anything}" },
+		{ "GET", "/_matrix/client/v3/rooms/!a/state",
+		  "/_matrix/client/v3/rooms/{roomId}/state" },
+		{ "GET", "/_matrix/client/unstable/org.example/x",
+		  "/_matrix/client/unstable/org.example/x" },
 		{ "GET", "/_matrix/static/a/b/c", "/_matrix/static/{path*}" },
 		{ "GET", "/_matrix/static/", "/_matrix/static/{path*}" },
 	};
@@ -71,10 +77,21 @@ static void
 other_paths_are_unknown(void **state)
 {
 	static const char *const paths[] = {
-		"", "/", "x", "/_matrix", "/_matrix/", "/_matrix/client/versions/", "/_matrix/client/versions/x",
-		"//_matrix/client/versions", "/_matrix//client/versions", "/_matrix/client/v4/rooms/!a/members",
-		"/_matrix/client/r0/rooms/!a/hierarchy", "/_matrix/client/v3/rooms//members", "/_matrix/r0",
-		"/_matrix/client%2Fversions", "/_matrix/client/v3/rooms/!a/state/",
+		"",
+		"/",
+		"x",
+		"/_matrix",
+		"/_matrix/",
+		"/_matrix/client/versions/",
+		"/_matrix/client/versions/x",
+		"//_matrix/client/versions",
+		"/_matrix//client/versions",
+		"/_matrix/client/v4/rooms/!a/members",
+		"/_matrix/client/r0/rooms/!a/hierarchy",
+		"/_matrix/client/v3/rooms//members",
+		"/_matrix/r0",
+		"/_matrix/client%2Fversions",
+		"/_matrix/client/v3/rooms/!a/state/",
 	};
 
 	(void)state;
@@ -87,7 +104,8 @@ static void
 parameters_keep_what_is_escaped(void **state)
 {
 	(void)state;
-	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/%21a%2Fb/send/m.room.message/1"), MX_ROUTER_FOUND);
+	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/%21a%2Fb/send/m.room.message/1"),
+			 MX_ROUTER_FOUND);
 	assert_int_equal(m.n, 3);
 	assert_true(value_is(0, "roomId", "%21a%2Fb"));
 	assert_true(value_is(1, "eventType", "m.room.message"));
@@ -100,10 +118,12 @@ static void
 a_trailing_slash_after_a_parameter_is_no_segment(void **state)
 {
 	(void)state;
-	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/!a/state/m.room.name/"), MX_ROUTER_FOUND);
+	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/!a/state/m.room.name/"),
+			 MX_ROUTER_FOUND);
 	assert_string_equal(m.route->path, "/_matrix/client/v3/rooms/{roomId}/state/{eventType}");
 	assert_int_equal(m.n, 2);
-	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/!a/state/m.room.name/k"), MX_ROUTER_FOUND);
+	assert_int_equal(find("PUT", "/_matrix/client/v3/rooms/!a/state/m.room.name/k"),
+			 MX_ROUTER_FOUND);
 	assert_true(value_is(2, "stateKey", "k"));
 	assert_int_equal(find("GET", "/_matrix/client/v3/rooms/!a/members/"), MX_ROUTER_UNKNOWN);
 }
@@ -122,8 +142,16 @@ static void
 mistakes_in_tables_are_refused(void **state)
 {
 	static const struct mx_route bad[] = {
-		R("GET", "no-slash"), R("GET", "/a//b"), R("GET", "/a/"), R("GET", "/{}"), R("GET", "/a{b}"),
-		R("GET", "/{a*}/b"), R("GET", "/{*}"), R("OPTIONS", "/a"), R("get", "/a"), R("", "/a"),
+		R("GET", "no-slash"),
+		R("GET", "/a//b"),
+		R("GET", "/a/"),
+		R("GET", "/{}"),
+		R("GET", "/a{b}"),
+		R("GET", "/{a*}/b"),
+		R("GET", "/{*}"),
+		R("OPTIONS", "/a"),
+		R("get", "/a"),
+		R("", "/a"),
 		R("GET", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}"),
 		{ .method = "GET", .path = "/a" },
 		{ .method = "GET", .path = "/a", .handler = handler, .flags = MX_ROUTE_STREAM },
@@ -145,8 +173,10 @@ mistakes_in_tables_are_refused(void **state)
 static void
 two_owners_of_a_route_are_named(void **state)
 {
-	static const struct mx_route a = R("GET", "/_matrix/client/v3/x/{one}"), b = R("GET", "/_matrix/client/r0/x/{two}");
-	struct mx_router_row rows[] = { { .route = &a, .owner = "first" }, { .route = &b, .owner = "second" } };
+	static const struct mx_route a = R("GET", "/_matrix/client/v3/x/{one}"),
+				     b = R("GET", "/_matrix/client/r0/x/{two}");
+	struct mx_router_row rows[] = { { .route = &a, .owner = "first" },
+					{ .route = &b, .owner = "second" } };
 	struct mx_router *r;
 	mx_error *e = mx_router_new(rows, 2, &r);
 

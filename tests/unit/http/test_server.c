@@ -2,6 +2,8 @@
 
 #include "tests/unit/http/harness.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 /* ---- handlers ---- */
@@ -23,8 +25,8 @@ where(struct mx_request *rq)
 
 	(void)mx_request_query(rq, "a", &a);
 	(void)mx_request_query_nth(rq, "a", 1, &second);
-	mx_buf_printf(b, "%.*s|%.*s|%.*s|%.*s", MX_SFMT(mx_request_param(rq, "one")), MX_SFMT(mx_request_param(rq, "two")),
-		      MX_SFMT(a), MX_SFMT(second));
+	mx_buf_printf(b, "%.*s|%.*s|%.*s|%.*s", MX_SFMT(mx_request_param(rq, "one")),
+		      MX_SFMT(mx_request_param(rq, "two")), MX_SFMT(a), MX_SFMT(second));
 	return mx_reply_bytes(rq, 200, "text/plain", &b);
 }
 
@@ -168,7 +170,8 @@ pipelined_requests_are_answered_in_order(void **state)
 	for (int i = 0; i < 300; i++) {
 		char text[128];
 
-		(void)snprintf(text, sizeof(text), "GET /%s/%d HTTP/1.1\r\n" HOST "\r\n", i % 3 == 0 ? "where" : "inline", i);
+		(void)snprintf(text, sizeof(text), "GET /%s/%d HTTP/1.1\r\n" HOST "\r\n",
+			       i % 3 == 0 ? "where" : "inline", i);
 		say(fd, text);
 	}
 	say(fd, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nend");
@@ -189,9 +192,10 @@ pipelined_requests_are_answered_in_order(void **state)
 static void
 a_request_may_come_byte_by_byte(void **state)
 {
-	static const char text[] = "\r\nPOST /echo?x=y HTTP/1.1\r\n" HOST "X-Empty:\r\nContent-Length: 5\r\n\r\nhello"
-				   "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
-				   "3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Trailer: 1\r\n\r\n";
+	static const char text[] =
+		"\r\nPOST /echo?x=y HTTP/1.1\r\n" HOST "X-Empty:\r\nContent-Length: 5\r\n\r\nhello"
+		"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+		"3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Trailer: 1\r\n\r\n";
 	struct server s;
 	char *answer;
 	int fd;
@@ -254,7 +258,8 @@ static void
 a_truncated_request_leaves_nothing(void **state)
 {
 	static const char *const texts[] = { "", "GET", "GET /where/x HTTP/1.1\r\nHost: a",
-					     "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc" };
+					     "POST /echo HTTP/1.1\r\n" HOST
+					     "Content-Length: 10\r\n\r\nabc" };
 	struct server s;
 
 	(void)state;
@@ -380,9 +385,13 @@ what_is_no_request_is_refused(void **state)
 		{ "GET /where/x HTTP/2.0\r\n" HOST "\r\n", 505 },
 		{ "BREW /where/x HTTP/1.1\r\n" HOST "\r\n", 501 },
 		{ "CONNECT example.org:443 HTTP/1.1\r\n" HOST "\r\n", 501 },
-		{ "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400 },
-		{ "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
-		{ "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n", 400 },
+		{ "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+		  400 },
+		{ "POST /echo HTTP/1.1\r\n" HOST
+		  "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		  400 },
+		{ "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n\r\n",
+		  400 },
 		{ "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400 },
 	};
 	struct server s;
@@ -429,17 +438,26 @@ limits_of_bodies_hold(void **state)
 
 	(void)state;
 	begin(&s);
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789", 200, "0123456789");
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n0123456789a", 413, "M_TOO_LARGE");
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 5000000000\r\n\r\n", 413, "M_TOO_LARGE");
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 999999999999999999999\r\n\r\n", 400, NULL);
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n6\r\nfghijk\r\n", 413, NULL);
+	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789", 200,
+	       "0123456789");
+	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n0123456789a", 413,
+	       "M_TOO_LARGE");
+	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 5000000000\r\n\r\n", 413,
+	       "M_TOO_LARGE");
+	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 999999999999999999999\r\n\r\n",
+	       400, NULL);
+	expect(&s,
+	       "PUT /small HTTP/1.1\r\n" HOST
+	       "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n6\r\nfghijk\r\n",
+	       413, NULL);
 	/* Nobody is known to the route: 64 KiB. */
-	n = (size_t)snprintf(text, 200, "POST /default HTTP/1.1\r\n" HOST "Content-Length: 65537\r\n\r\n");
+	n = (size_t)snprintf(text, 200,
+			     "POST /default HTTP/1.1\r\n" HOST "Content-Length: 65537\r\n\r\n");
 	memset(text + n, 'a', 65537);
 	text[n + 65537] = 0;
 	expect(&s, text, 413, NULL);
-	n = (size_t)snprintf(text, 200, "POST /default HTTP/1.1\r\n" HOST "Content-Length: 65536\r\n\r\n");
+	n = (size_t)snprintf(text, 200,
+			     "POST /default HTTP/1.1\r\n" HOST "Content-Length: 65536\r\n\r\n");
 	memset(text + n, 'a', 65536);
 	text[n + 65536] = 0;
 	expect(&s, text, 200, NULL);
@@ -512,7 +530,9 @@ expect_continue_is_answered_when_the_body_is_wanted(void **state)
 	assert_string_equal(body_of(answer), "hello");
 	free(answer);
 	close(fd);
-	expect(&s, "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 50\r\nExpect: 100-continue\r\n\r\n", 413, NULL);
+	expect(&s,
+	       "PUT /small HTTP/1.1\r\n" HOST "Content-Length: 50\r\nExpect: 100-continue\r\n\r\n",
+	       413, NULL);
 	server_stop(&s);
 }
 
@@ -527,7 +547,8 @@ paths_and_methods_are_told_apart(void **state)
 	begin(&s);
 	expect(&s, GET("/nowhere"), 404, "\"errcode\":\"M_UNRECOGNIZED\"");
 	expect(&s, GET("/echo"), 405, "\r\nAllow: POST, OPTIONS\r\n");
-	expect(&s, "DELETE /where/x HTTP/1.1\r\n" HOST "\r\n", 405, "\r\nAllow: GET, HEAD, OPTIONS\r\n");
+	expect(&s, "DELETE /where/x HTTP/1.1\r\n" HOST "\r\n", 405,
+	       "\r\nAllow: GET, HEAD, OPTIONS\r\n");
 	expect(&s, "GET http://example.org/where/x?a=b HTTP/1.1\r\n" HOST "\r\n", 200, "x||b|-");
 	expect(&s, GET("/health"), 200, "{\"status\":\"ok\"}");
 	expect(&s, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 200, NULL);
@@ -538,7 +559,11 @@ static void
 browsers_may_ask_from_anywhere(void **state)
 {
 	static const char *const texts[] = {
-		GET("/where/x"), GET("/nowhere"), GET("/echo"), GET("/silent"), "OPTIONS /where/x HTTP/1.1\r\n" HOST "\r\n",
+		GET("/where/x"),
+		GET("/nowhere"),
+		GET("/echo"),
+		GET("/silent"),
+		"OPTIONS /where/x HTTP/1.1\r\n" HOST "\r\n",
 		"OPTIONS /nowhere HTTP/1.1\r\n" HOST "\r\n",
 	};
 	static const int statuses[] = { 200, 404, 405, 500, 200, 200 };
@@ -551,8 +576,10 @@ browsers_may_ask_from_anywhere(void **state)
 
 		assert_status(answer, statuses[i]);
 		assert_has(answer, "Access-Control-Allow-Origin: *\r\n");
-		assert_has(answer, "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n");
-		assert_has(answer, "Access-Control-Allow-Headers: X-Requested-With, Content-Type, Authorization\r\n");
+		assert_has(answer,
+			   "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n");
+		assert_has(answer, "Access-Control-Allow-Headers: X-Requested-With, Content-Type, "
+				   "Authorization\r\n");
 		assert_has(answer, "\r\nDate: ");
 		free(answer);
 	}
@@ -674,8 +701,10 @@ proxies_that_are_trusted_say_who_asks(void **state)
 	expect(&s, FROM("198.51.100.9, 192.0.2.1, 10.1.2.3"), 200, "\r\n\r\n192.0.2.1");
 	expect(&s, FROM("2001:db8::1"), 200, "\r\n\r\n2001:db8::1");
 	expect(&s, FROM("192.0.2.1, junk, 10.0.0.1"), 200, "\r\n\r\n10.0.0.1");
-	expect(&s, "GET /address HTTP/1.1\r\n" HOST "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n", 200,
-	       "\r\n\r\n192.0.2.7");
+	expect(&s,
+	       "GET /address HTTP/1.1\r\n" HOST
+	       "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n",
+	       200, "\r\n\r\n192.0.2.7");
 	server_stop(&s);
 }
 
@@ -753,7 +782,8 @@ connections_are_limited(void **state)
 static void
 mistakes_in_the_configuration_are_named(void **state)
 {
-	static const char *const bad[] = { "127.0.0.1", "127.0.0.1:", "example.org:80", "127.0.0.1:99999999", "unix:", "tls:127.0.0.1:0" };
+	static const char *const bad[] = { "127.0.0.1",          "127.0.0.1:", "example.org:80",
+					   "127.0.0.1:99999999", "unix:",      "tls:127.0.0.1:0" };
 	static const char *const network[] = { "10.0.0.0/33" };
 	struct server s;
 	mx_error *e;
@@ -773,6 +803,113 @@ mistakes_in_the_configuration_are_named(void **state)
 	e = mx_http_new(NULL, &s.o, NULL, &s.h);
 	assert_true(mx_error_is(e, MX_E_CONFIG));
 	mx_error_free(&e);
+}
+
+static void
+an_offer_to_upgrade_is_passed_over(void **state)
+{
+	struct server s;
+	char *answer;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	fd = dial(s.port);
+	say(fd, "POST /echo HTTP/1.1\r\n" HOST
+		"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+		"Content-Length: 3\r\n\r\nabc");
+	answer = hear(fd);
+	assert_string_equal(body_of(answer), "abc");
+	free(answer);
+	say(fd, "GET /where/x HTTP/1.1\r\n" HOST
+		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" GET("/where/y"));
+	answer = hear(fd);
+	assert_has(answer, "x||");
+	free(answer);
+	answer = hear(fd);
+	assert_has(answer, "y||");
+	free(answer);
+	close(fd);
+	server_stop(&s);
+}
+
+/* As a service manager starts us: sd_listen_fds(3). */
+static void
+inherited_sockets_are_served(void **state)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int kept = fcntl(3, F_DUPFD_CLOEXEC, 10), fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct server s;
+	char pid[16];
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 10), 0);
+	if (fd != 3) {
+		assert_int_equal(dup2(fd, 3), 3);
+		close(fd);
+	}
+	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	server_init(&s);
+	s.words[0] = "not looked at";
+	server_start(&s, routes, COUNT(routes));
+	assert_null(getenv("LISTEN_FDS"));
+	expect(&s, GET("/where/x"), 200, NULL);
+	server_stop(&s);
+	if (kept >= 0) {
+		dup2(kept, 3);
+		close(kept);
+	}
+	/* Meant for another process. */
+	setenv("LISTEN_PID", "1", 1);
+	setenv("LISTEN_FDS", "1", 1);
+	begin(&s);
+	expect(&s, GET("/where/x"), 200, NULL);
+	server_stop(&s);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+}
+
+static void
+who_comes_when_descriptors_are_used_up_waits(void **state)
+{
+	struct rlimit before, few;
+	struct server s;
+	char *answer;
+	int fds[3], next;
+
+	(void)state;
+	begin(&s);
+	next = dup(0);
+	close(next);
+	for (size_t i = 0; i < COUNT(fds); i++)
+		fds[i] = dial(s.port);
+	EVENTUALLY(stats(&s).open == COUNT(fds));
+	/* Our end of one more connection fits, the server's does not. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	next = dup(0);
+	close(next);
+	few = before;
+	few.rlim_cur = (rlim_t)next + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	next = dial(s.port);
+	say(next, GET("/where/x"));
+	say(fds[0], GET("/where/y"));
+	answer = hear(fds[0]);
+	assert_status(answer, 200);
+	free(answer);
+	assert_int_equal(stats(&s).open, COUNT(fds));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	answer = hear(next);
+	assert_status(answer, 200);
+	free(answer);
+	close(next);
+	for (size_t i = 0; i < COUNT(fds); i++)
+		close(fds[i]);
+	server_stop(&s);
 }
 
 int
@@ -804,6 +941,9 @@ main(void)
 		cmocka_unit_test(a_unix_socket_is_served),
 		cmocka_unit_test(connections_are_limited),
 		cmocka_unit_test(mistakes_in_the_configuration_are_named),
+		cmocka_unit_test(an_offer_to_upgrade_is_passed_over),
+		cmocka_unit_test(inherited_sockets_are_served),
+		cmocka_unit_test(who_comes_when_descriptors_are_used_up_waits),
 	};
 
 	return cmocka_run_group_tests_name("http server", tests, NULL, NULL);

@@ -34,7 +34,10 @@ park(struct mx_request *rq)
 {
 	if (mx_request_again(rq))
 		return mx_reply_empty(rq);
-	return mx_request_suspend(rq, mx_monotonic_us() + (mx_request_query(rq, "long", &(mx_str){ 0 }) ? 60000000 : 20000),
+	return mx_request_suspend(rq,
+				  mx_monotonic_us() + (mx_request_query(rq, "long", &(mx_str){ 0 })
+							       ? 60000000
+							       : 20000),
 				  NULL, NULL);
 }
 
@@ -57,7 +60,8 @@ make_certificate(const char *name)
 	X509_gmtime_adj(X509_getm_notBefore(x), -60);
 	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
 	X509_set_pubkey(x, pkey);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+				   (const unsigned char *)name, -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	assert_true(X509_sign(x, pkey, EVP_sha256()) > 0);
 	f = fopen(certificate, "w");
@@ -84,7 +88,8 @@ tls_dial(struct server *s, int version, const char *protocol)
 	SSL_CTX_free(context);
 	SSL_set_fd(ssl, fd);
 	if (protocol != NULL)
-		SSL_set_alpn_protos(ssl, (const unsigned char *)protocol, (unsigned)strlen(protocol));
+		SSL_set_alpn_protos(ssl, (const unsigned char *)protocol,
+				    (unsigned)strlen(protocol));
 	if (SSL_connect(ssl) != 1) {
 		ERR_clear_error();
 		SSL_free(ssl);
@@ -119,7 +124,8 @@ tls_hear(SSL *ssl, char *out, size_t cap)
 		out[n] = 0;
 		end = strstr(out, "\r\n\r\n");
 		if (end != NULL)
-			whole = (size_t)(end + 4 - out) + strtoul(strcasestr(out, "content-length:") + 15, NULL, 10);
+			whole = (size_t)(end + 4 - out) +
+				strtoul(strcasestr(out, "content-length:") + 15, NULL, 10);
 	}
 	return n;
 }
@@ -141,7 +147,8 @@ tls_carries_requests(void **state)
 {
 	static const char two[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\none"
 				  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\ntwo";
-	static const char get[] = "GET /big HTTP/1.1\r\n" HOST "\r\n", wait[] = "GET /park HTTP/1.1\r\n" HOST "\r\n";
+	static const char get[] = "GET /big HTTP/1.1\r\n" HOST "\r\n",
+			  wait[] = "GET /park HTTP/1.1\r\n" HOST "\r\n";
 	static const char nonsense[] = "nonsense\r\n\r\n";
 	size_t cap = 2 << 20, n;
 	char *text = calloc(1, cap);

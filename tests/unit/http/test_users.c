@@ -76,14 +76,30 @@ login(struct mx_request *rq)
 
 static const struct mx_route routes[] = {
 	{ .method = "GET", .path = "/none", .handler = answer },
-	{ .method = "GET", .path = "/optional", .handler = answer, .auth = MX_AUTH_OPTIONAL, .flags = MX_ROUTE_INLINE },
+	{ .method = "GET",
+	  .path = "/optional",
+	  .handler = answer,
+	  .auth = MX_AUTH_OPTIONAL,
+	  .flags = MX_ROUTE_INLINE },
 	{ .method = "GET", .path = "/user", .handler = answer, .auth = MX_AUTH_USER },
 	{ .method = "PUT", .path = "/user", .handler = answer, .auth = MX_AUTH_USER },
-	{ .method = "POST", .path = "/logout", .handler = answer, .auth = MX_AUTH_USER, .flags = MX_ROUTE_SUSPENDED_OK },
+	{ .method = "POST",
+	  .path = "/logout",
+	  .handler = answer,
+	  .auth = MX_AUTH_USER,
+	  .flags = MX_ROUTE_SUSPENDED_OK },
 	{ .method = "GET", .path = "/guest", .handler = answer, .auth = MX_AUTH_GUEST },
-	{ .method = "GET", .path = "/admin", .handler = answer, .auth = MX_AUTH_ADMIN, .flags = MX_ROUTE_REMOTE },
+	{ .method = "GET",
+	  .path = "/admin",
+	  .handler = answer,
+	  .auth = MX_AUTH_ADMIN,
+	  .flags = MX_ROUTE_REMOTE },
 	{ .method = "GET", .path = "/cpu", .handler = answer, .flags = MX_ROUTE_CPU },
-	{ .method = "PUT", .path = "/write", .handler = answer, .auth = MX_AUTH_OPTIONAL, .rate = MX_RATE_WRITE },
+	{ .method = "PUT",
+	  .path = "/write",
+	  .handler = answer,
+	  .auth = MX_AUTH_OPTIONAL,
+	  .rate = MX_RATE_WRITE },
 	{ .method = "GET", .path = "/register", .handler = answer, .rate = MX_RATE_REGISTER },
 	{ .method = "GET", .path = "/login/{user}", .handler = login, .rate = MX_RATE_NONE },
 };
@@ -100,8 +116,11 @@ begin(struct server *s)
 	atomic_store(&released, 0);
 	atomic_store(&answered, 0);
 	server_init(s);
-	s->hooks = (struct mx_http_hooks){ .arg = s, .authenticate = authenticate, .release = release,
-					   .conn_get = conn_get, .conn_put = conn_put };
+	s->hooks = (struct mx_http_hooks){ .arg = s,
+					   .authenticate = authenticate,
+					   .release = release,
+					   .conn_get = conn_get,
+					   .conn_put = conn_put };
 }
 
 static void
@@ -139,8 +158,10 @@ routes_say_who_may_ask(void **state)
 	expect(&s, GET("/user", AS("4")), 401, "\"soft_logout\":true");
 	expect(&s, GET("/user", AS("5")), 200, "@suspended:x 0");
 	expect(&s, PUT("/user", AS("5")), 403, "M_USER_SUSPENDED");
-	expect(&s, "POST /logout HTTP/1.1\r\n" HOST AS("4") "Content-Length: 0\r\n\r\n", 200, "@locked:x 0");
-	expect(&s, "POST /logout HTTP/1.1\r\n" HOST AS("5") "Content-Length: 0\r\n\r\n", 200, "@suspended:x 0");
+	expect(&s, "POST /logout HTTP/1.1\r\n" HOST AS("4") "Content-Length: 0\r\n\r\n", 200,
+	       "@locked:x 0");
+	expect(&s, "POST /logout HTTP/1.1\r\n" HOST AS("5") "Content-Length: 0\r\n\r\n", 200,
+	       "@suspended:x 0");
 	expect(&s, GET("/cpu", ""), 200, "nobody 0");
 	finish(&s);
 	assert_int_equal(atomic_load(&released), atomic_load(&authenticated) - 2);
@@ -149,7 +170,8 @@ routes_say_who_may_ask(void **state)
 static void
 a_large_body_is_read_of_who_is_known(void **state)
 {
-	static const char sized[] = "PUT /user HTTP/1.1\r\n" HOST "%sContent-Length: 200000\r\n%s\r\n";
+	static const char sized[] =
+		"PUT /user HTTP/1.1\r\n" HOST "%sContent-Length: 200000\r\n%s\r\n";
 	char *block = calloc(1, 200000), text[512], *answer;
 	struct server s;
 	int fd;
@@ -196,7 +218,8 @@ a_large_body_is_read_of_who_is_known(void **state)
 static void
 a_chunked_body_is_asked_for_when_it_grows(void **state)
 {
-	static const char head[] = "PUT /user HTTP/1.1\r\n" HOST "%sTransfer-Encoding: chunked\r\n\r\n";
+	static const char head[] =
+		"PUT /user HTTP/1.1\r\n" HOST "%sTransfer-Encoding: chunked\r\n\r\n";
 	char *block = malloc(1005), text[256], *answer;
 	struct server s;
 	int fd;
@@ -211,7 +234,8 @@ a_chunked_body_is_asked_for_when_it_grows(void **state)
 		(void)snprintf(text, sizeof(text), head, known ? AS("1") : AS("x"));
 		say(fd, text);
 		for (int i = 0; i < 100; i++) {
-		if (send(fd, block, 5, MSG_NOSIGNAL) < 0 || send(fd, block + 5, 1000, MSG_NOSIGNAL) < 0 ||
+			if (send(fd, block, 5, MSG_NOSIGNAL) < 0 ||
+			    send(fd, block + 5, 1000, MSG_NOSIGNAL) < 0 ||
 			    send(fd, "\r\n", 2, MSG_NOSIGNAL) < 0)
 				break;
 		}
