@@ -128,7 +128,7 @@ admin_nonce(struct mx_request *rq)
 {
 	unsigned char bytes[NONCE_BYTES];
 	mx_msec now = mx_now();
-	const char *secret;
+	const char *secret = NULL;
 	mx_error *e = enabled(rq, &secret);
 
 	if (e != NULL)
@@ -202,7 +202,7 @@ static mx_error *
 allowed(struct mx_request *rq, const struct asked *a)
 {
 	struct nonces *used = mx_self_state(mx_request_self(rq));
-	const char *secret;
+	const char *secret = NULL;
 
 	MX_TRY(enabled(rq, &secret));
 	if (!nonce_valid(secret, a->nonce))
