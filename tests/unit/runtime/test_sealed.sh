@@ -5,15 +5,24 @@
 build=${MX_BUILD:-.}
 source=${srcdir:-.}
 core=$build/core/.libs/libmyelin-core.so
-status=0
+bad=0 number=0
 
 fail()
 {
-	echo "$1" >&2
-	status=1
+	echo "# $1"
+	bad=1
 }
 
-[ -f "$core" ] || { echo "no $core: nothing to look at"; exit 77; }
+# In the Test Anything Protocol: what was looked at since the last time.
+told()
+{
+	number=$((number + 1))
+	if [ $bad = 0 ]; then echo "ok $number - $1"; else echo "not ok $number - $1"; fi
+	bad=0
+}
+
+[ -f "$core" ] || { echo "1..0 # SKIP there is no $core"; exit 0; }
+echo 1..4
 exported=$(mktemp) || exit 99
 trap 'rm -f "$exported"' EXIT
 nm -D --defined-only "$core" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u >"$exported"
@@ -24,6 +33,7 @@ for symbol in $(grep -v '^mx_' "$exported"); do
 	*) fail "the core exports $symbol, which is not ours to export" ;;
 	esac
 done
+told "the core exports only names that begin with mx_"
 
 for object in "$build"/modules/*/.libs/*.so; do
 	[ -f "$object" ] || continue
@@ -34,11 +44,11 @@ for object in "$build"/modules/*/.libs/*.so; do
 		grep -qx "$symbol" "$exported" || fail "$name uses $symbol, which the core does not export"
 	done
 done
+told "a module exports its descriptor alone and uses what the core exports"
 
 private=$(grep -rn '#include "\(core\|modules\)/' "$source"/modules --include='*.[ch]')
-[ -z "$private" ] || fail "modules include private headers:
-$private"
+[ -z "$private" ] || fail "$private"
+told "modules include no private header of the core"
 private=$(grep -rn '#include "' "$source"/include/myelin)
-[ -z "$private" ] || fail "public headers include private ones:
-$private"
-exit $status
+[ -z "$private" ] || fail "$private"
+told "public headers include public headers only"
