@@ -263,23 +263,18 @@ read_node(struct mx_tree *t, const unsigned char hash[16], struct mx_node **out)
 {
 	struct mx_query *q = mx_query(t->conn, &GET_NODE);
 	unsigned char check[16];
-	bool found, good = false;
 
-	mx_bind_blob(q, 1, hash, 16);
-	found = mx_query_next(q);
-	if (found) {
+	*out = NULL;
+	mx_bind_int(q, 1, mx_node_number(hash));
+	while (*out == NULL && mx_query_next(q)) {
 		mx_str data = mx_col_str(q, 0);
 
 		crypto_generichash(check, sizeof(check), (const unsigned char *)data.p, data.n, NULL, 0);
-		good = memcmp(check, hash, sizeof(check)) == 0 && well_formed((const unsigned char *)data.p, data.n);
-		if (good)
+		if (memcmp(check, hash, sizeof(check)) == 0 && well_formed((const unsigned char *)data.p, data.n))
 			*out = node_new(hash, data.p, data.n);
 	}
-	mx_error *e = mx_query_end(q);
-
-	if (e == NULL && !good)
-		e = mx_error_new(MX_E_UNKNOWN, "a node of a state tree is %s", found ? "damaged" : "missing");
-	return e;
+	MX_TRY(mx_query_end(q));
+	return *out != NULL ? NULL : mx_error_new(MX_E_UNKNOWN, "a node of a state tree is missing or damaged");
 }
 
 mx_error *
@@ -357,10 +352,14 @@ mx_fresh_nodes_done(struct mx_fresh_nodes *f)
 	f->n = f->room = 0;
 }
 
-mx_str
-mx_node_hash(const struct mx_node *n)
+int64_t
+mx_node_number(const unsigned char hash[16])
 {
-	return (mx_str){ (const char *)n->hash, sizeof(n->hash) };
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n = n << 8 | hash[i];
+	return (int64_t)n;
 }
 
 mx_str

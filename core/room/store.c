@@ -12,13 +12,15 @@ static const struct mx_sql PUT_EVENT =
 	MX_SQL("INSERT INTO event (nid, room, type, state_key, sender, depth, ts, flags, id, id_hash, root_before, root, "
 	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
 static const struct mx_sql PUT_NODE =
-	MX_SQL("INSERT INTO state_node (hash, data) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+	MX_SQL("INSERT INTO state_node (nid, hash, data) VALUES ($1, $2, $3)");
 static const struct mx_sql PUT_MEMBER =
 	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) VALUES ($1, $2, $3, $4, 0, $5) "
 	       "ON CONFLICT (room, \"user\") DO UPDATE SET membership = excluded.membership, event = excluded.event, "
 	       "forgotten = 0");
 static const struct mx_sql REDACT =
 	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND redacted_by IS NULL");
+
+#define NODES_PER_EVENT 64	/* numbers that are kept for them: a path, and the leaves that one splits into */
 
 /* ---- what the commit changes in memory ---- */
 
@@ -111,15 +113,20 @@ after(void *arg, bool committed)
 
 /* ---- rows ---- */
 
+/* The nodes that one event has made. All but a split-off leaf name the event somewhere below them, so they are new; to ask
+ * whether one has been there before would cost more than to store it again. */
 static mx_error *
-put_nodes(struct mx_store *s, struct mx_conn *c, size_t from)
+put_nodes(struct mx_store *s, struct mx_conn *c, size_t from, mx_nid event)
 {
+	if (s->fresh.n - from > NODES_PER_EVENT)
+		return mx_error_new(MX_E_UNKNOWN, "a state event changes more of the state tree than it can");
 	for (size_t i = from; i < s->fresh.n; i++) {
 		struct mx_query *q = mx_query(c, &PUT_NODE);
-		mx_str hash = mx_node_hash(s->fresh.v[i]), bytes = mx_node_bytes(s->fresh.v[i]);
+		mx_str bytes = mx_node_bytes(s->fresh.v[i]);
 
-		mx_bind_blob(q, 1, hash.p, hash.n);
-		mx_bind_blob(q, 2, bytes.p, bytes.n);
+		mx_bind_int(q, 1, event * NODES_PER_EVENT + (mx_nid)(i - from));
+		mx_bind_int(q, 2, mx_node_number(s->fresh.v[i]->hash));
+		mx_bind_blob(q, 3, bytes.p, bytes.n);
 		MX_TRY(mx_query_run(q));
 	}
 	return NULL;
@@ -143,7 +150,7 @@ move_state(struct mx_store *s, struct mx_conn *c, struct mx_event *ev, struct mx
 	if (count > (size_t)s->room->rs->opt.max_state)
 		return mx_error_new(MX_E_TOO_LARGE, "the room has as many state events as this server allows");
 	*root = next;
-	return put_nodes(s, c, before);
+	return put_nodes(s, c, before, ev->nid);
 }
 
 static void

@@ -5,6 +5,9 @@
  * compared. root is the root of the state after the event, root_before only where that is another. An event carries its
  * sender's transaction id itself: one row and one statement a message.
  *
+ * state_node: nid follows from the position of the event that made it, so that nodes are appended: kept in the order of their
+ * hashes, three nodes a join were three pages written. hash is the first eight bytes; who reads compares the rest.
+ *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest event is the only one, which is the case
  * unless other servers write at the same time. */
 #include "config.h"
@@ -26,7 +29,8 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE TABLE membership (room BIGINT NOT NULL, \"user\" BIGINT NOT NULL, membership BIGINT NOT NULL, "
 	  "event BIGINT NOT NULL, forgotten BIGINT NOT NULL, local BIGINT NOT NULL, PRIMARY KEY (room, \"user\")) {unkeyed};\n"
 	  "CREATE INDEX membership_user ON membership (\"user\", room) WHERE local = 1;\n"
-	  "CREATE TABLE state_node (hash {blob} PRIMARY KEY, data {blob} NOT NULL) {unkeyed}" },
+	  "CREATE TABLE state_node (nid {key}, hash BIGINT NOT NULL, data {blob} NOT NULL);\n"
+	  "CREATE INDEX state_node_hash ON state_node (hash)" },
 };
 
 mx_error *

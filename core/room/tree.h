@@ -42,8 +42,9 @@ struct mx_fresh_nodes {
 	struct mx_node **v;
 	size_t n, room;
 };
-mx_str mx_node_hash(const struct mx_node *n);
 mx_str mx_node_bytes(const struct mx_node *n);
+/* What stands for a hash in the database's index. */
+int64_t mx_node_number(const unsigned char hash[16]);
 /* Call once they are stored, or never will be. */
 void mx_fresh_nodes_done(struct mx_fresh_nodes *f);
 
