@@ -9,13 +9,13 @@ check_PROGRAMS += tests/unit/sql/test_sqlite
 tests_unit_sql_test_sqlite_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/place_sqlite.c \
 	tests/unit/sql/place.h tests/unit/sql/common.h
 tests_unit_sql_test_sqlite_CPPFLAGS = $(test_cppflags)
-tests_unit_sql_test_sqlite_CFLAGS = $(test_cflags)
+tests_unit_sql_test_sqlite_CFLAGS = $(test_cflags) $(SQLITE_CFLAGS)
 tests_unit_sql_test_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 check_PROGRAMS += tests/unit/sql/test_crash_sqlite
 tests_unit_sql_test_crash_sqlite_SOURCES = tests/unit/sql/test_crash.c tests/unit/sql/place_sqlite.c \
 	tests/unit/sql/place.h tests/unit/sql/common.h
 tests_unit_sql_test_crash_sqlite_CPPFLAGS = $(test_cppflags)
-tests_unit_sql_test_crash_sqlite_CFLAGS = $(test_cflags)
+tests_unit_sql_test_crash_sqlite_CFLAGS = $(test_cflags) $(SQLITE_CFLAGS)
 tests_unit_sql_test_crash_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 if HAVE_PQ

@@ -102,14 +102,26 @@ place_stop(void)
 		fprintf(stderr, "%s could not be removed\n", dir);
 }
 
-bool
-place_restart(void)
+void
+place_down(void)
+{
+	control("-m immediate stop");
+}
+
+void
+place_up(void)
 {
 	char command[128];
 
-	control("-m immediate stop");
 	snprintf(command, sizeof(command), "-o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start", dir);
 	control(command);
+}
+
+bool
+place_restart(void)
+{
+	place_down();
+	place_up();
 	return true;
 }
 

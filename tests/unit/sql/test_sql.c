@@ -869,6 +869,67 @@ a_database_that_was_away_is_found_again(void **state)
 	assert_int_equal(ask_int(db, &COUNT), 2);
 }
 
+static void
+while_the_database_is_away_a_write_is_answered(void **state)
+{
+	MX_AUTO(mx_buf) *json = mx_buf_new(0);
+	struct mx_db_options o;
+	struct add a = { .id = 1, .position = true };
+
+	(void)state;
+	mx_db_close(&db);
+	mx_db_options_default(&o);
+	o.write_wait.ms = 200;
+	assert_ok(place_open(&db, &o));
+	mx_pos before = mx_db_position(db);
+	place_down();
+	int64_t start = mx_monotonic_us();
+	for (int i = 0; i < 3; i++) {
+		mx_error *e = mx_write(db, add, &a);
+		assert_true(mx_error_is(e, MX_E_UNAVAILABLE));
+		mx_error_json(e, json);
+		mx_error_free(&e);
+	}
+	assert_true(mx_monotonic_us() - start < 10 * 1000000);
+	assert_non_null(strstr(mx_buf_cstr(json), "\"retry_after_ms\":"));
+	assert_int_equal(a.after_true, 0);
+	place_up();
+	mx_error *e;
+	while ((e = mx_write(db, add, &a)) != NULL)
+		assert_code(e, MX_E_UNAVAILABLE);
+	assert_int_equal(a.pos, before + 1);
+	/* A reader's connection may not have noticed yet. */
+	struct mx_conn *c = NULL;
+	assert_ok(mx_conn_get(db, &c));
+	struct mx_query *q = mx_query(c, &COUNT);
+	mx_query_next(q);
+	e = mx_query_end(q);
+	mx_error_free(&e);
+	mx_conn_put(&c);
+	assert_int_equal(ask_int(db, &COUNT), 1);
+}
+
+static void
+a_database_that_is_away_does_not_hold_up_the_end(void **state)
+{
+	struct later l = { .add = { .id = 1 } };
+	atomic_int left = 1;
+	int order = 0;
+
+	(void)state;
+	l.left = &left;
+	l.order = &order;
+	place_down();
+	mx_write_later(db, later_fn, later_done, &l);
+	int64_t start = mx_monotonic_us();
+	mx_db_close(&db);
+	assert_true(mx_monotonic_us() - start < 4 * 1000000);
+	assert_int_equal(atomic_load(&left), 0);
+	assert_int_equal(l.code, MX_E_UNAVAILABLE);
+	place_up();
+	assert_ok(place_open(&db, NULL));
+}
+
 static mx_error *
 add_and_restart(struct mx_txn *tx, void *arg)
 {
@@ -977,6 +1038,8 @@ main(int argc, char **argv)
 		T(the_cache_of_names_is_bounded_and_right),
 		T(two_processes_make_one_stream),
 		T(a_database_that_was_away_is_found_again),
+		T(while_the_database_is_away_a_write_is_answered),
+		T(a_database_that_is_away_does_not_hold_up_the_end),
 		T(a_batch_whose_connection_is_lost_runs_again),
 		T(migrations_run_once_and_in_order),
 		T(the_database_can_be_measured_and_checked),
@@ -986,7 +1049,7 @@ main(int argc, char **argv)
 	(void)argv;
 	if (!place_start())
 		return 77;
-	assert_ok(mx_log_levels("error"));
+	assert_ok(mx_log_levels("error,sql=error"));
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	place_stop();
 	return failed;
