@@ -70,13 +70,14 @@ mx_error *mx_event_from_row(const struct mx_event_row *row, struct mx_event **ou
 
 /* An event's bytes from a stranger: parses, checks every member's type and limit, and makes it canonical, without unsigned.
  * Does not look at hashes and signatures (core/room/verify.h does), but computes the id; of a redacted copy it is the
- * same. MX_E_NOT_JSON, MX_E_BAD_JSON, MX_E_TOO_LARGE. */
+ * same. MX_E_NOT_JSON, MX_E_BAD_JSON, MX_E_MISSING_PARAM, MX_E_TOO_LARGE. */
 mx_error *mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes, struct mx_event **out) MX_MUST_USE;
 
 /* The same for a tree; ev is borrowed and left as it is. */
 mx_error *mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct mx_event **out) MX_MUST_USE;
 
-/* The redacted form of ev, with ev's id and rows' numbers and .redacted set. Never fails for an event. */
+/* The redacted form of ev, with ev's id and numbers and .redacted set. Never fails: an event whose bytes were damaged in
+ * the database becomes the least that is one. */
 struct mx_event *mx_event_redact(const struct mx_event *ev);
 
 /* ---- prev_events and auth_events: for (it = mx_event_prev(ev); mx_event_ids_next(&it, &id);) ---- */
