@@ -135,8 +135,11 @@ mx_error *mx_rooms_migrate(struct mx_db *db) MX_MUST_USE;
 
 /* ---- room.c: rooms in memory ---- */
 struct mx_room *mx_room_new(struct mx_rooms *rs, mx_str id, const struct mx_room_version *v);
-/* A room that was just made, in its own commit: it becomes findable. */
-void mx_room_appear(struct mx_room *r);
+/* A room that is being made, within the write: who looks for it from now on waits for mx_room_loaded. MX_E_EXISTS; MX_E_AGAIN
+ * when somebody is just looking for it in the database. */
+mx_error *mx_room_announce(struct mx_room *r) MX_MUST_USE;
+/* It is there; or (good false) it is not. */
+void mx_room_loaded(struct mx_room *r, bool good);
 void mx_rooms_drop_all(struct mx_rooms *rs);
 /* Another process has written to the room, if it is in memory; 0: to all of them. */
 void mx_rooms_touched(struct mx_rooms *rs, mx_nid room);
@@ -153,8 +156,7 @@ mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c, struct mx_powe
 #define MX_EVENT_COLUMNS                                                                           \
 	"e.nid, e.room, e.sender, e.id, e.flags, e.root_before, e.root, e.device, e.txn_id, e.json"
 enum mx_event_flag { MX_EVENT_REDACTED = 1, MX_EVENT_REJECTED = 2, MX_EVENT_SOFT_FAILED = 4, MX_EVENT_OUTLIER = 8 };
-mx_error *mx_event_of_row(struct mx_rooms *rs, struct mx_query *q, const struct mx_room_version *v,
-			  struct mx_event **out) MX_MUST_USE;
+mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_event **out) MX_MUST_USE;
 /* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there. */
 mx_error *mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
 			 struct mx_events *out) MX_MUST_USE;
@@ -211,7 +213,7 @@ struct mx_store {
 	bool create;			/* the room is new */
 	uint64_t seq;
 	struct mx_fresh_nodes fresh;
-	bool applied;
+	bool announced, applied;
 };
 /* s lives until the write has landed. MX_E_AGAIN: the room has moved on, prepare anew. */
 mx_error *mx_store_write(struct mx_txn *tx, struct mx_store *s) MX_MUST_USE;

@@ -9,6 +9,9 @@ static const struct mx_sql BY_NID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid = $1");
 static const struct mx_sql BY_ID = MX_SQL("SELECT " MX_EVENT_COLUMNS
 					  ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.id_hash = $1 AND e.id = $2");
+static const struct mx_sql BY_NIDS =
+	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid IN "
+	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
 static const struct mx_sql BY_TXN =
 	MX_SQL("SELECT nid FROM event WHERE device = $1 AND device IS NOT NULL AND txn_id = $2");
 static const struct mx_sql REDACTED_BY = MX_SQL("SELECT redacted_by FROM event WHERE nid = $1");
@@ -47,7 +50,7 @@ hash_room_id(const struct mx_room_version *v, mx_str id, char buf[MX_EVENT_ID_MA
 }
 
 mx_error *
-mx_event_of_row(struct mx_rooms *rs, struct mx_query *q, const struct mx_room_version *v, struct mx_event **out)
+mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_event **out)
 {
 	int64_t flags = mx_col_int(q, 4);
 	char room_id[MX_EVENT_ID_MAX + 1];
@@ -59,33 +62,49 @@ mx_event_of_row(struct mx_rooms *rs, struct mx_query *q, const struct mx_room_ve
 		.soft_failed = (flags & MX_EVENT_SOFT_FAILED) != 0, .outlier = (flags & MX_EVENT_OUTLIER) != 0,
 	};
 
-	(void)rs;
 	row.before = mx_col_null(q, 5) ? row.after : root_of(mx_col_str(q, 5));
 	row.room_id = hash_room_id(v, row.id, room_id);
 	return mx_event_from_row(&row, out);
 }
 
-/* The one row of q, whose last column is the room's version. *out NULL when there is none. */
+#define MANY 16			/* parameters of BY_NIDS */
+
+/* The event of the row that q stands at, whose last column is the room's version; into the cache. */
+static mx_error *
+read_row(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
+{
+	const struct mx_room_version *v = mx_room_version_find(mx_col_str(q, 10));
+
+	if (v == NULL)
+		return mx_error_new(MX_E_UNKNOWN, "an event is of a room version that is not known");
+	MX_TRY(mx_event_of_row(q, v, out));
+	mx_event_cache_add(rs->events, out);
+	return NULL;
+}
+
+static mx_error *
+end_query(struct mx_query *q, mx_error *e)
+{
+	mx_error *end = mx_query_end(q);
+
+	if (e == NULL)
+		return end;
+	mx_error_free(&end);
+	return e;
+}
+
+/* The one row of q. *out NULL when there is none. */
 static mx_error *
 read_one(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
 {
 	mx_error *e = NULL;
 
 	*out = NULL;
-	if (mx_query_next(q)) {
-		const struct mx_room_version *v = mx_room_version_find(mx_col_str(q, 10));
-
-		e = v != NULL ? mx_event_of_row(rs, q, v, out) :
-				mx_error_new(MX_E_UNKNOWN, "an event is of a room version that is not known");
-	}
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		e = end;
-	else
-		mx_error_free(&end);
-	if (e == NULL && *out != NULL)
-		mx_event_cache_add(rs->events, out);
+	if (mx_query_next(q))
+		e = read_row(rs, q, out);
+	e = end_query(q, e);
+	if (e != NULL)
+		mx_event_unref(out);
 	return e;
 }
 
@@ -119,25 +138,60 @@ mx_event_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_id, struct mx_
 	return *out != NULL ? NULL : mx_error_new(MX_E_NOT_FOUND, "this server does not know the event");
 }
 
+/* Reads up to MANY of those that are missing, from *at on, in one statement. */
+static mx_error *
+read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n, struct mx_event **out, size_t *at)
+{
+	size_t place[MANY], wanted = 0;
+	mx_error *e = NULL;
+
+	for (; *at < n && wanted < MANY; ++*at)
+		if (out[*at] == NULL)
+			place[wanted++] = *at;
+	if (wanted == 0)
+		return NULL;
+	struct mx_query *q = mx_query(c, &BY_NIDS);
+
+	for (size_t i = 0; i < MANY; i++)
+		mx_bind_int(q, (int)i + 1, nids[place[i < wanted ? i : 0]]);
+	while (e == NULL && mx_query_next(q)) {
+		struct mx_event *ev = NULL;
+
+		e = read_row(rs, q, &ev);
+		for (size_t i = 0; e == NULL && i < wanted; i++)
+			if (out[place[i]] == NULL && nids[place[i]] == ev->nid)
+				out[place[i]] = mx_event_ref(ev);
+		mx_event_unref(&ev);
+	}
+	e = end_query(q, e);
+	for (size_t i = 0; e == NULL && i < wanted; i++)
+		if (out[place[i]] == NULL)
+			e = mx_error_new(MX_E_NOT_FOUND, "there is no such event");
+	return e;
+}
+
 mx_error *
 mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n, struct mx_events *out)
 {
-	size_t base = out->n;
+	size_t base = out->n, at = 0;
+	mx_error *e = NULL;
 
+	if (n == 0)
+		return NULL;
 	if (out->n + n > out->room) {
 		out->room = out->n + n;
 		out->v = mx_realloc(out->v, out->room, sizeof(struct mx_event *));
 	}
-	if (n == 0)
-		return NULL;
 	size_t missing = mx_event_cache_get_many(rs->events, nids, n, out->v + base);
-	mx_error *e = NULL;
 
-	for (size_t i = 0; missing > 0 && e == NULL && i < n; i++)
-		if (out->v[base + i] == NULL) {
-			e = mx_event_by_nid(rs, c, nids[i], &out->v[base + i]);
-			missing--;
-		}
+	if (missing == 1) {
+		while (out->v[base + at] != NULL)
+			at++;
+		e = mx_event_by_nid(rs, c, nids[at], &out->v[base + at]);
+	} else if (missing > 1) {
+		while (e == NULL && at < n)
+			e = read_some(rs, c, nids, n, out->v + base, &at);
+	}
 	if (e == NULL) {
 		out->n += n;
 		return NULL;

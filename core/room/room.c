@@ -268,12 +268,24 @@ cache(struct mx_rooms *rs, struct mx_room *r)
 	trim(rs);
 }
 
-void
-mx_room_appear(struct mx_room *r)
+mx_error *
+mx_room_announce(struct mx_room *r)
 {
+	mx_error *e = NULL;
+
 	pthread_mutex_lock(&r->rs->lock);
-	cache(r->rs, r);
+	const struct mx_room *other = mx_nidmap_get(&r->rs->by_nid, r->nid);
+
+	if (other == NULL) {
+		r->loading = true;
+		cache(r->rs, r);
+	} else if (other->loading) {
+		e = mx_error_new(MX_E_AGAIN, "the room is being looked for");
+	} else {
+		e = mx_error_new(MX_E_EXISTS, "there is such a room");
+	}
 	pthread_mutex_unlock(&r->rs->lock);
+	return e;
 }
 
 void
@@ -340,9 +352,11 @@ begin(struct mx_rooms *rs, struct mx_room *r, bool *mine)
 	return other != NULL ? other : r;
 }
 
-static void
-loaded(struct mx_rooms *rs, struct mx_room *r, bool good)
+void
+mx_room_loaded(struct mx_room *r, bool good)
 {
+	struct mx_rooms *rs = r->rs;
+
 	pthread_mutex_lock(&rs->lock);
 	r->loading = false;
 	if (!good)
@@ -368,7 +382,7 @@ get(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, mx_str id, struct mx_roo
 	}
 	if (mine) {
 		e = read_view(r, c);
-		loaded(rs, r, e == NULL);
+		mx_room_loaded(r, e == NULL);
 	} else {
 		e = mx_room_refresh(r, c);
 	}

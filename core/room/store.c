@@ -85,8 +85,8 @@ committed_to_memory(struct mx_store *s)
 			mx_event_cache_put(rs->events, s->v[i].redacted);
 	}
 	move_view(s);
-	if (s->create)
-		mx_room_appear(s->room);
+	if (s->announced)
+		mx_room_loaded(s->room, true);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mx_event *ev = s->v[i].event;
 
@@ -106,7 +106,9 @@ after(void *arg, bool committed)
 
 	if (committed)
 		committed_to_memory(s);
-	else if (s->applied)
+	else if (s->announced)
+		mx_room_loaded(s->room, false);
+	if (!committed && s->applied)
 		s->room->w.valid = false;
 	mx_fresh_nodes_done(&s->fresh);
 }
@@ -317,12 +319,15 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 	struct mx_state_root root;
 
 	MX_TRY(premises(s));
-	s->applied = false;
+	s->applied = s->announced = false;
 	s->fresh = (struct mx_fresh_nodes){ .cache = r->rs->nodes };
 	mx_txn_after(tx, after, s);
 	root = r->w.root;
-	if (s->create)
+	if (s->create) {
 		MX_TRY(mx_name_intern(tx, mx_room_id(r), &r->nid));
+		MX_TRY(mx_room_announce(r));
+		s->announced = true;
+	}
 	for (size_t i = 0; i < s->n; i++)
 		MX_TRY(write_one(tx, s, &s->v[i], &root));
 	MX_TRY(count_members(s, mx_txn_conn(tx)));

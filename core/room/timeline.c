@@ -81,7 +81,7 @@ from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before,
 		struct mx_event *ev = mx_event_cache_get(r->rs->events, mx_col_int(q, 0));
 
 		if (ev == NULL) {
-			e = mx_event_of_row(r->rs, q, r->version, &ev);
+			e = mx_event_of_row(q, r->version, &ev);
 			if (e == NULL)
 				mx_event_cache_add(r->rs->events, &ev);
 		}

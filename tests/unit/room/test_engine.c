@@ -964,6 +964,34 @@ statements_of(struct mx_room *room, size_t n)
 }
 
 static void
+a_cold_state_is_read_sixteen_events_a_statement(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	struct mx_events l = { 0 };
+	char id[256], k[16];
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		snprintf(k, sizeof(k), "%d", i);
+		unit_ok(house_send(room, &alice, "org.example.many", k, "{}", NULL));
+	}
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	mx_conn_statements(conn);
+	unit_ok(mx_state_all(rooms, conn, mx_room_root(room), &l));
+	assert_int_equal(l.n, 45);
+	/* three for the events, the rest are nodes of the tree */
+	assert_true(mx_conn_statements(conn) <= 3 + 17);
+	for (size_t i = 0; i < l.n; i++)
+		assert_true(mx_event_is_state(l.v[i]));
+	mx_events_clear(&l);
+	unit_refused(mx_events_load(rooms, conn, (const mx_nid[]){ 1, 888888888, 888888889 }, 3, &l), MX_E_NOT_FOUND);
+	mx_events_clear(&l);
+}
+
+static void
 a_message_is_one_statement(void **state)
 {
 	MX_AUTO(mx_room) *room = house_room("12", "shared");
@@ -1007,6 +1035,7 @@ main(void)
 		house_case(small_caches_change_nothing_but_time),
 		house_case(the_timeline_pages_both_ways_without_loss),
 		house_case(the_newest_events_cost_no_statement),
+		house_case(a_cold_state_is_read_sixteen_events_a_statement),
 		house_case(a_message_is_one_statement),
 	};
 
