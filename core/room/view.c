@@ -4,6 +4,9 @@
 #include <myelin/hook.h>
 #include <myelin/view.h>
 
+/* About what an event has in an answer. */
+enum { EVENT_SIZE = 400 };
+
 struct mx_reader
 mx_reader_of(struct mx_request *rq, struct mx_room *room)
 {
@@ -96,6 +99,7 @@ mx_events_write(const struct mx_reader *r, const struct mx_events *l, struct mx_
 	struct mx_member now;
 
 	MX_TRY(reader_member(r, &now));
+	mx_buf_reserve(b, l->n * EVENT_SIZE);
 	mx_buf_byte(b, '[');
 	for (size_t i = 0; i < l->n; i++) {
 		if (i > 0)

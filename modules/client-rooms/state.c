@@ -4,6 +4,9 @@
 
 #include "rooms.h"
 
+/* About what a member event has in an answer. */
+enum { MEMBER_SIZE = 320 };
+
 /* The state that the asking user may read, and its room. pos (0: now): not beyond this position. MX_E_FORBIDDEN. */
 static mx_error *
 readable_root(const struct rooms_call *c, struct mx_room *room, mx_pos pos, struct mx_state_root *root)
@@ -123,10 +126,12 @@ write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_
 	bool first = true;
 
 	reader.no_previous = true;
+	mx_buf_reserve(b, state->n * MEMBER_SIZE);
 	mx_buf_str(b, MX_S("{\"chunk\":["));
 	for (size_t i = 0; i < state->n; i++) {
-		if (!mx_str_eq(mx_event_type(state->v[i]), MX_S("m.room.member")) ||
-		    !wanted(mx_event_membership(state->v[i]), only, not))
+		enum mx_membership m = mx_event_membership(state->v[i]);	/* NONE: no member event */
+
+		if (m == MX_MEMBER_NONE || !wanted(m, only, not))
 			continue;
 		if (!first)
 			mx_buf_byte(b, ',');
@@ -186,7 +191,7 @@ write_joined(const struct mx_events *state, struct mx_buf *b)
 	for (size_t i = 0; i < state->n; i++) {
 		const struct mx_event *ev = state->v[i];
 
-		if (!mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) || mx_event_membership(ev) != MX_MEMBER_JOIN)
+		if (mx_event_membership(ev) != MX_MEMBER_JOIN)
 			continue;
 		mx_jw_key(&w, mx_event_state_key(ev));
 		mx_jw_object(&w);
