@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "core/account/internal.h"
+#include "core/stream/stream.h"
 
 #include <myelin/log.h>
 #include <sodium.h>
@@ -23,8 +24,10 @@ static const struct mx_migration migrations[] = {
 	  " locked BIGINT NOT NULL DEFAULT 0,"
 	  " suspended BIGINT NOT NULL DEFAULT 0,"
 	  " leaving BIGINT NOT NULL DEFAULT 0,"	/* 1: deactivated, its rooms are to be left; 2: and its profile erased */
-	  " devices_pos BIGINT NOT NULL DEFAULT 0"	/* when its list of devices last changed */
+	  " devices_pos BIGINT NOT NULL DEFAULT 0,"	/* when its list of devices last changed */
+	  " changed_pos BIGINT NOT NULL DEFAULT 0"	/* when its tokens or flags did: other processes forget it */
 	  ") {unkeyed};\n"
+	  "CREATE INDEX account_changed ON account (changed_pos) WHERE changed_pos > 0;\n"
 	  "CREATE INDEX account_leaving ON account (nid) WHERE leaving > 0;\n"
 	  "CREATE TABLE device ("
 	  " nid BIGINT PRIMARY KEY,"
@@ -61,6 +64,23 @@ static const struct mx_migration migrations[] = {
 	  "CREATE INDEX refresh_token_expires ON refresh_token (expires) WHERE expires > 0" },
 };
 
+static const struct mx_sql CHANGED_SET = MX_SQL("UPDATE account SET changed_pos = $2 WHERE nid = $1");
+static const struct mx_sql CHANGED_GET = MX_SQL("SELECT nid FROM account WHERE changed_pos > $1 AND changed_pos <= $2");
+
+/* Other processes have changed accounts. Who waits is woken by the stream, and asks again. */
+static mx_error *
+follow(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	struct mx_accounts *as = arg;
+	struct mx_query *q = mx_query(c, &CHANGED_GET);
+
+	mx_bind_int(q, 1, since);
+	mx_bind_int(q, 2, upto);
+	while (mx_query_next(q))
+		auth_cache_forget(as->cache, mx_col_int(q, 0));
+	return mx_query_end(q);
+}
+
 mx_error *
 mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *stream, mx_str server_name,
 		 const struct mx_account_options *options, struct mx_accounts **out)
@@ -79,6 +99,8 @@ mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *strea
 	as->seen = seen_new();
 	as->uia = uia_new(options);
 	pthread_mutex_init(&as->decoy_lock, NULL);
+	if (stream != NULL)
+		mx_stream_follow(stream, follow, as);
 	*out = as;
 	return NULL;
 }
@@ -94,6 +116,8 @@ mx_accounts_close(struct mx_accounts **asp)
 	if (e != NULL)
 		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written", mx_fe(e));
 	mx_error_free(&e);
+	if (as->stream != NULL)
+		mx_stream_unfollow(as->stream, as);
 	uia_free(&as->uia);
 	seen_free(&as->seen);
 	auth_cache_free(&as->cache);
@@ -136,15 +160,19 @@ mx_error *
 accounts_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device)
 {
 	struct changed *ch = mx_arena_alloc(mx_txn_arena(tx), sizeof(*ch));
+	mx_pos pos = mx_txn_pos(tx);
 
 	*ch = (struct changed){ .as = as, .user = user, .device = device };
 	if (as->stream != NULL) {
-		struct mx_item item = { .pos = mx_txn_pos(tx), .kind = MX_ITEM_ACCOUNT, .user = user, .device = device };
+		struct mx_item item = { .pos = pos, .kind = MX_ITEM_ACCOUNT, .user = user, .device = device };
 
 		mx_stream_publish(as->stream, tx, &item);
 	}
 	mx_txn_after(tx, changed_after, ch);
-	return NULL;
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &CHANGED_SET);
+	mx_bind_int(q, 1, user);
+	mx_bind_int(q, 2, pos);
+	return mx_query_run(q);
 }
 
 mx_nid

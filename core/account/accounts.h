@@ -56,8 +56,8 @@ void mx_auth_release(const struct mx_auth *auth);
  * token expired. For requests that waited: authenticate again before they go on. */
 bool mx_auth_current(const struct mx_auth *auth);
 
-/* Something about the user changed: forgets its tokens in memory and wakes what it has parked (device 0: all devices).
- * For the follower of other processes' MX_ITEM_ACCOUNT; the functions of account.h do it themselves. */
+/* Something about the user changed: forgets its tokens in memory and wakes what it has parked (device 0: all devices). The
+ * functions of account.h do it themselves, and what other processes change is followed by the stream. */
 void mx_accounts_forget(struct mx_accounts *as, mx_nid user, mx_nid device);
 
 #endif

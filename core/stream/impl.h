@@ -84,6 +84,11 @@ struct mx_stream {
 	bool foreign;			/* other processes have written: who waits must look */
 
 	mx_stream_foreign_fn *on_foreign;
+	struct {
+		mx_stream_foreign_fn *fn;
+		void *arg;
+	} followers[MX_STREAM_FOLLOWERS];
+	size_t follower_n;
 	void *on_foreign_arg;
 	_Atomic uint64_t published, wakes, reruns;
 };

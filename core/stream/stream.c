@@ -113,6 +113,8 @@ caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 	mx_ring_forget(&s->items, upto);
 	pthread_mutex_unlock(&s->lock);
 	s->foreign = true;
+	for (size_t i = 0; i < s->follower_n; i++)
+		MX_TRY(s->followers[i].fn(s->followers[i].arg, c, since, upto));
 	if (s->on_foreign != NULL)
 		return s->on_foreign(s->on_foreign_arg, c, since, upto);
 	mx_stream_forget_rooms(s);
@@ -124,6 +126,23 @@ mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg)
 {
 	s->on_foreign_arg = arg;
 	s->on_foreign = fn;
+}
+
+void
+mx_stream_follow(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg)
+{
+	if (s->follower_n == MX_STREAM_FOLLOWERS)
+		abort();	/* they are as many as the core has areas */
+	s->followers[s->follower_n].fn = fn;
+	s->followers[s->follower_n++].arg = arg;
+}
+
+void
+mx_stream_unfollow(struct mx_stream *s, void *arg)
+{
+	for (size_t i = 0; i < s->follower_n; i++)
+		if (s->followers[i].arg == arg)
+			s->followers[i--] = s->followers[--s->follower_n];
 }
 
 mx_pos

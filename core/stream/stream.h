@@ -38,6 +38,10 @@ void mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m);
  * `since` up to `upto`: it calls mx_stream_member_changed for what they changed, or mx_stream_forget_rooms. */
 typedef mx_error *mx_stream_foreign_fn(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
 void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
+/* The same for other areas of the core that keep something in memory; before the first write. */
+enum { MX_STREAM_FOLLOWERS = 4 };
+void mx_stream_follow(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
+void mx_stream_unfollow(struct mx_stream *s, void *arg);	/* when nothing writes any more */
 void mx_stream_forget_rooms(struct mx_stream *s);	/* of everybody */
 
 struct mx_stream_stats {

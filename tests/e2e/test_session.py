@@ -1,5 +1,6 @@
 """Logging in and out, refreshing, devices, and confirming who one is (user-interactive authentication)."""
 
+import shutil
 import threading
 import time
 
@@ -162,6 +163,32 @@ def test_a_waiting_sync_ends_when_its_device_is_logged_out(hs):
     Client(hs, phone.token).ok("POST", V3 + "/logout")
     waiter.join(10)
     assert answers and time.monotonic() - begun < 5
+    as_error(answers[0], 401, "M_UNKNOWN_TOKEN")
+
+
+def test_processes_that_share_a_database_hear_of_each_others_logouts(server, database):
+    if database != "postgres":
+        pytest.skip("one process has the file")
+    one = server()
+    two = server(start=False)
+    two.database = one.database
+    two.write_config()
+    shutil.copy(one.folder + "/signing.key", two.folder + "/signing.key")
+    two.start()
+    alice = one.register("alice")
+    phone = one.login(alice.user_id)
+    there = Client(two, phone.token)
+    since = there.sync()["next_batch"]
+    there.ok("GET", V3 + "/account/whoami")
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(there.call("GET", V3 + "/sync?timeout=20000&since=" + since)))
+    waiter.start()
+    time.sleep(0.3)
+    phone.ok("POST", V3 + "/logout")
+    # It catches up at its next write, whose ever that is.
+    two.login(alice.user_id)
+    as_error(Client(two, phone.token).call("GET", V3 + "/account/whoami"), 401, "M_UNKNOWN_TOKEN")
+    waiter.join(10)
     as_error(answers[0], 401, "M_UNKNOWN_TOKEN")
 
 
