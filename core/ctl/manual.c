@@ -19,7 +19,8 @@ static const char head[] =
 	"and then, in the order of their names, the files\n"
 	".Pa conf.d/*.conf\n"
 	"beside it.\n"
-	"A later file overrides an earlier one, option by option; within one file a second value for an option is a mistake.\n"
+	"A later file overrides an earlier one, option by option; within one file a\n"
+	"second value for an option is a mistake.\n"
 	".Pp\n"
 	"A section begins with its name in brackets, and an option is a line of its own:\n"
 	".Bd -literal -offset indent\n"
@@ -28,8 +29,8 @@ static const char head[] =
 	"name = value\n"
 	".Ed\n"
 	".Pp\n"
-	"A value goes up to the end of its line, so that a comment cannot stand behind it; double quotes around it keep\n"
-	"spaces at its ends.\n"
+	"A value goes up to the end of its line, so that a comment cannot stand behind\n"
+	"it; double quotes around it keep spaces at its ends.\n"
 	"Relative paths start at the folder of\n"
 	".Nm .\n"
 	".Pp\n"
@@ -54,7 +55,8 @@ static const char head[] =
 	"The value of a secret can also come from a file: the option with\n"
 	".Li _file\n"
 	"behind its name gives the path.\n"
-	"The same is done with a credential of the service manager whose name is section, dot, option.\n"
+	"The same is done with a credential of the service manager whose name is\n"
+	"section, dot, option.\n"
 	".Pp\n"
 	"Everything is checked before anything is started.\n"
 	"All mistakes are told at once, with file, line and a hint, and\n"
@@ -115,24 +117,36 @@ static const char tail[] =
 
 /* ---- text that is no macro ---- */
 
-/* Running text: each sentence on a line of its own, nothing that the formatter would take for its own. */
+enum { COLUMNS = 78 };
+
+/* Running text, filled; each sentence on a line of its own, and nothing that the formatter would take for its own. */
 static void
 put_text(struct mx_buf *b, const char *z)
 {
-	bool start = true;
+	size_t column = 0;
 
-	for (; *z != 0; z++) {
-		if (start && (*z == '.' || *z == '\''))
+	for (mx_str rest = mx_str_of(z), word; rest.n > 0;) {
+		if (!mx_str_cut(rest, ' ', &word, &rest))
+			rest = (mx_str){ NULL, 0 };
+		if (column > 0 && column + 1 + word.n > COLUMNS) {
+			mx_buf_byte(b, '\n');
+			column = 0;
+		} else if (column > 0) {
+			mx_buf_byte(b, ' ');
+			column++;
+		}
+		if (column == 0 && word.n > 0 && (word.p[0] == '.' || word.p[0] == '\''))
 			mx_buf_str(b, MX_S("\\&"));
-		start = false;
-		if (*z == '\\') {
-			mx_buf_str(b, MX_S("\\e"));
-		} else if (z[0] == '.' && z[1] == ' ' && z[2] >= 'A' && z[2] <= 'Z') {
-			mx_buf_str(b, MX_S(".\n"));
-			z++;
-			start = true;
-		} else {
-			mx_buf_byte(b, *z);
+		for (size_t i = 0; i < word.n; i++) {
+			if (word.p[i] == '\\')
+				mx_buf_str(b, MX_S("\\e"));
+			else
+				mx_buf_byte(b, word.p[i]);
+		}
+		column += word.n;
+		if (word.n > 1 && word.p[word.n - 1] == '.' && rest.n > 0 && rest.p[0] >= 'A' && rest.p[0] <= 'Z') {
+			mx_buf_byte(b, '\n');
+			column = 0;
 		}
 	}
 }
@@ -198,7 +212,7 @@ put_section(void *arg, const struct mx_ctl_section *s)
 		mx_buf_str(p->b, MX_S(modules_head));
 	p->modules = s->module;
 	mx_buf_str(p->b, MX_S(".Ss "));
-	mx_buf_printf(p->b, "[%s]\n", s->name);
+	mx_buf_printf(p->b, "[%s]\\&\n", s->name);
 	put_text(p->b, s->summary);
 	mx_buf_printf(p->b, "%s\n.Bl -tag -width Ds\n",
 		      s->summary[0] != 0 && s->summary[strlen(s->summary) - 1] == '.' ? "" : ".");
