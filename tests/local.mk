@@ -10,5 +10,6 @@ include tests/unit/stream/local.mk
 include tests/unit/account/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
+include tests/abi/local.mk
 include tests/example-module/local.mk
 include tests/e2e/local.mk
