@@ -15,7 +15,8 @@
 #include "core/daemon/notify.h"
 #include "core/daemon/server.h"
 
-enum { EXIT_USAGE = 2, EXIT_MISCONFIGURED = 78, REAP_EVERY_MS = 100, STACK_BYTES = 256 << 10, ARENAS = 2,
+enum { EXIT_USAGE = 2, EXIT_MISCONFIGURED = 78, REAP_EVERY_MS = 100, STACK_BYTES = 256 << 10, ARENAS_MIN = 2,
+       ARENAS_MAX = 8,
        STOP_SLACK_S = 15, SET_MAX = 100 };
 
 static const char HELP[] =
@@ -86,6 +87,7 @@ read_arguments(int argc, char **argv, struct arguments *a)
 static void
 prepare_process(void)
 {
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct rlimit files;
 	pthread_attr_t attr;
 
@@ -94,9 +96,9 @@ prepare_process(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	/* The allocator of glibc keeps an arena a thread if it is let: with a dozen threads that is most of an idle
-	 * server's memory. */
-	mallopt(M_ARENA_MAX, ARENAS);
+	/* The allocator of glibc makes up to eight arenas a core if it is let, and each keeps what its threads have freed:
+	 * as many as can run at a time are enough. */
+	mallopt(M_ARENA_MAX, (int)(cores < ARENAS_MIN ? ARENAS_MIN : cores > ARENAS_MAX ? ARENAS_MAX : cores));
 	pthread_attr_init(&attr);
 #ifndef MX_SANITIZED
 	pthread_attr_setstacksize(&attr, STACK_BYTES);

@@ -219,6 +219,8 @@ class Server:
         return self.start()
 
     def log_text(self):
+        if not os.path.exists(self.log_file):
+            return ""
         with open(self.log_file, errors="replace") as f:
             return f.read()
 

@@ -1,0 +1,141 @@
+"""myelind as a process: what it refuses to start with, its signals, and modules that change while it serves."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+from myelin import BUILD, wait_for
+
+MYELIND = os.path.join(BUILD, "myelind")
+
+
+def run(server, *arguments):
+    return subprocess.run([MYELIND, "--config", server.config_file, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_mistakes_are_told_together_and_nothing_starts(server):
+    hs = server(start=False, config="[http]\nworkers = many\n\n[client-snyc]\n\n[rooms]\ndefault_versoin = 11\n")
+    done = run(hs)
+    assert done.returncode == 78
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3, done.stderr
+    assert "[http] workers = many: expected a whole number" in lines[0]
+    assert "did you mean [client-sync]?" in lines[1]
+    assert "[rooms] has no option default_versoin; did you mean default_version?" in lines[2]
+    assert all(hs.config_file + ":" in line for line in lines)
+
+
+def test_check_starts_nothing(server):
+    hs = server(start=False)
+    done = run(hs, "--check")
+    assert done.returncode == 0 and "no mistakes" in done.stdout
+    assert not os.path.exists(os.path.join(hs.folder, "myelin.db"))
+
+
+def test_a_second_server_is_refused(server):
+    hs = server()
+    done = run(hs)
+    assert done.returncode == 1
+    assert "in use by another process, number %d" % hs.process.pid in done.stderr
+    assert hs.client().raw("GET", "/health")[0] == 200
+
+
+def test_a_port_that_is_taken_is_named(server):
+    hs = server(start=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", hs.port))
+        taken.listen()
+        hs.ctl("key", "generate", os.path.join(hs.folder, "signing.key"))
+        done = run(hs)
+    assert done.returncode in (1, 78)
+    assert "127.0.0.1:%d" % hs.port in done.stderr
+
+
+def test_ready_is_told_to_the_service_manager(server):
+    hs = server(start=False)
+    path = os.path.join(hs.folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(30)
+        hs.env = {"NOTIFY_SOCKET": path}
+        hs.start()
+        assert manager.recv(100) == b"READY=1"
+        assert hs.client().raw("GET", "/health")[0] == 200
+        hs.process.send_signal(signal.SIGHUP)
+        assert manager.recv(100) == b"RELOADING=1"
+        assert manager.recv(100) == b"READY=1"
+        assert hs.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_sighup_takes_up_what_may_change_and_names_the_rest(server):
+    hs = server()
+    hs.write_config("[log]\nlevels = debug\n\n[http]\nworkers = 3\n")
+    hs.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "RUN042" in hs.log_text(), "the reload")
+    assert 'option="[http] workers"' in hs.log_text()
+    hs.write_config("[http]\nworkers = none\n")
+    hs.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "RUN044" in hs.log_text(), "the refusal")
+    assert hs.client().raw("GET", "/health")[0] == 200
+
+
+def test_a_module_goes_and_comes_while_others_are_served(server):
+    hs = server()
+    alice = hs.register("alice")
+    room = alice.create_room()
+    typing = alice.room(room, "typing/" + alice.user_id)
+    end, failures, count = threading.Event(), [], [0]
+
+    def press():
+        user = hs.client(alice.token)
+        while not end.is_set():
+            status, answer = user.call("GET", "/_matrix/client/v3/account/whoami")
+            count[0] += 1
+            if status != 200:
+                failures.append(answer)
+            status, answer = user.call("PUT", typing, {"typing": True, "timeout": 1000})
+            if status != 200 and answer["errcode"] != "M_UNRECOGNIZED":
+                failures.append(answer)
+
+    threads = [threading.Thread(target=press) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            hs.ctl("module", "unload", "client-typing")
+            assert alice.call("PUT", typing, {"typing": False})[1]["errcode"] == "M_UNRECOGNIZED"
+            hs.ctl("module", "load", "client-typing")
+            assert alice.call("PUT", typing, {"typing": False})[0] == 200
+            hs.ctl("module", "reload", "client-typing")
+            assert alice.call("PUT", typing, {"typing": False})[0] == 200
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures[:5]
+    assert count[0] > 50
+
+
+def test_what_is_switched_off_is_not_in_the_process(server):
+    hs = server(config="[client-typing]\nenabled = no\n")
+    alice = hs.register("alice")
+    room = alice.create_room()
+    status, answer = alice.call("PUT", alice.room(room, "typing/" + alice.user_id), {"typing": True})
+    assert (status, answer["errcode"]) == (404, "M_UNRECOGNIZED")
+    with open("/proc/%d/maps" % hs.process.pid) as maps:
+        text = maps.read()
+    assert "client_sync.so" in text
+    if "asan" not in text:
+        assert "client_typing.so" not in text
+
+
+def test_needed_modules_stay(server):
+    hs = server()
+    done = hs.ctl("module", "unload", "client-profile", check=False)
+    assert done.returncode != 0 and "is needed by" in done.stderr + done.stdout
+    storage = "storage-sqlite" if hs.database.startswith("sqlite:") else "storage-postgres"
+    done = hs.ctl("module", "unload", storage, check=False)
+    assert done.returncode != 0 and "holds the open database" in done.stderr + done.stdout
