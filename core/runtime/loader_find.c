@@ -239,11 +239,11 @@ copy_file(const char *path, const char *to)
 }
 
 static mx_error *
-open_copy_in(struct mx_modules *ms, const char *base, const char *path, const char *name, lt_dlhandle *handle,
+open_copy_in(unsigned generation, const char *base, const char *path, const char *name, lt_dlhandle *handle,
 	     struct mx_image **im)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	const char *dir = mx_arena_printf(a, "%s/modules.%ld.%u", base, (long)getpid(), ms->copies).p;
+	const char *dir = mx_arena_printf(a, "%s/modules.%ld.%u", base, (long)getpid(), generation).p;
 	const char *slash = strrchr(path, '/');
 	const char *to = mx_arena_printf(a, "%s/%s", dir, slash != NULL ? slash + 1 : path).p;
 	mx_error *e;
@@ -262,15 +262,17 @@ open_copy_in(struct mx_modules *ms, const char *base, const char *path, const ch
 mx_error *
 mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, lt_dlhandle *handle, struct mx_image **im)
 {
+	/* Never the same twice in a process: a path that is still mapped would give the old code. */
+	static unsigned generation;
 	const char *tmp = getenv("TMPDIR");
 	mx_error *e, *second;
 
-	ms->copies++;
-	e = open_copy_in(ms, ms->folder != NULL ? ms->folder : "run", path, name, handle, im);
+	generation++;
+	e = open_copy_in(generation, ms->folder != NULL ? ms->folder : "run", path, name, handle, im);
 	if (e == NULL)
 		return NULL;
 	/* The first folder may be full, read-only, or on a file system whose files cannot be executed. */
-	second = open_copy_in(ms, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", path, name, handle, im);
+	second = open_copy_in(generation, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", path, name, handle, im);
 	if (second == NULL) {
 		mx_error_free(&e);
 		return NULL;

@@ -38,7 +38,6 @@ struct mx_modules {
 	size_t loaded_count;
 	struct mx_module_self **leaving;
 	size_t leaving_count;
-	unsigned copies;			/* private copies made so far */
 	bool ready;				/* mx_modules_start has been through: new ones are started at once */
 };
 
