@@ -168,44 +168,70 @@ bind_and_listen(struct mx_http *h, int fd, const struct sockaddr *sa, socklen_t 
 	return NULL;
 }
 
-static mx_error *
-open_tcp(struct mx_http *h, const char *word, mx_str where, int *out)
+/* "ADDRESS:PORT" or "[ADDRESS]:PORT"; *host is "*" for all addresses. */
+static bool
+split_address(mx_str where, mx_str *host, int64_t *port)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV };
-	struct addrinfo *found = NULL;
-	char host[128], port[16];
 	size_t colon = where.n;
-	int64_t number;
-	mx_str name;
-	int one = 1, fd, error;
-	mx_error *e;
 
 	while (colon > 0 && where.p[colon - 1] != ':')
 		colon--;
-	if (colon == 0 ||
-	    !mx_str_int((mx_str){ where.p + colon, where.n - colon }, 0, 65535, &number))
+	if (colon == 0)
+		return false;
+	*host = (mx_str){ where.p, colon - 1 };
+	if (host->n >= 2 && host->p[0] == '[' && host->p[host->n - 1] == ']')
+		*host = (mx_str){ host->p + 1, host->n - 2 };
+	return mx_str_int((mx_str){ where.p + colon, where.n - colon }, 0, 65535, port);
+}
+
+static mx_error *
+find_address(const char *word, mx_str host, int64_t port, struct addrinfo **out)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC,
+				  .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV };
+	char name[128], service[16];
+	int error;
+
+	(void)snprintf(name, sizeof(name), "%.*s", MX_SFMT(host));
+	(void)snprintf(service, sizeof(service), "%lld", (long long)port);
+	error = getaddrinfo(name, service, &hints, out);
+	return error != 0 ? refused(word, gai_strerror(error)) : NULL;
+}
+
+static mx_error *
+open_tcp(struct mx_http *h, const char *word, mx_str where, int *out)
+{
+	struct addrinfo *found;
+	int64_t port;
+	mx_str host;
+	int one = 1, only6, fd = -1;
+	bool all;
+	mx_error *e;
+
+	if (!split_address(where, &host, &port))
 		return refused(word, "expected ADDRESS:PORT");
-	name = (mx_str){ where.p, colon - 1 };
-	if (name.n >= 2 && name.p[0] == '[' && name.p[name.n - 1] == ']')
-		name = (mx_str){ name.p + 1, name.n - 2 };
-	if (mx_str_eq(name, MX_S("*")))
-		name = MX_S("::");
-	(void)snprintf(host, sizeof(host), "%.*s", MX_SFMT(name));
-	(void)snprintf(port, sizeof(port), "%lld", (long long)number);
-	error = getaddrinfo(host, port, &hints, &found);
-	if (error != 0)
-		return refused(word, gai_strerror(error));
+	all = mx_str_eq(host, MX_S("*"));
+	only6 = !all;
+	MX_TRY(find_address(word, all ? MX_S("::") : host, port, &found));
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 && all && errno == EAFNOSUPPORT) {	/* a system without IPv6 */
+		freeaddrinfo(found);
+		MX_TRY(find_address(word, MX_S("0.0.0.0"), port, &found));
+		fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	}
 	if (fd < 0) {
 		freeaddrinfo(found);
 		return refused(word, strerror(errno));
 	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (found->ai_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
 	set_up_tcp(fd);
 	e = bind_and_listen(h, fd, found->ai_addr, found->ai_addrlen, word);
 	freeaddrinfo(found);
-	*out = fd;
+	if (e == NULL)
+		*out = fd;
 	return e;
 }
 

@@ -742,6 +742,37 @@ a_unix_socket_is_served(void **state)
 }
 
 static void
+a_star_is_all_addresses(void **state)
+{
+	static const char *const words[] = { "*:0", "127.0.0.1:0" };
+	struct server s, other;
+	mx_error *e;
+	char taken[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(words); i++) {
+		server_init(&s);
+		s.words[0] = words[i];
+		server_start(&s, routes, COUNT(routes));
+		expect(&s, GET("/where/x"), 200, NULL);
+		server_stop(&s);
+	}
+	/* Where somebody else listens already. */
+	begin(&s);
+	server_init(&other);
+	(void)snprintf(taken, sizeof(taken), "127.0.0.1:%u", s.port);
+	other.words[0] = taken;
+	must(mx_http_new(NULL, &other.o, NULL, &other.h));
+	e = mx_http_start(other.h);
+	assert_true(mx_error_is(e, MX_E_CONFIG));
+	assert_has(mx_error_text(e), taken);
+	mx_error_free(&e);
+	server_stop(&other);
+	expect(&s, GET("/where/x"), 200, NULL);
+	server_stop(&s);
+}
+
+static void
 connections_are_limited(void **state)
 {
 	struct server s;
@@ -939,6 +970,7 @@ main(void)
 		cmocka_unit_test(a_header_cannot_begin_another),
 		cmocka_unit_test(proxies_that_are_trusted_say_who_asks),
 		cmocka_unit_test(a_unix_socket_is_served),
+		cmocka_unit_test(a_star_is_all_addresses),
 		cmocka_unit_test(connections_are_limited),
 		cmocka_unit_test(mistakes_in_the_configuration_are_named),
 		cmocka_unit_test(an_offer_to_upgrade_is_passed_over),
