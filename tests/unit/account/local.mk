@@ -4,6 +4,17 @@ tests_unit_account_test_cache_SOURCES = tests/unit/account/test_cache.c
 tests_unit_account_test_cache_CPPFLAGS = $(test_cppflags)
 tests_unit_account_test_cache_CFLAGS = $(test_cflags)
 tests_unit_account_test_cache_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/account/test_schemes
+tests_unit_account_test_schemes_SOURCES = tests/unit/account/test_schemes.c modules/auth-password/argon2id.c \
+	modules/auth-password/throttle.c
+tests_unit_account_test_schemes_CPPFLAGS = $(test_cppflags)
+tests_unit_account_test_schemes_CFLAGS = $(test_cflags)
+tests_unit_account_test_schemes_LDADD = $(test_ldadd)
+if HAVE_XCRYPT
+tests_unit_account_test_schemes_SOURCES += modules/auth-password/bcrypt.c
+tests_unit_account_test_schemes_CPPFLAGS += -DHAVE_XCRYPT $(XCRYPT_CFLAGS)
+tests_unit_account_test_schemes_LDADD += $(XCRYPT_LIBS)
+endif
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/account/test_users
 tests_unit_account_test_users_SOURCES = tests/unit/account/test_users.c tests/unit/account/common.h \
