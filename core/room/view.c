@@ -32,37 +32,48 @@ find_previous(const struct mx_reader *r, struct mx_rooms *rs, struct mx_event *e
 	return mx_state_get(rs, r->conn, before, mx_event_type(ev), mx_event_state_key(ev), out);
 }
 
-/* How the reader stands to the room now; user 0: nobody is logged in. */
+/* Who reads, for a list of events: its membership now, and at the state that was looked at last. */
+struct reading {
+	struct mx_member now;		/* user 0: nobody is logged in */
+	struct mx_state_root root;
+	enum mx_membership then;	/* NONE: no state was looked at yet */
+};
+
 static mx_error *
-reader_member(const struct mx_reader *r, struct mx_member *out)
+reading_begin(const struct mx_reader *r, struct reading *out)
 {
 	const struct mx_auth *who = mx_request_auth(r->rq);
 
-	*out = (struct mx_member){ 0 };
+	*out = (struct reading){ .then = MX_MEMBER_NONE };
 	if (who == NULL || r->no_previous)
 		return NULL;
-	return mx_room_member(mx_core_rooms(mx_request_core(r->rq)), r->conn, r->room, who->user, out);
+	return mx_room_member(mx_core_rooms(mx_request_core(r->rq)), r->conn, r->room, who->user, &out->now);
 }
 
-/* The reader's membership with the event's own change: the one now, unless that is younger than the event. */
+/* The reader's membership with the event's own change: the one now, unless that is younger than the event. Messages that
+ * follow each other are in one state, and cost one look. */
 static mx_error *
-membership_at(const struct mx_reader *r, const struct mx_member *now, const struct mx_event *ev, enum mx_membership *out)
+membership_at(const struct mx_reader *r, struct reading *m, const struct mx_event *ev, enum mx_membership *out)
 {
+	struct mx_state_root root = mx_event_root_after(ev);
 	MX_AUTO(mx_event) *member = NULL;
 
-	*out = now->membership;
-	if (now->user == 0 || (now->membership != MX_MEMBER_NONE && mx_event_nid(ev) >= now->event))
+	*out = m->now.membership;
+	if (m->now.user == 0 || (m->now.membership != MX_MEMBER_NONE && mx_event_nid(ev) >= m->now.event))
 		return NULL;
-	MX_TRY(mx_state_get(mx_core_rooms(mx_request_core(r->rq)), r->conn, mx_event_root_after(ev),
-			    MX_S("m.room.member"), mx_request_auth(r->rq)->user_id, &member));
-	*out = member != NULL ? mx_event_membership(member) : MX_MEMBER_LEAVE;
+	if (m->then == MX_MEMBER_NONE || memcmp(&m->root, &root, sizeof(root)) != 0) {
+		MX_TRY(mx_state_get(mx_core_rooms(mx_request_core(r->rq)), r->conn, root, MX_S("m.room.member"),
+				    mx_request_auth(r->rq)->user_id, &member));
+		m->then = member != NULL ? mx_event_membership(member) : MX_MEMBER_LEAVE;
+		m->root = root;
+	}
+	*out = m->then;
 	return NULL;
 }
 
-/* now: the reader's membership; more: an empty buffer, for what the hooks add. */
+/* more: an empty buffer, for what the hooks add. */
 static mx_error *
-write_event(const struct mx_reader *r, const struct mx_member *now, struct mx_event *ev, struct mx_buf *more,
-	    struct mx_buf *b)
+write_event(const struct mx_reader *r, struct reading *m, struct mx_event *ev, struct mx_buf *more, struct mx_buf *b)
 {
 	struct mx_core *core = mx_request_core(r->rq);
 	struct mx_rooms *rs = mx_core_rooms(core);
@@ -73,7 +84,7 @@ write_event(const struct mx_reader *r, const struct mx_member *now, struct mx_ev
 	if (mx_event_redacted(ev))
 		MX_TRY(mx_event_redaction(rs, r->conn, ev, &redaction));
 	MX_TRY(find_previous(r, rs, ev, &previous));
-	MX_TRY(membership_at(r, now, ev, &view.membership));
+	MX_TRY(membership_at(r, m, ev, &view.membership));
 	view.redaction = redaction;
 	view.previous = previous;
 	mx_run_event_unsigned(core, r->rq, ev, more);
@@ -86,25 +97,25 @@ mx_error *
 mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b)
 {
 	MX_AUTO(mx_buf) *more = mx_buf_new(0);
-	struct mx_member now;
+	struct reading m;
 
-	MX_TRY(reader_member(r, &now));
-	return write_event(r, &now, ev, more, b);
+	MX_TRY(reading_begin(r, &m));
+	return write_event(r, &m, ev, more, b);
 }
 
 mx_error *
 mx_events_write(const struct mx_reader *r, const struct mx_events *l, struct mx_buf *b)
 {
 	MX_AUTO(mx_buf) *more = mx_buf_new(0);
-	struct mx_member now;
+	struct reading m;
 
-	MX_TRY(reader_member(r, &now));
+	MX_TRY(reading_begin(r, &m));
 	mx_buf_reserve(b, l->n * EVENT_SIZE);
 	mx_buf_byte(b, '[');
 	for (size_t i = 0; i < l->n; i++) {
 		if (i > 0)
 			mx_buf_byte(b, ',');
-		MX_TRY(write_event(r, &now, l->v[i], more, b));
+		MX_TRY(write_event(r, &m, l->v[i], more, b));
 		mx_buf_truncate(more, 0);
 	}
 	mx_buf_byte(b, ']');

@@ -43,10 +43,14 @@ check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 	MX_AUTO_JSON *levels = NULL;
+	struct mx_member member;
 	mx_error *e;
 
 	if (!mx_id_event(target))
 		return mx_error_new(MX_E_INVALID_PARAM, "This is no event id");
+	MX_TRY(rooms_member(c, room, c->who->user_id, &member));
+	if (member.membership != MX_MEMBER_JOIN)	/* strangers don't learn which events there are */
+		return mx_error_new(MX_E_FORBIDDEN, "You are not in this room");
 	e = mx_event_get(c->rs, c->conn, target, &ev);
 	if (mx_error_is(e, MX_E_NOT_FOUND) || (e == NULL && mx_event_room(ev) != mx_room_nid(room))) {
 		mx_error_free(&e);

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from myelin import quote
+from myelin import quote, wait_for
 
 V3 = "/_matrix/client/v3"
 
@@ -362,3 +362,15 @@ def test_initial_sync_of_a_room(hs, alice):
     assert alice.ok("GET", alice.room(room, "initialSync"))["membership"] == "join"
     private = alice.create_room()
     refused(eve.call("GET", eve.room(private, "initialSync")), 403, "M_FORBIDDEN")
+
+
+def test_events_say_what_the_reader_was(hs, alice):
+    bob = hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    before = alice.send(room, "before")
+    bob.join(room)
+    after = alice.send(room, "after")
+    bob.ok("PUT", V3 + "/profile/%s/displayname" % quote(bob.user_id), {"displayname": "B"})
+    wait_for(lambda: alice.state(room, "m.room.member", bob.user_id).get("displayname"), "the room to learn")
+    seen = {e["event_id"]: e["unsigned"]["membership"] for e in everything(bob, room, dir="b")}
+    assert seen[before] == "leave" and seen[after] == "join"

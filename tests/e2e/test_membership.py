@@ -276,3 +276,26 @@ def test_who_is_not_in_the_room_decides_nothing(people, what):
     refused(act(bob, room, what, carol), 403, "M_FORBIDDEN")
     refused(act(bob, "!unknown:localhost", what, carol), 403, "M_FORBIDDEN")
     refused(act(bob, "nonsense", what, carol), 400, "M_INVALID_PARAM")
+
+
+def test_guests_join_where_they_may(server):
+    hs = server()
+    hs.stop()
+    hs.write_config("[client-register]\nguests = yes\n")
+    hs.start()
+    alice = hs.register("alice")
+    answer = hs.client().ok("POST", V3 + "/register?kind=guest", {})
+    guest = hs.client(answer["access_token"])
+    guest.user_id = answer["user_id"]
+    closed = alice.create_room(preset="public_chat")
+    refused(guest.call("POST", V3 + "/join/" + quote(closed)), 403, "M_GUEST_ACCESS_FORBIDDEN")
+    refused(guest.call("PUT", guest.room(closed, "state/m.room.member/" + quote(guest.user_id)), {"membership": "join"}),
+            403, "M_GUEST_ACCESS_FORBIDDEN")
+    opened = alice.create_room(preset="public_chat", initial_state=[
+        {"type": "m.room.guest_access", "content": {"guest_access": "can_join"}}])
+    guest.join(opened)
+    guest.send(opened, "hello")
+    refused(guest.call("POST", V3 + "/createRoom", {}), 403, "M_GUEST_ACCESS_FORBIDDEN")
+    refused(guest.call("PUT", V3 + "/profile/%s/avatar_url" % quote(guest.user_id), {"avatar_url": "mxc://localhost/x"}),
+            403, "M_GUEST_ACCESS_FORBIDDEN")
+    assert guest.ok("PUT", V3 + "/profile/%s/displayname" % quote(guest.user_id), {"displayname": "G"}) == {}

@@ -445,6 +445,9 @@ def test_redactions_that_cannot_be(hs):
     refused(put("nonsense"), 400, "M_INVALID_PARAM")
     refused(put(create), 403, "M_FORBIDDEN")
     refused(put(elsewhere, {"reason": 5}), 400, "M_BAD_JSON")
+    eve = hs.register("eve")
+    for event in (create, "$nothing"):
+        refused(eve.call("PUT", eve.room(room, "redact/%s/1" % quote(event)), {}), 403, "M_FORBIDDEN")
     send = lambda body: alice.call("PUT", alice.room(room, "send/m.room.redaction/1"), body)
     refused(send({}), 400, "M_MISSING_PARAM")
     refused(send({"redacts": 1}), 400, "M_BAD_JSON")
@@ -532,3 +535,30 @@ def test_upgrades_that_cannot_be(hs):
     refused(up({"new_version": "12", "additional_creators": ["x"]}), 400, "M_INVALID_PARAM")
     refused(up({"new_version": "12"}, eve), 403, "M_FORBIDDEN")
     refused(up({"new_version": "12"}, alice, "!unknown:localhost"), 403, "M_FORBIDDEN")
+
+
+# ---- what works without its neighbours ----
+
+def test_rooms_need_neither_directory_nor_profiles(server):
+    hs = server(config="[client-directory]\nenabled = no\n[client-profile]\nenabled = no\n")
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(visibility="public", name="x")
+    bob.join(room)
+    bob.send(room, "hello")
+    assert bob.state(room, "m.room.member", bob.user_id) == {"membership": "join"}
+    refused(alice.call("POST", V3 + "/createRoom", {"room_alias_name": "x"}), 400, "M_INVALID_PARAM")
+    refused(alice.call("POST", V3 + "/join/" + quote("#x:localhost")), 404, "M_NOT_FOUND")
+    refused(alice.call("PUT", alice.room(room, "state/m.room.canonical_alias/"), {"alias": "#x:localhost"}), 400, "M_BAD_ALIAS")
+    new = alice.ok("POST", alice.room(room, "upgrade"), {"new_version": "12"})["replacement_room"]
+    assert alice.state(room, "m.room.tombstone")["replacement_room"] == new
+    refused(alice.call("GET", V3 + "/publicRooms"), 404, "M_UNRECOGNIZED")
+    refused(alice.call("GET", V3 + "/profile/" + quote(alice.user_id)), 404, "M_UNRECOGNIZED")
+
+
+def test_members_may_invite_where_it_is_configured(server):
+    hs = server(config="[client-rooms]\ninvite_level = members\n")
+    alice, bob, carol = hs.register("alice"), hs.register("bob"), hs.register("carol")
+    room = alice.create_room(invite=[bob.user_id])
+    bob.join(room)
+    bob.invite(room, carol.user_id)
+    carol.join(room)
