@@ -1,0 +1,193 @@
+/* Other processes, and a database that goes away. */
+#include "config.h"
+
+#include "tests/unit/sql/rules.h"
+
+/* ---- another process writes too ---- */
+
+struct neighbour {
+	struct mx_db *db;
+	mx_pos seen;			/* everything up to here was published or caught up with */
+	int64_t base;
+	mx_nid nids[20];
+	atomic_int gaps, caught_up;
+	pthread_t thread;
+};
+
+static mx_error *
+neighbour_caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	struct neighbour *n = arg;
+	static const struct mx_sql POS = MX_SQL("SELECT pos FROM stream");
+
+	n->gaps += since != n->seen || upto <= since;
+	n->caught_up++;
+	struct mx_query *q = mx_query(c, &POS);
+	n->gaps += !mx_query_next(q) || mx_col_int(q, 0) != upto;
+	return mx_query_end(q);
+}
+
+static void
+neighbour_published(void *arg, mx_pos upto)
+{
+	struct neighbour *n = arg;
+
+	n->gaps += upto <= n->seen;
+	n->seen = upto;
+}
+
+static void *
+neighbour_write(void *arg)
+{
+	struct neighbour *n = arg;
+	char text[32];
+
+	for (int i = 0; i < 100; i++) {
+		struct add a = { .id = n->base + i, .position = true, .fail = i % 5 == 0 ? MX_E_AGAIN : 0 };
+		mx_error *e = mx_write(n->db, add, &a);
+		if ((e != NULL) != (i % 5 == 0))
+			abort();
+		mx_error_free(&e);
+		snprintf(text, sizeof(text), "!%d:shared.example", i / 5);
+		struct intern in = { text, 0, false };
+		if (mx_error_drop(mx_write(n->db, intern, &in)))
+			abort();
+		n->nids[i / 5] = in.nid;
+	}
+	return NULL;
+}
+
+static void
+two_processes_make_one_stream(void **state)
+{
+	struct neighbour n[2] = { { .db = db, .base = 1000 }, { .base = 2000 } };
+	mx_pos before = mx_db_position(db);
+
+	(void)state;
+	assert_ok(place_open(&n[1].db, NULL));
+	for (int i = 0; i < 2; i++) {
+		n[i].seen = before;
+		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ neighbour_published, neighbour_caught_up, &n[i] });
+		pthread_create(&n[i].thread, NULL, neighbour_write, &n[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(n[i].thread, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(n[i].gaps, 0);
+		/* One more write, and each has seen everything. */
+		assert_ok(mx_write(n[i].db, intern, &(struct intern){ "x", 0, false }));
+		assert_int_equal(mx_db_position(n[i].db), before + 160);
+	}
+	assert_true(n[0].caught_up + n[1].caught_up > 0);
+	assert_memory_equal(n[0].nids, n[1].nids, sizeof(n[0].nids));
+	assert_int_equal(ask_int(db, &COUNT), 160);
+	mx_db_close(&n[1].db);
+}
+
+/* ---- a database that goes away ---- */
+
+static void
+a_database_that_was_away_is_found_again(void **state)
+{
+	mx_error *e;
+
+	(void)state;
+	assert_ok(mx_write(db, add, &(struct add){ .id = 1 }));
+	assert_int_equal(ask_int(db, &COUNT), 1);
+	if (!place_restart())
+		skip();
+	assert_ok(mx_write(db, add, &(struct add){ .id = 2, .position = true }));
+	/* Of the connections for reading, the first to be used finds out. */
+	MX_AUTO(mx_conn) *c = NULL;
+	assert_ok(mx_conn_get(db, &c));
+	struct mx_query *q = mx_query(c, &COUNT);
+	mx_query_next(q);
+	e = mx_query_end(q);
+	assert_code(e, MX_E_UNAVAILABLE);
+	mx_conn_put(&c);
+	assert_int_equal(ask_int(db, &COUNT), 2);
+}
+
+static void
+while_the_database_is_away_a_write_is_answered(void **state)
+{
+	MX_AUTO(mx_buf) *json = mx_buf_new(0);
+	struct mx_db_options o;
+	struct add a = { .id = 1, .position = true };
+
+	(void)state;
+	mx_db_close(&db);
+	mx_db_options_default(&o);
+	o.write_wait.ms = 200;
+	assert_ok(place_open(&db, &o));
+	mx_pos before = mx_db_position(db);
+	place_down();
+	int64_t start = mx_monotonic_us();
+	for (int i = 0; i < 3; i++) {
+		mx_error *e = mx_write(db, add, &a);
+		assert_true(mx_error_is(e, MX_E_UNAVAILABLE));
+		mx_error_json(e, json);
+		mx_error_free(&e);
+	}
+	assert_true(mx_monotonic_us() - start < 10 * 1000000);
+	assert_non_null(strstr(mx_buf_cstr(json), "\"retry_after_ms\":"));
+	assert_int_equal(a.after_true, 0);
+	place_up();
+	mx_error *e;
+	while ((e = mx_write(db, add, &a)) != NULL)
+		assert_code(e, MX_E_UNAVAILABLE);
+	assert_int_equal(a.pos, before + 1);
+	/* A reader's connection may not have noticed yet. */
+	struct mx_conn *c = NULL;
+	assert_ok(mx_conn_get(db, &c));
+	struct mx_query *q = mx_query(c, &COUNT);
+	mx_query_next(q);
+	e = mx_query_end(q);
+	mx_error_free(&e);
+	mx_conn_put(&c);
+	assert_int_equal(ask_int(db, &COUNT), 1);
+}
+
+static mx_error *
+add_and_restart(struct mx_txn *tx, void *arg)
+{
+	static const struct mx_sql ONE = MX_SQL("SELECT 1");
+	struct add *a = arg;
+
+	MX_TRY(add(tx, a));
+	if (a->after_false == 0)
+		place_restart();
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &ONE);
+	mx_query_next(q);
+	return mx_query_end(q);
+}
+
+static void
+a_batch_whose_connection_is_lost_runs_again(void **state)
+{
+	struct add a = { .id = 1, .position = true };
+	struct mx_sql_stats stats;
+
+	(void)state;
+	if (!place_restart())
+		skip();
+	assert_ok(mx_write(db, add_and_restart, &a));
+	assert_int_equal(a.after_false, 1);
+	assert_int_equal(a.after_true, 1);
+	mx_sql_stats(db, &stats);
+	assert_int_not_equal(stats.retries, 0);
+	assert_int_equal(mx_db_position(db), a.pos);
+}
+
+int
+sharing_rules(void)
+{
+	const struct CMUnitTest tests[] = {
+		RULE(two_processes_make_one_stream),
+		RULE(a_database_that_was_away_is_found_again),
+		RULE(while_the_database_is_away_a_write_is_answered),
+		RULE(a_batch_whose_connection_is_lost_runs_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
