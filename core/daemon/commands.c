@@ -250,7 +250,7 @@ status(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, 
 	mx_registry_leave(core, ticket);
 	mx_buf_printf(text, "Server: %s, Myelin %s, up %lld s\nConfiguration: %s\nModules: %zu loaded, %zu leaving\n"
 		      "HTTP: %zu connections, %zu requests running, %zu waiting\nDatabase: position %lld, %llu writes in %llu batches\n",
-		      core->server.name, mx_version(), (long long)(up / 1000), s->setup->file, modules, s->leaving, http.open,
+		      core->server.name, mx_version(), (long long)(up / 1000), s->setup->file, modules, (size_t)s->leaving, http.open,
 		      http.active, http.parked, (long long)mx_db_position(core->db), (unsigned long long)sql.writes,
 		      (unsigned long long)sql.batches);
 	mx_jobs_each(core, put_job, text);

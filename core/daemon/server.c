@@ -15,6 +15,7 @@
 #include "core/runtime/loader.h"
 #include "core/runtime/option.h"
 #include "core/runtime/pool.h"
+#include "core/runtime/registry.h"
 #include "core/sql/db.h"
 
 enum { DEFER_THREADS = 2 };
@@ -230,6 +231,8 @@ mx_server_close(struct mx_server **server)
 	mx_jobs_stop(core);
 	if (core->http != NULL)
 		mx_http_stop(&core->http);
+	/* The writer may still finish what was handed in: from here on it tells no module, so that nothing is deferred. */
+	mx_registry_publish(core, NULL);
 	if (core->pool != NULL)
 		mx_pool_stop(&core->pool);
 	mx_setup_close(&s->setup);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 #include "core/daemon/setup.h"
 #include "core/runtime/control.h"
@@ -19,7 +20,7 @@ struct mx_server {
 	struct mx_call *calls;		/* what other threads want the main thread to run; guarded by lock */
 	bool closed;			/* no more calls are taken; guarded by lock */
 	bool quit;			/* main thread: leave the loop */
-	size_t leaving;			/* modules that wait for their last pin */
+	_Atomic size_t leaving;		/* modules that wait for their last pin */
 	mx_msec started;
 };
 

@@ -94,8 +94,14 @@ run_deferred(struct mx_pool_job *job)
 void
 mx_core_defer(struct mx_core *c, void (*fn)(struct mx_core *c, void *arg), void *arg)
 {
-	struct deferred *d = mx_alloc(sizeof(*d));
+	struct deferred *d;
 
+	/* Before the start and at the very end there are no workers, and only the main thread. */
+	if (c->pool == NULL) {
+		fn(c, arg);
+		return;
+	}
+	d = mx_alloc(sizeof(*d));
 	d->job.run = run_deferred;
 	d->core = c;
 	d->fn = fn;
