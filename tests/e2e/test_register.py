@@ -1,6 +1,7 @@
 """Registration: closed, open, by token; guests; what is refused."""
 
 import itertools
+import threading
 
 import pytest
 
@@ -85,6 +86,17 @@ def test_a_taken_name_is_refused_before_any_stage(hs):
     as_error(register(hs, {"username": user, "password": "a-fine-password"}), 400, "M_USER_IN_USE")
     as_error(register(hs, body(user)), 400, "M_USER_IN_USE")
     as_error(hs.client().call("GET", available), 400, "M_USER_IN_USE")
+
+
+def test_one_of_many_gets_a_name(hs):
+    user, answers = name(), []
+    threads = [threading.Thread(target=lambda: answers.append(register(hs, body(user)))) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(status for status, _ in answers) == [200] + 7 * [400]
+    assert {a["errcode"] for status, a in answers if status == 400} == {"M_USER_IN_USE"}
 
 
 def test_inhibit_login(hs):

@@ -303,6 +303,24 @@ def test_a_session_is_for_one_user_and_one_thing(hs):
     tablet.ok("GET", V3 + "/account/whoami")
 
 
+def test_a_session_is_worked_with_by_one_request_at_a_time(server):
+    hs = server(set={"auth-password.memory": "64M", "auth-password.operations": "3"})
+    alice = hs.register("alice")
+    hs.login(alice.user_id, device_id="P")
+    status, asked = alice.call("DELETE", V3 + "/devices/P", {})
+    auth = {"type": "m.login.password", "user": alice.user_id, "password": "wrong", "session": asked["session"]}
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(alice.call("DELETE", V3 + "/devices/P", {"auth": auth})))
+               for _ in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert {status for status, _ in answers} <= {401, 429} and 401 in {status for status, _ in answers}
+    auth["password"] = PASSWORD
+    alice.ok("DELETE", V3 + "/devices/P", {"auth": auth})
+
+
 def test_one_request_is_enough(hs):
     """matrix-nio and others send the password at once, without a session."""
     alice = hs.register("alice")
