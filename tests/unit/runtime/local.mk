@@ -27,6 +27,23 @@ tests_unit_runtime_test_control_CPPFLAGS = $(test_cppflags)
 tests_unit_runtime_test_control_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_control_LDADD = $(test_ldadd)
 
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/runtime/test_lease_sqlite
+tests_unit_runtime_test_lease_sqlite_SOURCES = tests/unit/runtime/test_lease.c tests/unit/sql/place_sqlite.c \
+	tests/unit/sql/place.h tests/unit/sql/common.h
+tests_unit_runtime_test_lease_sqlite_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_lease_sqlite_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_lease_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+if HAVE_PQ
+check_PROGRAMS += tests/unit/runtime/test_lease_postgres
+tests_unit_runtime_test_lease_postgres_SOURCES = tests/unit/runtime/test_lease.c tests/unit/sql/place_postgres.c \
+	tests/unit/sql/place.h tests/unit/sql/common.h
+tests_unit_runtime_test_lease_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_lease_postgres_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_lease_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+
 # Modules to load, and to refuse, each for one reason. The rpath makes libtool build them shared; they are never \
 	installed.
 runtime_test_ldflags = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere -export-symbols-regex \
