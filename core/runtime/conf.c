@@ -30,6 +30,9 @@ mx_config_add_file(struct mx_config *c, const char *label)
 }
 
 static void
+note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list ap) MX_PRINTF(4, 0);
+
+static void
 note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list ap)
 {
 	char *text;
