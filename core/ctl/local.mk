@@ -9,3 +9,6 @@ myelinctl_CPPFLAGS = $(core_cppflags)
 myelinctl_CFLAGS = $(program_cflags)
 myelinctl_LDFLAGS = $(program_ldflags)
 myelinctl_LDADD = core/libmyelin-core.la
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = contrib/completion/myelinctl
