@@ -56,30 +56,6 @@ run(const char *command)
 	return pid < 0 || waitpid(pid, &status, 0) != pid ? -1 : status;
 }
 
-bool
-place_start(void)
-{
-	char initdb[256], pg_ctl[256], command[2048];
-
-	if (!find("initdb", initdb) || !find("pg_ctl", pg_ctl) || mkdtemp(dir) == NULL)
-		return false;
-	struct passwd *who = getpwnam("postgres");
-	if (who == NULL)
-		who = getpwnam("nobody");
-	if (geteuid() == 0 && (who == NULL || chown(dir, who->pw_uid, who->pw_gid) != 0))
-		return false;
-	chmod(dir, 0755);
-	snprintf(command, sizeof(command),
-		 "HOME=%s; export HOME; %s -D %s/data -U myelin -A trust -E UTF8 --locale=C --no-sync >%s/log 2>&1 && "
-		 "%s -D %s/data -w -t 60 -l %s/log -o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start >/dev/null",
-		 dir, initdb, dir, dir, pg_ctl, dir, dir, dir);
-	snprintf(conninfo, sizeof(conninfo), "host=%s user=myelin dbname=postgres", dir);
-	if (run(command) == 0)
-		return true;
-	fprintf(stderr, "PostgreSQL does not start, see %s/log\n", dir);
-	exit(99);
-}
-
 static void
 control(const char *what)
 {
@@ -100,6 +76,41 @@ place_stop(void)
 	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
 	if (system(command) != 0)
 		fprintf(stderr, "%s could not be removed\n", dir);
+}
+
+/* A test that aborts leaves no server behind. */
+static void
+stop_on_abort(int number)
+{
+	(void)number;
+	signal(SIGABRT, SIG_DFL);
+	place_stop();
+	abort();
+}
+
+bool
+place_start(void)
+{
+	char initdb[256], pg_ctl[256], command[2048];
+
+	if (!find("initdb", initdb) || !find("pg_ctl", pg_ctl) || mkdtemp(dir) == NULL)
+		return false;
+	struct passwd *who = getpwnam("postgres");
+	if (who == NULL)
+		who = getpwnam("nobody");
+	if (geteuid() == 0 && (who == NULL || chown(dir, who->pw_uid, who->pw_gid) != 0))
+		return false;
+	chmod(dir, 0755);
+	snprintf(command, sizeof(command),
+		 "HOME=%s; export HOME; %s -D %s/data -U myelin -A trust -E UTF8 --locale=C --no-sync >%s/log 2>&1 && "
+		 "%s -D %s/data -w -t 60 -l %s/log -o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start >/dev/null",
+		 dir, initdb, dir, dir, pg_ctl, dir, dir, dir);
+	snprintf(conninfo, sizeof(conninfo), "host=%s user=myelin dbname=postgres", dir);
+	signal(SIGABRT, stop_on_abort);
+	if (run(command) == 0)
+		return true;
+	fprintf(stderr, "PostgreSQL does not start, see %s/log\n", dir);
+	exit(99);
 }
 
 void
