@@ -601,6 +601,7 @@ reloading_under_load_leaves_nothing_behind(void **state)
 		pthread_join(threads[i], NULL);
 	mx_jobs_stop(w.core);
 	end(&w);
+	unit_allow_log("RUN010");	/* four threads that press may slow each other's hooks down */
 }
 
 static int
