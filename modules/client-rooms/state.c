@@ -2,6 +2,8 @@
  * room's audience reads what is there now. Client-Server API, "Getting events for a room". */
 #include "config.h"
 
+#include <string.h>
+
 #include "rooms.h"
 
 /* About what a member event has in an answer. */
@@ -142,9 +144,33 @@ write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_
 	return NULL;
 }
 
+enum { LOOK_BACK = 100 };	/* changes of one's own membership */
+
+/* A token from before the room's first event names no state. The earliest that the asking user could have seen is the one with
+ * which its own membership began. */
+static mx_error *
+first_root(const struct rooms_call *c, struct mx_room *room, struct mx_state_root *root)
+{
+	static const struct mx_state_root none;
+	MX_AUTO(mx_event) *ev = NULL;
+
+	MX_TRY(mx_room_state(c->rs, c->conn, room, MX_S("m.room.member"), c->who->user_id, &ev));
+	for (int i = 0; ev != NULL && i < LOOK_BACK; i++) {
+		struct mx_state_root before = mx_event_root_before(ev), after = mx_event_root_after(ev);
+
+		if (memcmp(&after, &none, sizeof(none)) != 0)
+			*root = after;
+		mx_event_unref(&ev);
+		if (memcmp(&before, &none, sizeof(none)) != 0)
+			MX_TRY(mx_state_get(c->rs, c->conn, before, MX_S("m.room.member"), c->who->user_id, &ev));
+	}
+	return NULL;
+}
+
 static mx_error *
 get_members(const struct rooms_call *c, struct mx_buf *b)
 {
+	static const struct mx_state_root none;
 	MX_AUTO(mx_room) *room = NULL;
 	enum mx_membership only, not;
 	struct mx_events state = { 0 };
@@ -159,6 +185,8 @@ get_members(const struct rooms_call *c, struct mx_buf *b)
 		return mx_error_new(MX_E_INVALID_PARAM, "at is no token of this server");
 	MX_TRY(rooms_find(c, &room));
 	MX_TRY(readable_root(c, room, at.pos, &root));
+	if (memcmp(&root, &none, sizeof(none)) == 0)
+		MX_TRY(first_root(c, room, &root));
 	e = mx_state_all(c->rs, c->conn, root, &state);
 	if (e == NULL)
 		e = write_members(c, room, &state, only, not, b);

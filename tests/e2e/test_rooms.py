@@ -327,10 +327,11 @@ def test_a_state_event_shows_what_it_replaced(hs):
 
 
 def test_canonical_alias_must_lead_to_the_room(hs):
-    alice = hs.register("alice")
-    room, other = alice.create_room(), alice.create_room()
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room, other = alice.create_room(preset="public_chat"), alice.create_room()
+    bob.join(room)
     mine, theirs = "#mine-" + alice.user_id[1:], "#theirs-" + alice.user_id[1:]
-    alice.ok("PUT", V3 + "/directory/room/" + quote(mine), {"room_id": room})
+    bob.ok("PUT", V3 + "/directory/room/" + quote(mine), {"room_id": room})
     alice.ok("PUT", V3 + "/directory/room/" + quote(theirs), {"room_id": other})
     put = lambda content: alice.call("PUT", alice.room(room, "state/m.room.canonical_alias/"), content)
     assert put({"alias": mine})[0] == 200
@@ -343,7 +344,7 @@ def test_canonical_alias_must_lead_to_the_room(hs):
     refused(put({"alt_aliases": [1]}), 400, "M_BAD_JSON")
     assert put({"alias": mine, "alt_aliases": [mine]})[0] == 200
     # What was there before may stay, even when it leads nowhere any more.
-    alice.ok("DELETE", V3 + "/directory/room/" + quote(mine))
+    bob.ok("DELETE", V3 + "/directory/room/" + quote(mine))  # and has no power to change what the room says
     assert put({"alt_aliases": [mine]})[0] == 200
     assert put({})[0] == 200
     refused(put({"alias": mine}), 400, "M_BAD_ALIAS")
@@ -352,7 +353,8 @@ def test_canonical_alias_must_lead_to_the_room(hs):
 def test_members(hs):
     alice, bob, carol = hs.register("alice"), hs.register("bob"), hs.register("carol")
     room = alice.create_room(preset="public_chat", invite=[carol.user_id])
-    token = alice.sync()["next_batch"]
+    first = alice.sync(filter={"room": {"timeline": {"limit": 50}}})
+    token, before = first["next_batch"], first["rooms"]["join"][room]["timeline"]["prev_batch"]
     bob.join(room)
     members = lambda query="": {e["state_key"]: e["content"]["membership"]
                                 for e in alice.ok("GET", alice.room(room, "members" + query))["chunk"]}
@@ -363,6 +365,9 @@ def test_members(hs):
     assert members("?membership=invite&not_membership=join") == {carol.user_id: "invite"}
     assert members("?membership=join&not_membership=leave") == everyone
     assert members("?at=" + token) == {alice.user_id: "join", carol.user_id: "invite"}
+    # Before the room's first event there is no state: the earliest is what each one's own membership began with.
+    alice.ok("PUT", alice.room(room, "state/m.room.member/" + quote(alice.user_id)), {"membership": "join", "displayname": "A"})
+    assert members("?at=" + before) == {alice.user_id: "join"}
     bob.leave(room)
     assert members("?membership=leave") == {bob.user_id: "leave"}
     refused(alice.call("GET", alice.room(room, "members?membership=sideways")), 400, "M_INVALID_PARAM")
