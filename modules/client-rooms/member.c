@@ -3,23 +3,48 @@
 
 #include "rooms.h"
 
+/* Adds what the user's profile says and the content does not. */
+static mx_error *
+fill_profile(const struct rooms_call *c, mx_str user_id, json_t *content)
+{
+	const struct mx_profile_service *profile = mx_self_service(c->self, "profile");
+	mx_nid user = c->who->user;
+
+	if (profile == NULL || !rooms_local(c, user_id))
+		return NULL;
+	if (!mx_str_eq(user_id, c->who->user_id))
+		MX_TRY(mx_name_find(c->conn, user_id, &user));
+	return user != 0 ? profile->fill(c->core, c->conn, user, content) : NULL;
+}
+
 mx_error *
 rooms_member_content(const struct rooms_call *c, enum mx_membership m, mx_str user_id, json_t **out)
 {
-	const struct mx_profile_service *profile = mx_self_service(c->self, "profile");
 	MX_AUTO_JSON *content = json_object();
-	mx_nid user = 0;
 
 	*out = NULL;
 	json_object_set_new(content, "membership", json_string(mx_membership_name(m)));
-	if (profile != NULL && rooms_local(c, user_id)) {
-		if (mx_str_eq(user_id, c->who->user_id))
-			user = c->who->user;
-		else
-			MX_TRY(mx_name_find(c->conn, user_id, &user));
-		if (user != 0)
-			MX_TRY(profile->fill(c->core, c->conn, user, content));
-	}
+	MX_TRY(fill_profile(c, user_id, content));
+	*out = json_incref(content);
+	return NULL;
+}
+
+mx_error *
+rooms_join_content(const struct rooms_call *c, json_t *body, json_t **out)
+{
+	MX_AUTO_JSON *content = json_copy(body);
+	mx_str text;
+
+	*out = NULL;
+	MX_TRY(mx_json_opt_str(body, "reason", &text));
+	MX_TRY(mx_json_opt_str(body, "displayname", &text));
+	MX_TRY(mx_json_opt_str(body, "avatar_url", &text));
+	json_object_set_new(content, "membership", json_string(mx_membership_name(MX_MEMBER_JOIN)));
+	/* For the server, and what only a server may say. */
+	json_object_del(content, "third_party_signed");
+	json_object_del(content, "third_party_invite");
+	json_object_del(content, "join_authorised_via_users_server");
+	MX_TRY(fill_profile(c, c->who->user_id, content));
 	*out = json_incref(content);
 	return NULL;
 }
@@ -60,7 +85,6 @@ rooms_check_join(const struct rooms_call *c, struct mx_room *room, enum mx_membe
 mx_error *
 rooms_check_member_state(const struct rooms_call *c, struct mx_room *room, mx_str target, json_t *content)
 {
-	const struct mx_profile_service *profile = mx_self_service(c->self, "profile");
 	enum mx_membership to;
 	struct mx_member member;
 	mx_str name;
@@ -77,12 +101,7 @@ rooms_check_member_state(const struct rooms_call *c, struct mx_room *room, mx_st
 		MX_TRY(rooms_check_reachable(c, target));
 	if (to == MX_MEMBER_JOIN && mx_str_eq(target, c->who->user_id))
 		MX_TRY(rooms_check_join(c, room, member.membership, content));
-	if (profile != NULL && rooms_local(c, target) && (to == MX_MEMBER_JOIN || to == MX_MEMBER_INVITE || to == MX_MEMBER_KNOCK)) {
-		mx_nid user = 0;
-
-		MX_TRY(mx_name_find(c->conn, target, &user));
-		if (user != 0)
-			MX_TRY(profile->fill(c->core, c->conn, user, content));
-	}
+	if (to == MX_MEMBER_JOIN || to == MX_MEMBER_INVITE || to == MX_MEMBER_KNOCK)
+		MX_TRY(fill_profile(c, target, content));
 	return NULL;
 }

@@ -44,8 +44,7 @@ join(const struct rooms_call *c, struct mx_room *room)
 	MX_TRY(rooms_member(c, room, c->who->user_id, &member));
 	if (member.membership == MX_MEMBER_JOIN)
 		return NULL;
-	MX_TRY(rooms_member_content(c, MX_MEMBER_JOIN, c->who->user_id, &content));
-	MX_TRY(add_reason(body, content));
+	MX_TRY(rooms_join_content(c, body, &content));
 	MX_TRY(rooms_check_join(c, room, member.membership, content));
 	draft = rooms_state_draft(c, MX_S("m.room.member"), c->who->user_id, content);
 	return rooms_send(c, room, &draft, NULL);

@@ -51,6 +51,8 @@ enum mx_outcome rooms_reply_id(const struct rooms_call *c, const char *key, mx_s
 /* ---- member.c: the content and the rules of one member event ---- */
 /* {"membership": m} with the profile of the user when it is one of this server. The caller owns it. */
 mx_error *rooms_member_content(const struct rooms_call *c, enum mx_membership m, mx_str user_id, json_t **out) MX_MUST_USE;
+/* The same for a join of the asking user, with what the request's body adds: a reason, custom keys. MX_E_BAD_JSON. */
+mx_error *rooms_join_content(const struct rooms_call *c, json_t *body, json_t **out) MX_MUST_USE;
 /* Whether the user of another server can be reached at all: MX_E_BAD_REQUEST when not. */
 mx_error *rooms_check_reachable(const struct rooms_call *c, mx_str user_id) MX_MUST_USE;
 /* What a join of the asking user needs beside the auth rules: not banned, guests allowed, restricted rooms authorised (which

@@ -72,6 +72,21 @@ def test_joins_that_cannot_be(people):
     refused(bob.call("POST", V3 + "/join/" + quote(room), "[]"), 400, "M_BAD_JSON")
 
 
+def test_a_join_takes_what_its_body_says(people):
+    alice, bob, carol = people
+    room = alice.create_room(preset="public_chat", room_alias_name="custom%d" % alice.server.port)
+    alias = alice.state(room, "m.room.canonical_alias")["alias"]
+    body = {"foo": {"bar": [1]}, "membership": "ban", "third_party_signed": {}, "join_authorised_via_users_server": alice.user_id,
+            "reason": "why not", "displayname": "Custom"}
+    expected = {"membership": "join", "foo": {"bar": [1]}, "reason": "why not", "displayname": "Custom"}
+    bob.ok("POST", V3 + "/join/" + quote(alias), body)
+    assert alice.state(room, "m.room.member", bob.user_id) == expected
+    for wrong in ({"displayname": 1}, {"avatar_url": []}, {"foo": 1.5}):
+        refused(carol.call("POST", V3 + "/join/" + quote(room), wrong), 400, "M_BAD_JSON")
+    carol.ok("POST", carol.room(room, "join"), body)
+    assert alice.state(room, "m.room.member", carol.user_id) == expected
+
+
 def test_invite_join_leave(people):
     alice, bob, _ = people
     room = alice.create_room()
