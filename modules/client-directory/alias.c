@@ -87,6 +87,49 @@ directory_put_alias(struct mx_request *rq)
 
 /* ---- DELETE ---- */
 
+/* Whether the content names the alias; it does not any more. */
+static bool
+take_out(json_t *content, mx_str alias)
+{
+	json_t *others = json_object_get(content, "alt_aliases");
+	bool changed = false;
+
+	if (mx_str_eq(mx_json_str(content, "alias"), alias)) {
+		json_object_del(content, "alias");
+		changed = true;
+	}
+	for (size_t i = json_array_size(others); i-- > 0;) {
+		const json_t *item = json_array_get(others, i);
+
+		if (!mx_str_eq((mx_str){ json_string_value(item), json_string_length(item) }, alias))
+			continue;
+		json_array_remove(others, i);
+		changed = true;
+	}
+	if (changed && others != NULL && json_array_size(others) == 0)
+		json_object_del(content, "alt_aliases");
+	return changed;
+}
+
+/* The room must not name an alias that leads nowhere, as far as who removed it may change that. */
+static mx_error *
+update_canonical(struct mx_request *rq, struct mx_room *room, mx_str alias)
+{
+	const struct mx_auth *who = mx_request_auth(rq);
+	struct mx_rooms *rs = mx_core_rooms(mx_request_core(rq));
+	struct mx_draft draft = { .type = MX_S("m.room.canonical_alias"), .state_key = MX_S(""), .sender = who->user,
+				  .sender_id = who->user_id };
+	MX_AUTO(mx_event) *now = NULL;
+	MX_AUTO_JSON *content = NULL;
+
+	MX_TRY(mx_room_state(rs, mx_request_conn(rq), room, draft.type, draft.state_key, &now));
+	content = now != NULL ? mx_event_content_parse(now) : NULL;
+	if (content == NULL || !take_out(content, alias))
+		return NULL;
+	draft.content = content;
+	return mx_room_send(rs, mx_request_conn(rq), room, &draft, 1, NULL);
+}
+
 static mx_error *
 delete_alias(struct mx_request *rq)
 {
@@ -94,18 +137,24 @@ delete_alias(struct mx_request *rq)
 	MX_AUTO(mx_room) *room = NULL;
 	struct directory_alias a;
 	bool allowed;
+	mx_error *e;
 
 	MX_TRY(directory_check_alias(core, mx_request_param(rq, "roomAlias")));
 	MX_TRY(directory_find(mx_request_conn(rq), mx_request_param(rq, "roomAlias"), &a));
+	MX_TRY(mx_room_by_nid(mx_core_rooms(core), mx_request_conn(rq), a.room, &room));
 	allowed = a.creator == mx_request_auth(rq)->user;
-	if (!allowed) {
-		MX_TRY(mx_room_by_nid(mx_core_rooms(core), mx_request_conn(rq), a.room, &room));
+	if (!allowed)
 		MX_TRY(may_manage(rq, room, &allowed));
-	}
 	if (!allowed)
 		return mx_error_new(MX_E_FORBIDDEN, "Only who made the alias, or has the power to change the room's main "
 						    "alias, may remove it");
-	return directory_drop(mx_core_db(core), a.alias, a.room);
+	MX_TRY(directory_drop(mx_core_db(core), a.alias, a.room));
+	e = update_canonical(rq, room, a.alias);
+	if (e != NULL && !mx_error_is(e, MX_E_FORBIDDEN))
+		mx_log("client-directory", MX_WARN, "DIR002", "a room keeps naming an alias that was removed",
+		       mx_fs("room", mx_room_id(room)), mx_fe(e));
+	mx_error_free(&e);
+	return NULL;
 }
 
 enum mx_outcome

@@ -97,6 +97,23 @@ def test_who_removes_an_alias(hs, alice, bob):
     assert bob.ok("DELETE", path(by_bob)) == {}  # made it
 
 
+def test_a_removed_alias_is_no_longer_named_by_its_room(hs, alice, bob):
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    first, second, by_bob = new_alias(hs), new_alias(hs), new_alias(hs)
+    for client, alias in ((alice, first), (alice, second), (bob, by_bob)):
+        client.ok("PUT", path(alias), {"room_id": room})
+    alice.set_state(room, "m.room.canonical_alias", {"alias": first, "alt_aliases": [second, first, by_bob], "x": 1})
+    named = lambda: alice.state(room, "m.room.canonical_alias")
+    alice.ok("DELETE", path(first))
+    assert named() == {"alt_aliases": [second, by_bob], "x": 1}
+    bob.ok("DELETE", path(by_bob))  # made it, but has no power over what the room says
+    assert named() == {"alt_aliases": [second, by_bob], "x": 1}
+    alice.set_state(room, "m.room.canonical_alias", {"alias": second, "alt_aliases": [second]})
+    alice.ok("DELETE", path(second))
+    assert named() == {}
+
+
 def test_aliases_are_listed_for_members(alice, bob):
     room = alice.create_room()
     refused(bob.call("GET", bob.room(room, "aliases")), 403, "M_FORBIDDEN")
