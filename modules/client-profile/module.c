@@ -10,6 +10,8 @@ static const struct mx_option options[] = {
 	       .help = "Whether profiles are shown to who shares a room with the user only."),
 	MX_OPT(struct profile_options, spread_batch, .def = "50", .min = 1, .max = 1000, .flags = MX_OPT_RELOAD,
 	       .help = "How many rooms are told of a new name or picture in one go."),
+	MX_OPT(struct profile_options, default_displayname, .def = "yes", .flags = MX_OPT_RELOAD,
+	       .help = "Whether a new user's display name is the local part of its user id."),
 };
 
 static const struct profile_options *
@@ -149,7 +151,10 @@ delete_field(struct mx_request *rq)
 static void
 user_created(struct mx_module_self *self, mx_nid user, mx_str user_id)
 {
-	mx_error *e = profile_add_name(mx_core_db(mx_self_core(self)), user, user_id);
+	const struct profile_options *o = mx_self_options(self);
+	struct mx_core *core = mx_self_core(self);
+	mx_error *e = o->default_displayname ? profile_set_default(core, user, user_id)
+					     : profile_add_name(mx_core_db(core), user, user_id);
 
 	if (e != NULL)
 		mx_log("client-profile", MX_WARN, "PROF003", "a new user cannot be found by searching",

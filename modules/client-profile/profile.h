@@ -10,6 +10,7 @@ struct profile_options {
 	bool require_login;		/* profiles are shown to users only */
 	bool shared_rooms_only;		/* and only to who shares a room */
 	int64_t spread_batch;		/* rooms told of a new profile in one go */
+	bool default_displayname;	/* a new user is called by its localpart */
 };
 
 enum {
@@ -68,6 +69,9 @@ mx_error *profile_spread_job(struct mx_module_self *self) MX_MUST_USE;
 mx_error *profile_check_key(mx_str field) MX_MUST_USE;
 /* Checks and stores a value (NULL, null, and "" for name and avatar: remove it), and tells whom it concerns. */
 mx_error *profile_set(struct mx_core *core, mx_nid user, mx_str user_id, mx_str field, const json_t *value, int64_t batch) MX_MUST_USE;
+
+/* A new user is called by its localpart, and can be found by it. */
+mx_error *profile_set_default(struct mx_core *core, mx_nid user, mx_str user_id) MX_MUST_USE;
 
 extern const struct mx_profile_service profile_service;
 

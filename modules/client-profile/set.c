@@ -1,6 +1,9 @@
 /* Changing a profile: what may stand in it, and who is told. Client-Server API, "Profiles". */
 #include "config.h"
 
+#include <ctype.h>
+#include <string.h>
+
 #include <myelin/hook.h>
 
 #include "profile.h"
@@ -28,12 +31,28 @@ mxc(mx_str s)	/* mxc://server/media */
 {
 	mx_str server, media;
 
-	if (!mx_str_starts(s, MX_S("mxc://")))
-		return false;
 	s = (mx_str){ s.p + 6, s.n - 6 };
 	if (!mx_str_cut(s, '/', &server, &media) || !mx_id_server(server) || media.n == 0)
 		return false;
 	return mx_id_opaque(media, PROFILE_AVATAR_MAX);
+}
+
+/* Clients should give mxc:// addresses, and do give others: what is no URI at all is refused. RFC 3986, 3.1. */
+static bool
+uri(mx_str s)
+{
+	size_t colon = 0;
+
+	if (mx_str_starts(s, MX_S("mxc://")))
+		return mxc(s);
+	while (colon < s.n && (isalnum((unsigned char)s.p[colon]) || (colon > 0 && strchr("+-.", s.p[colon]) != NULL)))
+		colon++;
+	if (colon == 0 || isdigit((unsigned char)s.p[0]) || colon + 1 >= s.n || s.p[colon] != ':')
+		return false;
+	for (size_t i = colon + 1; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f || strchr("\"<>\\^`{|}", s.p[i]) != NULL)
+			return false;
+	return true;
 }
 
 /* *json: the bytes to store, on b; {NULL, 0} when the value takes the field away. */
@@ -50,11 +69,22 @@ check_value(mx_str field, const json_t *value, struct mx_buf *b, mx_str *json)
 		return mx_error_new(MX_E_BAD_JSON, "%.*s must be a string", MX_SFMT(field));
 	if (name && s.n > PROFILE_NAME_MAX)
 		return mx_error_new(MX_E_INVALID_PARAM, "A display name may have %d bytes", PROFILE_NAME_MAX);
-	if (avatar && (s.n > PROFILE_AVATAR_MAX || !mxc(s)))
-		return mx_error_new(MX_E_INVALID_PARAM, "avatar_url must be an mxc:// address");
+	if (avatar && (s.n > PROFILE_AVATAR_MAX || !uri(s)))
+		return mx_error_new(MX_E_INVALID_PARAM, "avatar_url must be a URI of at most %d bytes", PROFILE_AVATAR_MAX);
 	MX_TRY(mx_json_canonical(value, false, b));
 	*json = mx_buf_view(b);
 	return json->n <= PROFILE_MAX ? NULL : mx_error_new(MX_E_PROFILE_TOO_LARGE, "A profile may have %d bytes", PROFILE_MAX);
+}
+
+/* What a search looks at. */
+static void
+fold_names(mx_str user_id, const json_t *name, struct mx_buf *b)
+{
+	mx_str_fold(user_id, b);
+	if (json_is_string(name) && strlen(json_string_value(name)) == json_string_length(name)) {
+		mx_buf_byte(b, '\n');
+		mx_str_fold(mx_str_of(json_string_value(name)), b);
+	}
 }
 
 mx_error *
@@ -68,11 +98,7 @@ profile_set(struct mx_core *core, mx_nid user, mx_str user_id, mx_str field, con
 	MX_TRY(check_value(field, value, b, &ch.json));
 	ch.name = mx_str_eq(field, MX_S("displayname"));
 	ch.spread = ch.name || mx_str_eq(field, MX_S("avatar_url"));
-	mx_str_fold(user_id, folded);
-	if (ch.name && json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value)) {
-		mx_buf_byte(folded, '\n');
-		mx_str_fold(mx_str_of(json_string_value(value)), folded);
-	}
+	fold_names(user_id, value, folded);
 	ch.folded = mx_buf_view(folded);
 	MX_TRY(profile_store(mx_core_db(core), &ch));
 	if (!ch.changed)
@@ -81,4 +107,22 @@ profile_set(struct mx_core *core, mx_nid user, mx_str user_id, mx_str field, con
 	if (ch.spread)
 		profile_spread_soon(core, user, batch);
 	return NULL;
+}
+
+mx_error *
+profile_set_default(struct mx_core *core, mx_nid user, mx_str user_id)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	MX_AUTO(mx_buf) *folded = mx_buf_new(0);
+	MX_AUTO_JSON *value = NULL;
+	mx_str name = { NULL, 0 };
+	struct profile_change ch = { .stream = mx_core_stream(core), .user = user, .user_id = user_id,
+				     .field = MX_S("displayname"), .name = true };
+
+	if (mx_id_user(user_id, &name, NULL))
+		value = json_stringn(name.p, name.n);
+	MX_TRY(check_value(ch.field, value, b, &ch.json));
+	fold_names(user_id, value, folded);
+	ch.folded = mx_buf_view(folded);
+	return profile_store(mx_core_db(core), &ch);	/* nobody knows the user yet: there is no room to tell */
 }
