@@ -196,13 +196,15 @@ get_members(const struct rooms_call *c, struct mx_buf *b)
 
 enum mx_outcome rooms_get_members(struct mx_request *rq) { return run(rq, get_members); }
 
-/* A string member of stored content, copied under another name. */
+/* A string member of stored content, copied under another name; otherwise fallback, if it is anything. */
 static void
-copy_string(struct mx_jw *w, mx_str content, mx_str from, mx_str to)
+copy_string(struct mx_jw *w, mx_str content, mx_str from, mx_str to, mx_str fallback)
 {
 	mx_str raw;
 
 	if (!mx_json_raw(content, from, &raw) || raw.n == 0 || raw.p[0] != '"')
+		raw = fallback;
+	if (raw.n == 0)
 		return;
 	mx_jw_key(w, to);
 	mx_jw_raw(w, raw);
@@ -223,8 +225,9 @@ write_joined(const struct mx_events *state, struct mx_buf *b)
 			continue;
 		mx_jw_key(&w, mx_event_state_key(ev));
 		mx_jw_object(&w);
-		copy_string(&w, mx_event_content(ev), MX_S("displayname"), MX_S("display_name"));
-		copy_string(&w, mx_event_content(ev), MX_S("avatar_url"), MX_S("avatar_url"));
+		copy_string(&w, mx_event_content(ev), MX_S("displayname"), MX_S("display_name"), MX_S(""));
+		/* Clients expect it to be there; the specification wants a string. */
+		copy_string(&w, mx_event_content(ev), MX_S("avatar_url"), MX_S("avatar_url"), MX_S("\"\""));
 		mx_jw_object_end(&w);
 	}
 	mx_jw_object_end(&w);

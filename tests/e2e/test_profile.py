@@ -74,7 +74,7 @@ def test_fields_are_set_shown_and_removed(hs, alice):
     assert "displayname" not in alice.ok("GET", path(alice))
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.png?b=c#d", "data:image/png;base64,AAAA", "x-y.z+1:%20\u00e4"])
+@pytest.mark.parametrize("url", ["https://example.org/a.png?b=c#d", "data:image/png;base64,AAAA", "x-y.z+1:%20\u00e4", "a.png"])
 def test_a_picture_may_be_any_uri(alice, url):
     assert put(alice, "avatar_url", url) == (200, {})
     assert alice.ok("GET", path(alice, "avatar_url")) == {"avatar_url": url}
@@ -106,9 +106,8 @@ def test_users_that_are_not(alice):
 
 @pytest.mark.parametrize("key,value,errcode", [
     ("displayname", 1, "M_BAD_JSON"), ("displayname", ["a"], "M_BAD_JSON"), ("displayname", "x" * 2000, "M_INVALID_PARAM"),
-    ("avatar_url", 1, "M_BAD_JSON"), ("avatar_url", "a.png", "M_INVALID_PARAM"),
-    ("avatar_url", "http:", "M_INVALID_PARAM"), ("avatar_url", "://x", "M_INVALID_PARAM"), ("avatar_url", "1http://x", "M_INVALID_PARAM"),
-    ("avatar_url", "http://a b", "M_INVALID_PARAM"), ("avatar_url", "http://a\0b", "M_INVALID_PARAM"),
+    ("avatar_url", 1, "M_BAD_JSON"), ("avatar_url", "http://a b", "M_INVALID_PARAM"),
+    ("avatar_url", "http://a\0b", "M_INVALID_PARAM"), ("avatar_url", "<x>", "M_INVALID_PARAM"),
     ("avatar_url", "mxc://", "M_INVALID_PARAM"), ("avatar_url", "mxc://localhost", "M_INVALID_PARAM"),
     ("avatar_url", "mxc://localhost/../x", "M_INVALID_PARAM"), ("avatar_url", "mxc://localhost/" + "x" * 2000, "M_INVALID_PARAM"),
     ("m.tz", 3, "M_BAD_JSON"), ("Upper", "x", "M_INVALID_PARAM"), ("1digit", "x", "M_INVALID_PARAM"),
@@ -194,7 +193,8 @@ def test_members_come_with_their_profile(alice, bob):
     bob.join(room)
     assert member(alice, room, bob) == {"membership": "join", "displayname": "Bob"}
     joined = alice.ok("GET", alice.room(room, "joined_members"))["joined"]
-    assert joined == {alice.user_id: {"display_name": "Alice"}, bob.user_id: {"display_name": "Bob"}}
+    assert joined == {alice.user_id: {"display_name": "Alice", "avatar_url": ""},
+                      bob.user_id: {"display_name": "Bob", "avatar_url": ""}}
 
 
 def test_rooms_learn_even_when_the_server_dies(server):
