@@ -103,10 +103,13 @@ add_create(struct upgrade *u)
 		json_object_set_new(content, "additional_creators", value);
 	}
 	add(u, MX_S("m.room.create"), MX_S(""), content);
+	value = json_pack("{s:s%}", "room_id", mx_room_id(u->old).p, mx_room_id(u->old).n);
+	json_object_set_new(content, "predecessor", value);
+	/* From version 12 on the room's id comes of this event: the tombstone cannot be named here, and clients look for it. */
+	if (mx_room_version_creators(u->version))
+		return NULL;
 	MX_TRY(mx_event_by_nid(u->c->rs, u->c->conn, mx_room_last(u->old), &last));
-	json_object_set_new(content, "predecessor",
-		json_pack("{s:s%, s:s%}", "room_id", mx_room_id(u->old).p, mx_room_id(u->old).n,
-			  "event_id", mx_event_id(last).p, mx_event_id(last).n));
+	json_object_set_new(value, "event_id", json_stringn(mx_event_id(last).p, mx_event_id(last).n));
 	return NULL;
 }
 
