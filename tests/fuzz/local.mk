@@ -7,6 +7,7 @@
 # First inputs in corpus/fuzz_NAME/ and words in fuzz_NAME.dict help, and are named in EXTRA_DIST.
 EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_http.dict tests/fuzz/corpus/fuzz_http/chunked \
 	tests/fuzz/corpus/fuzz_http/get tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
+	tests/fuzz/corpus/fuzz_conf/all tests/fuzz/corpus/fuzz_conf/mistakes \
 	tests/fuzz/corpus/fuzz_base64/padded tests/fuzz/corpus/fuzz_base64/url \
 	tests/fuzz/corpus/fuzz_filter/all tests/fuzz/corpus/fuzz_filter/none \
 	tests/fuzz/corpus/fuzz_json/escapes tests/fuzz/corpus/fuzz_json/event \
@@ -22,6 +23,12 @@ tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_base64_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_base64_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_base64_LDADD = $(fuzz_ldadd)
+
+noinst_PROGRAMS += tests/fuzz/fuzz_conf
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_conf_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_conf_LDADD = $(fuzz_ldadd)
 
 noinst_PROGRAMS += tests/fuzz/fuzz_http
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c tests/fuzz/fuzz.h
