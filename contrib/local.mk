@@ -1,6 +1,6 @@
 EXTRA_DIST += contrib/myelin.pc.in
-EXTRA_DIST += autogen.sh .clang-format
-EXTRA_DIST += contrib/quickstart contrib/check contrib/install-packages README.md LICENSE
+EXTRA_DIST += autogen.sh .clang-format .gitignore .ci/run
+EXTRA_DIST += contrib/quickstart contrib/check contrib/install-packages LICENSE
 EXTRA_DIST += contrib/systemd/myelin.service.in tests/complement/start
 if HAVE_SYSTEMD
 systemdsystemunit_DATA = contrib/systemd/myelin.service
@@ -9,3 +9,17 @@ contrib/systemd/myelin.service: contrib/systemd/myelin.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) contrib/systemd && \
 	$(SED) -e 's|@sbindir[@]|$(sbindir)|' -e 's|@sysconfdir[@]|$(sysconfdir)|' $(top_srcdir)/contrib/systemd/myelin.service.in >$@
 endif
+
+# libtool's own descriptions are not for installing: modules are opened by their .so, and pkg-config says the rest. What
+# `make uninstall` would find through them is named here instead.
+install-data-hook:
+	rm -f $(DESTDIR)$(libdir)/libmyelin-core.la
+	for m in $(module_LTLIBRARIES); do rm -f $(DESTDIR)$(moduledir)/`basename $$m`; done
+uninstall-hook:
+	rm -f $(DESTDIR)$(libdir)/libmyelin-core.so $(DESTDIR)$(libdir)/libmyelin-core.so.*
+	for m in $(module_LTLIBRARIES); do rm -f $(DESTDIR)$(moduledir)/`basename $$m .la`.so; done
+	-for d in $(myelinservicedir) $(myelinincludedir) $(moduledir) $(docdir); do \
+		rmdir $(DESTDIR)$$d 2>/dev/null; done; :
+
+# A configuration to begin with. Nothing is put into $(sysconfdir): what stands there belongs to the operator.
+dist_doc_DATA = README.md contrib/myelin.conf
