@@ -15,6 +15,10 @@ endif
 install-data-hook:
 	rm -f $(DESTDIR)$(libdir)/libmyelin-core.la
 	for m in $(module_LTLIBRARIES); do rm -f $(DESTDIR)$(moduledir)/`basename $$m`; done
+if STATIC_MODULES
+# They are in the programs.
+	for m in $(module_LTLIBRARIES); do rm -f $(DESTDIR)$(moduledir)/`basename $$m .la`.a; done
+endif
 uninstall-hook:
 	rm -f $(DESTDIR)$(libdir)/libmyelin-core.so $(DESTDIR)$(libdir)/libmyelin-core.so.*
 	for m in $(module_LTLIBRARIES); do rm -f $(DESTDIR)$(moduledir)/`basename $$m .la`.so; done

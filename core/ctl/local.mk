@@ -7,8 +7,11 @@ bin_PROGRAMS += myelinctl
 myelinctl_SOURCES = core/ctl/myelinctl.c
 myelinctl_CPPFLAGS = $(core_cppflags)
 myelinctl_CFLAGS = $(program_cflags)
-myelinctl_LDFLAGS = $(program_ldflags)
+myelinctl_LDFLAGS = $(program_ldflags) $(linked_modules)
 myelinctl_LDADD = core/libmyelin-core.la
+if STATIC_MODULES
+EXTRA_myelinctl_DEPENDENCIES = $(module_LTLIBRARIES)
+endif
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = contrib/completion/myelinctl

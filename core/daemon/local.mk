@@ -6,5 +6,8 @@ sbin_PROGRAMS += myelind
 myelind_SOURCES = core/daemon/myelind.c
 myelind_CPPFLAGS = $(core_cppflags)
 myelind_CFLAGS = $(program_cflags)
-myelind_LDFLAGS = $(program_ldflags)
+myelind_LDFLAGS = $(program_ldflags) $(linked_modules)
 myelind_LDADD = core/libmyelin-core.la
+if STATIC_MODULES
+EXTRA_myelind_DEPENDENCIES = $(module_LTLIBRARIES)
+endif

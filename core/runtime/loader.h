@@ -70,6 +70,11 @@ mx_error *mx_module_peek(struct mx_core *core, const char *name_or_path, struct 
 /* The names of all modules that are installed, in order; strings in the arena. */
 size_t mx_modules_installed(struct mx_core *core, struct mx_arena *a, const char ***names);
 
+/* The modules that are linked into this program (./configure --enable-static-modules): the table that libtool's -dlpreopen
+ * makes, lt_preloaded_symbols of <ltdl.h>. Before anything else of the loader, once; the table stays. A module that is linked
+ * in is found before one that is installed, and is known as the file "linked:NAME". */
+MX_API void mx_modules_linked(const void *preloaded_symbols);
+
 /* Where modules are looked for when nothing else says so: the build tree of this program if it runs uninstalled. */
 const char *mx_modules_build_folder(struct mx_arena *a);
 

@@ -14,6 +14,11 @@
 
 enum { INSTALLED_MAX = 1000 };
 
+#define LINKED "linked:"
+
+/* What was linked in: a row without an address begins an object, named as its archive ("client_sync.a"). */
+static const lt_dlsymlist *linked;
+
 /* ---- where ---- */
 
 const char *
@@ -67,12 +72,60 @@ mx_modules_set_dirs(struct mx_modules *ms, const struct mx_list *path)
 	add_dir(ms, mx_str_of(build != NULL ? build : MX_MODULEDIR));
 }
 
+/* ---- modules that are linked in ---- */
+
+void
+mx_modules_linked(const void *preloaded_symbols)
+{
+	linked = preloaded_symbols;
+	/* Before lt_dlinit: afterwards libltdl has looked for them already. */
+	lt_dlpreload_default(preloaded_symbols);
+}
+
+bool
+mx_module_is_linked(const char *path)
+{
+	return strncmp(path, LINKED, strlen(LINKED)) == 0;
+}
+
+/* The file name without its end of the n-th module in the table; false behind the last. */
+static bool
+linked_file(size_t n, char *file, size_t room)
+{
+	for (const lt_dlsymlist *row = linked; row != NULL && row->name != NULL; row++) {
+		size_t length = strcspn(row->name, ".");
+
+		/* "@PROGRAM@" is the program itself. */
+		if (row->address != NULL || row->name[0] == '@' || length >= room || n-- > 0)
+			continue;
+		memcpy(file, row->name, length);
+		file[length] = 0;
+		return true;
+	}
+	return false;
+}
+
+static bool
+is_linked(const char *file)
+{
+	char at[128];
+
+	for (size_t i = 0; linked_file(i, at, sizeof(at)); i++)
+		if (strcmp(at, file) == 0)
+			return true;
+	return false;
+}
+
+/* ---- what there is ---- */
+
 const char *
 mx_modules_find(struct mx_modules *ms, const char *name, struct mx_arena *a)
 {
 	char file[128];
 
 	mx_module_file_of(name, file, sizeof(file));
+	if (is_linked(file))
+		return mx_arena_printf(a, LINKED "%s", file).p;
 	for (size_t i = 0; i < ms->dir_count; i++) {
 		const char *path = mx_arena_printf(a, "%s/%s.so", ms->dirs[i], file).p;
 
@@ -113,14 +166,17 @@ mx_modules_installed(struct mx_core *core, struct mx_arena *a, const char ***nam
 	struct mx_modules *ms = core->modules;
 	const char **v = mx_arena_alloc(a, INSTALLED_MAX * sizeof(*v));
 	size_t n = 0, kept = 0;
+	char file[256], name[256];
 
+	for (size_t i = 0; n < INSTALLED_MAX && linked_file(i, file, sizeof(file)); i++) {
+		mx_module_name_of(file, name, sizeof(name));
+		v[n++] = mx_arena_str(a, mx_str_of(name)).p;
+	}
 	for (size_t i = 0; i < ms->dir_count; i++) {
 		DIR *d = opendir(ms->dirs[i]);
 		struct dirent *entry;
 
 		while (d != NULL && (entry = readdir(d)) != NULL && n < INSTALLED_MAX) {
-			char name[256], file[256];
-
 			mx_module_file_of(entry->d_name, file, sizeof(file));
 			if (module_file(entry->d_name, name, sizeof(name)))
 				v[n++] = mx_arena_str(a, mx_str_of(name)).p;
@@ -183,7 +239,8 @@ mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandl
 	MX_TRY(start_ltdl());
 	if (lt_dladvise_init(&advise) != 0 || lt_dladvise_local(&advise) != 0)
 		return mx_error_new(MX_E_UNKNOWN, "libltdl: %s", lt_dlerror());
-	*handle = lt_dlopenadvise(path, advise);
+	/* A linked module is found by its short name only. */
+	*handle = lt_dlopenadvise(mx_module_is_linked(path) ? path + strlen(LINKED) : path, advise);
 	lt_dladvise_destroy(&advise);
 	if (*handle == NULL)
 		return open_failed(path, name, shown);
@@ -267,6 +324,8 @@ mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, l
 	const char *tmp = getenv("TMPDIR");
 	mx_error *e, *second;
 
+	if (mx_module_is_linked(path))
+		return mx_object_open(path, name, path, handle, im);
 	generation++;
 	e = open_copy_in(generation, ms->folder != NULL ? ms->folder : "run", path, name, handle, im);
 	if (e == NULL)

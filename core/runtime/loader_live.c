@@ -130,6 +130,28 @@ tolerate(void *arg, const char *section)
 	mx_config_tolerate(arg, section);
 }
 
+/* What is linked in is there once: a second instance would share the variables of the first. */
+static mx_error *
+refuse_linked(const struct list *old)
+{
+	for (size_t i = 0; i < old->n; i++)
+		if (mx_module_is_linked(old->v[i]->life->path))
+			return mx_error_new(MX_E_BAD_REQUEST, "module %s is linked into the server and cannot be reloaded%s: a new "
+					    "version of it comes with a new myelind; its options are taken up by SIGHUP",
+					    old->v[i]->name, i > 0 ? ", and it uses this one" : "");
+	return NULL;
+}
+
+static mx_error *
+refuse_twice(struct mx_modules *ms, const char *name)
+{
+	for (size_t i = 0; i < ms->leaving_count; i++)
+		if (strcmp(ms->leaving[i]->name, name) == 0 && mx_module_is_linked(ms->leaving[i]->life->path))
+			return mx_error_new(MX_E_BAD_REQUEST, "module %s is linked into the server and has not left yet: something of "
+					    "it still runs; try again", name);
+	return NULL;
+}
+
 /* A new self from the file as it is now, with its options; it has no needs resolved and is not started. */
 static mx_error *
 open_new(struct mx_modules *ms, struct mx_config *config, const char *name, struct mx_module_self **out)
@@ -215,7 +237,9 @@ mx_module_load(struct mx_core *core, struct mx_config *config, const char *name)
 		free(fresh.v);
 		return mx_error_new(MX_E_BAD_REQUEST, "module %s is loaded; module reload takes up a new version of it", name);
 	}
-	e = open_new(ms, config, name, &fresh.v[0]);
+	e = refuse_twice(ms, name);
+	if (e == NULL)
+		e = open_new(ms, config, name, &fresh.v[0]);
 	whole = list_copy(ms->loaded, ms->loaded_count, 1);
 	if (e == NULL) {
 		fresh.n = 1;
@@ -298,7 +322,7 @@ mx_module_reload(struct mx_core *core, struct mx_config *config, const char *nam
 	struct mx_modules *ms = core->modules;
 	struct mx_module_self *self = find(ms, name);
 	struct list old, fresh, whole;
-	mx_error *e = NULL;
+	mx_error *e;
 
 	if (self == NULL)
 		return not_loaded(ms, name);
@@ -307,6 +331,7 @@ mx_module_reload(struct mx_core *core, struct mx_config *config, const char *nam
 	old = affected(ms, self);
 	fresh = list_copy(NULL, 0, old.n);
 	whole = list_copy(ms->loaded, ms->loaded_count, 0);
+	e = refuse_linked(&old);
 	for (size_t i = 0; i < old.n && e == NULL; i++) {
 		e = open_new(ms, config, old.v[i]->name, &fresh.v[i]);
 		if (e != NULL)

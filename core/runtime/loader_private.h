@@ -45,10 +45,12 @@ struct mx_modules {
 void mx_modules_set_dirs(struct mx_modules *ms, const struct mx_list *path);
 /* The file of a module, in the arena; NULL. */
 const char *mx_modules_find(struct mx_modules *ms, const char *name, struct mx_arena *a);
+/* Whether a path of mx_modules_find stands for a module that is linked in: its code is there once, and never changes. */
+bool mx_module_is_linked(const char *path);
 /* Opens the object and reads its descriptor. shown: the file as messages call it. */
 mx_error *mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandle *handle,
 			 struct mx_image **im) MX_MUST_USE;
-/* The same from a private copy, so that the code is what the file holds now. */
+/* The same from a private copy, so that the code is what the file holds now (of a linked module: as above). */
 mx_error *mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, lt_dlhandle *handle,
 			      struct mx_image **im) MX_MUST_USE;
 void mx_object_close(lt_dlhandle handle, uint32_t flags);

@@ -44,6 +44,19 @@ tests_unit_runtime_test_lease_postgres_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_lease_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 
+# A module that is linked into its test, as --enable-static-modules links all of them into myelind.
+check_PROGRAMS += tests/unit/runtime/test_linked
+tests_unit_runtime_test_linked_SOURCES = tests/unit/runtime/test_linked.c
+tests_unit_runtime_test_linked_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_linked_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_linked_LDFLAGS = $(AM_LDFLAGS) -dlpreopen tests/unit/runtime/t_linked.la
+tests_unit_runtime_test_linked_LDADD = $(test_ldadd)
+EXTRA_tests_unit_runtime_test_linked_DEPENDENCIES = tests/unit/runtime/t_linked.la
+check_LTLIBRARIES += tests/unit/runtime/t_linked.la
+tests_unit_runtime_t_linked_la_SOURCES = tests/unit/runtime/modules/t_linked.c
+tests_unit_runtime_t_linked_la_CPPFLAGS = $(module_cppflags)
+tests_unit_runtime_t_linked_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -static -rpath /nowhere
+
 # Modules to load, and to refuse, each for one reason. The rpath makes libtool build them shared; they are never \
 	installed.
 runtime_test_ldflags = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere -export-symbols-regex \
