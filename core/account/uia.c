@@ -21,6 +21,7 @@ struct session {
 	json_t *completed;		/* stage names, at most STAGES_MAX */
 	json_t *memory;
 	struct mx_request *holder;	/* the request that works with it, or NULL */
+	struct hold *hold;		/* in that request's arena */
 	struct uia *uia;
 	bool over;			/* out of the table: freed when its holder ends */
 	struct session *chain, *newer, *older, *held;
@@ -131,31 +132,55 @@ uia_free(struct uia **up)
 
 /* ---- a request's hold on a session ---- */
 
+/* In the request's arena; session is NULL once it was given back. */
+struct hold {
+	struct session *session;
+};
+
 static void
 unhold(void *arg)
 {
-	struct session *s = arg;
-	struct uia *u = s->uia;
+	struct hold *h = arg;
+	struct session *s = h->session;
 
+	if (s == NULL)
+		return;
+	struct uia *u = s->uia;
+	h->session = NULL;
 	pthread_mutex_lock(&u->lock);
 	struct session **at = &u->held;
 	while (*at != s)
 		at = &(*at)->held;
 	*at = s->held;
 	s->holder = NULL;
+	s->hold = NULL;
 	bool over = s->over;
 	pthread_mutex_unlock(&u->lock);
 	if (over)
 		session_free(s);
 }
 
-/* Lock held; the caller defers unhold afterwards. */
+/* Lock held; hold_until_end follows. */
 static void
 hold(struct uia *u, struct session *s, struct mx_request *rq)
 {
 	s->holder = rq;
 	s->held = u->held;
 	u->held = s;
+}
+
+/* Gives the session back when the request ends at the latest. */
+static void
+hold_until_end(struct session *s, struct mx_request *rq)
+{
+	struct hold *h;
+
+	if (s->hold != NULL)
+		return;
+	h = mx_arena_alloc(mx_request_arena(rq), sizeof(*h));
+	h->session = s;
+	s->hold = h;
+	mx_arena_defer(mx_request_arena(rq), unhold, h);
 }
 
 static struct session *
@@ -202,7 +227,7 @@ session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct
 		return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Another request of this authentication session is running"),
 				     "retry_after_ms", json_integer(500));
 	if (s != NULL)
-		mx_arena_defer(mx_request_arena(rq), unhold, s);
+		hold_until_end(s, rq);
 	*out = s;
 	return NULL;
 }
@@ -228,7 +253,7 @@ session_new(struct uia *u, struct mx_request *rq, mx_nid who)
 	hold(u, s, rq);
 	expire(u);
 	pthread_mutex_unlock(&u->lock);
-	mx_arena_defer(mx_request_arena(rq), unhold, s);
+	hold_until_end(s, rq);
 	return s;
 }
 
@@ -407,8 +432,8 @@ advance(struct mx_accounts *as, struct session *s, struct trial *t, mx_flows flo
 	return NULL;
 }
 
-mx_error *
-mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who)
+static mx_error *
+check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who)
 {
 	struct mx_accounts *as = mx_core_accounts(mx_request_core(rq));
 	struct trial t = { .rq = rq, .who = who };
@@ -439,6 +464,18 @@ mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_au
 	else if (all_done(s, flows, n))
 		return NULL;
 	return ask(as, rq, s, flows, n, e);
+}
+
+mx_error *
+mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who)
+{
+	mx_error *e = check(rq, flows, n, who);
+	struct session *s = e != NULL ? held_by(mx_core_accounts(mx_request_core(rq))->uia, rq) : NULL;
+
+	/* Given back before the answer: the client may try again the moment it has it. */
+	if (s != NULL)
+		unhold(s->hold);
+	return e;
 }
 
 /* ---- proving the user who is logged in ---- */
