@@ -211,6 +211,8 @@ auth_cache_keep(struct auth_cache *c, struct auth_entry *e, uint64_t epoch)
 		list_push(s, e);
 		if (++s->count > c->capacity)
 			drop(c, s, s->oldest);
+	} else {
+		e->generation--;	/* nobody else has it yet: it is current no more */
 	}
 	pthread_mutex_unlock(&s->lock);
 }

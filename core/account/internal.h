@@ -56,7 +56,7 @@ struct auth_entry *auth_cache_find(struct auth_cache *c, const unsigned char has
 uint64_t auth_cache_epoch(const struct auth_cache *c);
 /* A new entry with one reference; its strings are copied behind it. */
 struct auth_entry *auth_entry_new(struct auth_cache *c, const struct mx_auth *auth, const unsigned char hash[MX_SHA256_SIZE], mx_msec expires);
-/* Keeps the entry unless something was forgotten since epoch: it may have been read before that. */
+/* Keeps the entry unless something was forgotten since epoch: it may have been read before that, and is not current. */
 void auth_cache_keep(struct auth_cache *c, struct auth_entry *e, uint64_t epoch);
 void auth_cache_forget(struct auth_cache *c, mx_nid user);
 size_t auth_cache_count(struct auth_cache *c);

@@ -117,6 +117,13 @@ release(void *arg, const struct mx_auth *auth)
 	mx_auth_release(auth);
 }
 
+static bool
+current(void *arg, const struct mx_auth *auth)
+{
+	(void)arg;
+	return mx_auth_current(auth);
+}
+
 static struct mx_conn *
 conn_get(void *arg)
 {
@@ -141,6 +148,7 @@ open_http(struct mx_core *core, const struct mx_http_options *options)
 		.arg = core,
 		.authenticate = authenticate,
 		.release = release,
+		.current = current,
 		.conn_get = conn_get,
 		.conn_put = conn_put,
 		.pin = mx_self_pin,

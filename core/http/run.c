@@ -133,6 +133,15 @@ end_lost(struct mx_request *rq, bool on_io)
 		mx_io_post(l, TODO_RESUME);
 }
 
+/* Who was logged out while the handler ran was woken before there was anything to wake. */
+static bool
+still_allowed(const struct mx_request *rq)
+{
+	const struct mx_http_hooks *hooks = &rq->http->hooks;
+
+	return rq->auth == NULL || hooks->current == NULL || hooks->current(hooks->arg, rq->auth);
+}
+
 static void
 park(struct mx_request *rq)
 {
@@ -141,6 +150,10 @@ park(struct mx_request *rq)
 	uint32_t count = asked & ~(uint32_t)PARK_MASK;
 
 	mx_request_shrink(rq);
+	if (!still_allowed(rq)) {
+		requeue(rq);
+		return;
+	}
 	atomic_fetch_add_explicit(&rq->http->parked, 1, memory_order_relaxed);
 	mx_io_park_deadline(l, rq->deadline);
 	asked = count | PARK_ASKED;

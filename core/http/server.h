@@ -40,6 +40,9 @@ struct mx_http_hooks {
 	mx_error *(*authenticate)(void *arg, struct mx_request *rq, mx_str token,
 				  const struct mx_auth **out);
 	void (*release)(void *arg, const struct mx_auth *auth);
+	/* False when the token's owner has changed since: asked before a request waits, which who
+	 * changes it afterwards has to wake. From memory. NULL: always true. */
+	bool (*current)(void *arg, const struct mx_auth *auth);
 	/* A read connection for one run of a handler. Never NULL: one that could not be had
 	 * carries its error. */
 	struct mx_conn *(*conn_get)(void *arg);

@@ -166,6 +166,25 @@ def test_a_waiting_sync_ends_when_its_device_is_logged_out(hs):
     as_error(answers[0], 401, "M_UNKNOWN_TOKEN")
 
 
+def test_a_sync_that_begins_while_its_device_is_logged_out_ends_too(hs):
+    alice = hs.register("alice")
+    phones = [hs.login(alice.user_id) for _ in range(40)]
+    since = phones[0].sync()["next_batch"]
+    answers = []
+    waiters = [threading.Thread(target=lambda phone=phone: answers.append(
+        phone.call("GET", V3 + "/sync?timeout=30000&since=" + since))) for phone in phones]
+    begun = time.monotonic()
+    for n, (phone, waiter) in enumerate(zip(phones, waiters)):
+        waiter.start()
+        time.sleep(n % 8 / 4000)
+        Client(hs, phone.token).ok("POST", V3 + "/logout")
+    for waiter in waiters:
+        waiter.join(40)
+    assert time.monotonic() - begun < 20
+    for answer in answers:
+        as_error(answer, 401, "M_UNKNOWN_TOKEN")
+
+
 def test_processes_that_share_a_database_hear_of_each_others_logouts(server, database):
     if database != "postgres":
         pytest.skip("one process has the file")

@@ -97,6 +97,7 @@ does_not_keep_what_was_read_before_something_was_forgotten(void **state)
 	struct auth_entry *e = auth_entry_new(c, &auth, hash, 0);
 	auth_cache_keep(c, e, epoch);
 	assert_int_equal(auth_cache_count(c), 0);
+	assert_false(mx_auth_current(&e->auth));
 	mx_auth_release(&e->auth);
 	auth_cache_free(&c);
 }

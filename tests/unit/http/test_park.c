@@ -12,7 +12,7 @@ struct place {			/* where a test's handler keeps its request, and what has happe
 	_Atomic(struct mx_request *) rq;
 	atomic_int runs, ends, freed;
 	_Atomic int64_t wait_us;
-	atomic_bool wake_early, hold, logged_out;
+	atomic_bool wake_early, hold, logged_out, log_out;
 };
 static struct place place;
 
@@ -52,6 +52,8 @@ park(struct mx_request *rq)
 	}
 	mx_arena_defer(mx_request_arena(rq), freed, &place);
 	atomic_store(&place.rq, rq);
+	if (atomic_load(&place.log_out))
+		atomic_store(&place.logged_out, true);
 	outcome = mx_request_suspend(rq, mx_monotonic_us() + atomic_load(&place.wait_us), ended,
 				     &place);
 	if (atomic_load(&place.wake_early))
@@ -156,6 +158,14 @@ release(void *arg, const struct mx_auth *auth)
 	(void)auth;
 }
 
+static bool
+current(void *arg, const struct mx_auth *auth)
+{
+	(void)arg;
+	(void)auth;
+	return !atomic_load(&place.logged_out);
+}
+
 static void
 begin(struct server *s)
 {
@@ -164,6 +174,7 @@ begin(struct server *s)
 	server_init(s);
 	s->hooks.authenticate = authenticate;
 	s->hooks.release = release;
+	s->hooks.current = current;
 	server_start(s, routes, COUNT(routes));
 }
 
@@ -373,6 +384,28 @@ who_was_logged_out_meanwhile_is_told(void **state)
 	answer = hear(fd);
 	assert_status(answer, 401);
 	assert_has(answer, "M_UNKNOWN_TOKEN");
+	free(answer);
+	close(fd);
+	server_stop(&s);
+}
+
+static void
+who_is_logged_out_before_it_waits_is_told(void **state)
+{
+	struct server s;
+	char *answer;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	atomic_store(&place.log_out, true);
+	fd = dial(s.port);
+	say(fd, "POST /park/n HTTP/1.1\r\n" HOST
+		"Authorization: Bearer tok\r\nContent-Length: 0\r\n\r\n");
+	answer = hear(fd);		/* though nobody wakes it */
+	assert_status(answer, 401);
+	assert_int_equal(atomic_load(&place.runs), 1);
+	assert_int_equal(atomic_load(&place.ends), 1);
 	free(answer);
 	close(fd);
 	server_stop(&s);
@@ -603,6 +636,7 @@ main(void)
 		cmocka_unit_test(a_client_that_hangs_up_before_the_handler_returns_ends_it),
 		cmocka_unit_test(more_that_comes_while_it_waits_is_no_end),
 		cmocka_unit_test(who_was_logged_out_meanwhile_is_told),
+		cmocka_unit_test(who_is_logged_out_before_it_waits_is_told),
 		cmocka_unit_test(misuse_is_a_500_or_an_answer),
 		cmocka_unit_test(draining_runs_what_waits_and_closes),
 		cmocka_unit_test(draining_gives_up_at_its_timeout),
