@@ -9,7 +9,7 @@ versions_10_to_12_are_known(void **state)
 {
 	(void)state;
 	for (int i = 10; i <= 12; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "%d", i);
 		assert_non_null(mx_room_version_find(mx_str_of(name)));
