@@ -1,7 +1,8 @@
 EXTRA_DIST += contrib/myelin.pc.in
 EXTRA_DIST += autogen.sh .clang-format .gitignore .ci/run
 EXTRA_DIST += contrib/quickstart contrib/check contrib/install-packages LICENSE
-EXTRA_DIST += contrib/systemd/myelin.service.in tests/complement/start
+EXTRA_DIST += contrib/systemd/myelin.service.in tests/complement/start tests/complement/Dockerfile \
+	tests/complement/README.md tests/complement/compare tests/complement/known
 if HAVE_SYSTEMD
 systemdsystemunit_DATA = contrib/systemd/myelin.service
 CLEANFILES += contrib/systemd/myelin.service
