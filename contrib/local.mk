@@ -28,3 +28,12 @@ uninstall-hook:
 
 # A configuration to begin with. Nothing is put into $(sysconfdir): what stands there belongs to the operator.
 dist_doc_DATA = README.md contrib/myelin.conf
+
+# `make installcheck`, and so `make distcheck`, runs what was installed; with DESTDIR it could not.
+EXTRA_DIST += tests/install/check
+installcheck-local:
+	@[ -z "$(DESTDIR)" ] || { echo 'make installcheck: not with DESTDIR' >&2; exit 1; }
+	SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' SBINDIR='$(sbindir)' BINDIR='$(bindir)' LIBDIR='$(libdir)' \
+		INCLUDEDIR='$(includedir)' DOCDIR='$(docdir)' MANDIR='$(mandir)' PKGCONFIGDIR='$(pkgconfigdir)' \
+		MODULEDIR='$(moduledir)' CHECK_CFLAGS='$(MX_CFLAGS)' \
+		MODULES="`for m in $(module_LTLIBRARIES); do basename $$m .la; done`" $(SHELL) $(srcdir)/tests/install/check

@@ -143,5 +143,5 @@ tests_unit_runtime_t_ring_b_la_CPPFLAGS = $(module_cppflags) -DBAD_ring_b -DIDEN
 tests_unit_runtime_t_ring_b_la_LDFLAGS = $(runtime_test_ldflags)
 endif
 
-TESTS += tests/unit/runtime/test_sealed.sh
-EXTRA_DIST += tests/unit/runtime/test_sealed.sh tests/unit/runtime/fake.h
+TESTS += tests/unit/runtime/test_sealed.sh tests/unit/runtime/test_hardened.sh
+EXTRA_DIST += tests/unit/runtime/test_sealed.sh tests/unit/runtime/test_hardened.sh tests/unit/runtime/fake.h
