@@ -1,6 +1,7 @@
 /* What the room engine makes of it: mx_room_send on SQLite, without HTTP, from 1, 16 and 64 threads, each in a room of its own
- * and all in one, and createRoom's batch.
- *	send DIRECTORY [MESSAGES] [SCENARIO …]       scenarios: 1 16 64 one create; each with a database of its own */
+ * and all in one, createRoom's batch, joins, and changes of the state of a room of 10,000 members.
+ *	send DIRECTORY [MESSAGES] [SCENARIO …]       scenarios: 1 16 64 one16 one create join state; each with a database of
+ *						     its own; of state the bytes are those of the changes alone */
 #include "config.h"
 
 #include <pthread.h>
@@ -33,7 +34,10 @@ struct sender {
 	mx_nid nid;
 	long count;
 	int64_t *latency;
+	struct sender *guests;		/* of rename_all */
 };
+
+#define GUESTS 512
 
 static void
 must(mx_error *e)
@@ -189,6 +193,41 @@ join_all(void *arg)
 	return NULL;
 }
 
+/* Members of the room change their names: these joined it when the number was not yet measured. */
+static void *
+rename_all(void *arg)
+{
+	struct sender *s = arg;
+	struct mx_conn *c;
+	uint64_t dice = (uint64_t)s->nid;
+
+	for (long i = 0; i < s->count; i++) {
+		struct sender *guest = &s->guests[(dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u) >> 33 & (GUESTS - 1)];
+		json_t *content = json_pack("{s:s, s:o}", "membership", "join", "displayname", json_sprintf("Guest %ld", i));
+		struct mx_draft d = { .type = MX_S("m.room.member"), .state_key = mx_str_of(guest->user), .content = content,
+				      .sender = guest->nid, .sender_id = mx_str_of(guest->user) };
+		int64_t start = mx_monotonic_us();
+
+		must(mx_conn_get(s->place->db, &c));
+		must(mx_room_send(s->place->rooms, c, s->room, &d, 1, NULL));
+		mx_conn_put(&c);
+		json_decref(content);
+		s->latency[i] = mx_monotonic_us() - start;
+	}
+	return NULL;
+}
+
+static void
+invite_guests(struct place *p, struct mx_conn *c, struct sender *s)
+{
+	s->guests = calloc(GUESTS, sizeof(*s->guests));
+	for (int i = 0; i < GUESTS; i++) {
+		snprintf(s->guests[i].user, sizeof(s->guests[i].user), "@guest%ld.%d:" SERVER, (long)s->nid, i);
+		s->guests[i].nid = user_nid(p, s->guests[i].user);
+		join(p, c, s->room, &s->guests[i]);
+	}
+}
+
 static int
 by_size(const void *a, const void *b)
 {
@@ -220,6 +259,8 @@ run(const char *dir, const char *what, int threads, bool one_room, void *(*fn)(v
 		} else {
 			s[i].room = make_room(&p, c, s[i].user, s[i].nid);
 		}
+		if (fn == rename_all)
+			invite_guests(&p, c, &s[i]);
 		mx_conn_put(&c);
 	}
 	must(mx_conn_get(p.db, &c));
@@ -236,12 +277,16 @@ run(const char *dir, const char *what, int threads, bool one_room, void *(*fn)(v
 	mx_sql_stats(p.db, &sql[1]);
 	mx_rooms_stats(p.rooms, &stats);
 	qsort(latency, (size_t)(each * threads), sizeof(*latency), by_size);
-	for (int i = 0; i < threads; i++)
+	for (int i = 0; i < threads; i++) {
 		mx_room_unref(&s[i].room);
+		free(s[i].guests);
+	}
 	place_close(&p);
 	struct stat st;
 
 	after = stat(p.path, &st) == 0 ? st.st_size : 0;
+	if (fn == rename_all)
+		after -= before;
 	printf("    p50 %.2f ms, p99 %.2f ms; statements %.2f, batch %.1f; conflicts %llu; %.0f bytes each (%.1f MiB in all)\n",
 	       (double)latency[each * threads / 2] / 1e3, (double)latency[each * threads * 99 / 100] / 1e3,
 	       (double)(sql[1].statements - sql[0].statements) / (double)(each * threads),
@@ -257,7 +302,7 @@ main(int argc, char **argv)
 	long n = argc > 2 ? atol(argv[2]) : 20000;
 
 	if (argc < 2 || n < 64) {
-		fprintf(stderr, "usage: send DIRECTORY [MESSAGES] [1|16|64|one|create|join …]\n");
+		fprintf(stderr, "usage: send DIRECTORY [MESSAGES] [1|16|64|one16|one|create|join|state …]\n");
 		return 2;
 	}
 	static const struct {
@@ -270,6 +315,7 @@ main(int argc, char **argv)
 		{ "64", "64 senders, a room each", 64, 0, send_all, 1 }, { "one16", "16 senders in one room", 16, 1, send_all, 1 },
 		{ "one", "64 senders in one room", 64, 1, send_all, 1 }, { "create", "rooms of 7 events, 4 threads", 4, 0, create_all, 8 },
 		{ "join", "joins, 16 threads", 16, 1, join_all, 8 },
+		{ "state", "renames in a room of 10,000, 20 threads", 20, 1, rename_all, 1 },
 	};
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		bool wanted = argc < 4;
