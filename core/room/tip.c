@@ -229,11 +229,12 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 {
 	struct mx_tip *t = &r->tip;
 
-	for (;;) {
+	for (int round = 0;; round++) {
 		bool missing = false;
 
 		mx_tip_load(r);
-		if (t->memo_n > MEMO_KEEP)
+		/* Not in later rounds: what was just loaded would go, and many needs would never be met. */
+		if (round == 0 && t->memo_n > MEMO_KEEP)
 			mx_tip_sweep(r);
 		for (size_t i = 0; i < n; i++) {
 			needs[i].missing = !mx_tip_knows(t, needs[i].hash);
