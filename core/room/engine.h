@@ -81,6 +81,8 @@ struct mx_room {
 		uint32_t foreign;
 		uint64_t seq;
 		struct mx_state_root root;
+		bool stored_known;
+		struct mx_delta stored;	/* how root is stored */
 	} w;
 
 	/* in the cache of rooms, guarded by its lock */
@@ -213,7 +215,8 @@ struct mx_store {
 	bool create;			/* the room is new */
 	uint64_t seq;
 	struct mx_fresh_nodes fresh;
-	bool announced, applied;
+	struct mx_delta stored;		/* how the state so far is stored */
+	bool stored_known, announced, applied;
 };
 /* s lives until the write has landed. MX_E_AGAIN: the room has moved on, prepare anew. */
 mx_error *mx_store_write(struct mx_txn *tx, struct mx_store *s) MX_MUST_USE;

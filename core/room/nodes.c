@@ -224,7 +224,29 @@ node_unref(struct mx_node_cache *c, struct mx_node *n)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* What hold() is given stays valid until mx_tree_done. */
+/* ---- what a tree holds: valid until mx_tree_done ---- */
+
+/* The place of the node in the table, or the free one where it would be. */
+static uint32_t *
+held_place(const struct mx_tree *t, const unsigned char hash[16])
+{
+	uint64_t h;
+
+	memcpy(&h, hash, sizeof(h));
+	for (size_t i = (size_t)h & (t->held_at_room - 1);; i = (i + 1) & (t->held_at_room - 1))
+		if (t->held_at[i] == 0 || memcmp(t->held[t->held_at[i] - 1]->hash, hash, 16) == 0)
+			return &t->held_at[i];
+}
+
+static struct mx_node *
+held_find(const struct mx_tree *t, const unsigned char hash[16])
+{
+	const uint32_t *place = t->held_at_room != 0 ? held_place(t, hash) : NULL;
+
+	return place != NULL && *place != 0 ? t->held[*place - 1] : NULL;
+}
+
+/* Takes a reference. */
 static void
 hold(struct mx_tree *t, struct mx_node *n)
 {
@@ -233,6 +255,15 @@ hold(struct mx_tree *t, struct mx_node *n)
 		t->held = mx_realloc(t->held, t->held_room, sizeof(struct mx_node *));
 	}
 	t->held[t->held_n++] = n;
+	if (2 * t->held_n > t->held_at_room) {
+		free(t->held_at);
+		t->held_at_room = 4 * t->held_room;
+		t->held_at = mx_alloc(t->held_at_room * sizeof(*t->held_at));
+		for (size_t i = 0; i < t->held_n; i++)
+			*held_place(t, t->held[i]->hash) = (uint32_t)i + 1;
+	} else {
+		*held_place(t, n->hash) = (uint32_t)t->held_n;
+	}
 }
 
 void
@@ -241,8 +272,9 @@ mx_tree_done(struct mx_tree *t)
 	for (size_t i = 0; i < t->held_n; i++)
 		node_unref(t->cache, t->held[i]);
 	free(t->held);
-	t->held = NULL;
-	t->held_n = t->held_room = 0;
+	free(t->held_at);
+	mx_chain_free(&t->chain);
+	*t = (struct mx_tree){ .cache = t->cache, .conn = t->conn };
 }
 
 /* ---- damage: a node comes from our own database, but a broken disk must not become a broken process ---- */
@@ -269,16 +301,19 @@ read_node(struct mx_tree *t, const unsigned char hash[16], struct mx_node **out)
 	while (*out == NULL && mx_query_next(q)) {
 		mx_str data = mx_col_str(q, 0);
 
+		if (data.n > 0 && data.p[0] == 'D')
+			continue;	/* a root that is stored as a delta */
 		crypto_generichash(check, sizeof(check), (const unsigned char *)data.p, data.n, NULL, 0);
 		if (memcmp(check, hash, sizeof(check)) == 0 && well_formed((const unsigned char *)data.p, data.n))
 			*out = node_new(hash, data.p, data.n);
 	}
 	MX_TRY(mx_query_end(q));
-	return *out != NULL ? NULL : mx_error_new(MX_E_UNKNOWN, "a node of a state tree is missing or damaged");
+	return *out != NULL ? NULL : mx_error_new(MX_E_NOT_FOUND, "a node of a state tree is not stored");
 }
 
-mx_error *
-mx_node_load(struct mx_tree *t, const unsigned char hash[16], const struct mx_node **out)
+/* The node in memory, with a reference for the caller, or NULL. */
+static struct mx_node *
+in_memory(struct mx_tree *t, const unsigned char hash[16])
 {
 	struct shard *s = shard_of(t->cache, hash);
 	struct mx_node *n;
@@ -294,12 +329,21 @@ mx_node_load(struct mx_tree *t, const unsigned char hash[16], const struct mx_no
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
-	for (size_t i = 0; n == NULL && i < t->held_n; i++)
-		if (memcmp(t->held[i]->hash, hash, 16) == 0) {
-			*out = t->held[i];
-			return NULL;
-		}
+	return n;
+}
+
+mx_error *
+mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth, const struct mx_node **out)
+{
+	if (depth >= 2 * MX_TREE_KEY)
+		return mx_error_new(MX_E_UNKNOWN, "a state tree is damaged: it is too deep");
+	struct mx_node *n = in_memory(t, hash);
+
+	if (n == NULL && (*out = held_find(t, hash)) != NULL)
+		return NULL;
 	if (n == NULL) {
+		struct shard *s = shard_of(t->cache, hash);
+
 		if (t->conn == NULL)
 			return mx_error_new(MX_E_AGAIN, "a node of a state tree is not in memory");
 		MX_TRY(read_node(t, hash, &n));
@@ -346,6 +390,22 @@ mx_fresh_nodes_done(struct mx_fresh_nodes *f)
 		f->v[i]->pins--;
 		drop_ref(f->v[i]);
 		pthread_mutex_unlock(&s->lock);
+	}
+	free(f->v);
+	f->v = NULL;
+	f->n = f->room = 0;
+}
+
+void
+mx_fresh_nodes_hold(struct mx_fresh_nodes *f, struct mx_tree *t)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		struct shard *s = shard_of(f->cache, f->v[i]->hash);
+
+		pthread_mutex_lock(&s->lock);
+		f->v[i]->pins--;
+		pthread_mutex_unlock(&s->lock);
+		hold(t, f->v[i]);
 	}
 	free(f->v);
 	f->v = NULL;

@@ -73,14 +73,26 @@ finish(struct mx_rooms *rs, struct mx_conn *c, struct mx_tree *tree, struct nids
 	return e;
 }
 
-mx_error *
-mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+static mx_error *
+read_part(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, enum mx_tree_part part, struct mx_events *out)
 {
 	struct mx_tree tree = mx_rooms_tree(rs, c);
 	struct nids l = { 0 };
-	mx_error *e = mx_tree_each(&tree, root, collect, &l);
+	mx_error *e = mx_tree_each(&tree, root, part, collect, &l);
 
 	return finish(rs, c, &tree, &l, e, out);
+}
+
+mx_error *
+mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+{
+	return read_part(rs, c, root, MX_TREE_ALL, out);
+}
+
+mx_error *
+mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+{
+	return read_part(rs, c, root, MX_TREE_NO_MEMBERS, out);
 }
 
 mx_error *

@@ -20,7 +20,7 @@ static const struct mx_sql PUT_MEMBER =
 static const struct mx_sql REDACT =
 	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND redacted_by IS NULL");
 
-#define NODES_PER_EVENT 64	/* numbers that are kept for them: a path, and the leaves that one splits into */
+#define NODES_PER_EVENT 4096	/* numbers that are kept for them: 64 paths, and the leaves that they split into */
 
 /* ---- what the commit changes in memory ---- */
 
@@ -115,44 +115,77 @@ after(void *arg, bool committed)
 
 /* ---- rows ---- */
 
-/* The nodes that one event has made. All but a split-off leaf name the event somewhere below them, so they are new; to ask
- * whether one has been there before would cost more than to store it again. */
-static mx_error *
-put_nodes(struct mx_store *s, struct mx_conn *c, size_t from, mx_nid event)
-{
-	if (s->fresh.n - from > NODES_PER_EVENT)
-		return mx_error_new(MX_E_UNKNOWN, "a state event changes more of the state tree than it can");
-	for (size_t i = from; i < s->fresh.n; i++) {
-		struct mx_query *q = mx_query(c, &PUT_NODE);
-		mx_str bytes = mx_node_bytes(s->fresh.v[i]);
+struct put_nodes {
+	struct mx_conn *conn;
+	mx_nid next, end;
+};
 
-		mx_bind_int(q, 1, event * NODES_PER_EVENT + (mx_nid)(i - from));
-		mx_bind_int(q, 2, mx_node_number(s->fresh.v[i]->hash));
-		mx_bind_blob(q, 3, bytes.p, bytes.n);
-		MX_TRY(mx_query_run(q));
-	}
+static mx_error *
+put_row(struct put_nodes *p, const unsigned char hash[16], const void *bytes, size_t n)
+{
+	struct mx_query *q = mx_query(p->conn, &PUT_NODE);
+
+	mx_bind_int(q, 1, p->next++);
+	mx_bind_int(q, 2, mx_node_number(hash));
+	mx_bind_blob(q, 3, bytes, n);
+	return mx_query_run(q);
+}
+
+static mx_error *
+put_node(void *arg, const struct mx_node *n)
+{
+	struct put_nodes *p = arg;
+
+	if (p->next == p->end)
+		return mx_error_new(MX_E_UNKNOWN, "a state event changes more of the state tree than it can");
+	return put_row(p, n->hash, n->bytes, n->n);
+}
+
+/* Stores `after`, which is `before` with the event set. */
+static mx_error *
+put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before, struct mx_state_root after,
+	 const struct mx_tree_entry *change)
+{
+	struct put_nodes p = { .conn = t->conn, .next = change->nid * NODES_PER_EVENT };
+	unsigned char row[MX_DELTA_MAX];
+	struct mx_state_root whole;
+
+	p.end = p.next + NODES_PER_EVENT;
+	if (!s->stored_known)
+		MX_TRY(mx_delta_find(t, before, &s->stored));
+	s->stored_known = true;
+	whole = s->stored.whole;
+	MX_TRY(mx_delta_next(t, &s->stored, before, after, change));
+	if (s->stored.far == 0)
+		return mx_tree_new_nodes(t, whole, before, after, put_node, &p);
+	return put_row(&p, after.h, row, mx_delta_bytes(&s->stored, after, row));
+}
+
+/* The state after the event. */
+static mx_error *
+change_state(struct mx_store *s, struct mx_tree *t, struct mx_event *ev, struct mx_state_root *root)
+{
+	struct mx_tree_entry change = { mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)), ev->nid };
+	struct mx_state_root next;
+	size_t count;
+
+	MX_TRY(mx_tree_set(t, *root, change.key, change.nid, &s->fresh, &next));
+	MX_TRY(mx_tree_count(t, next, &count));
+	if (count > (size_t)s->room->rs->opt.max_state)
+		return mx_error_new(MX_E_TOO_LARGE, "the room has as many state events as this server allows");
+	MX_TRY(put_root(s, t, *root, next, &change));
+	*root = next;
 	return NULL;
 }
 
-/* The state after the event, and the nodes that it needs. */
 static mx_error *
 move_state(struct mx_store *s, struct mx_conn *c, struct mx_event *ev, struct mx_state_root *root)
 {
 	struct mx_tree tree = mx_rooms_tree(s->room->rs, c);
-	struct mx_state_root next;
-	size_t before = s->fresh.n, count = 0;
-	struct mx_tree_key key = mx_tree_key(mx_event_type(ev), mx_event_state_key(ev));
-	mx_error *e = mx_tree_set(&tree, *root, key, ev->nid, &s->fresh, &next);
+	mx_error *e = change_state(s, &tree, ev, root);
 
-	if (e == NULL)
-		e = mx_tree_count(&tree, next, &count);
 	mx_tree_done(&tree);
-	if (e != NULL)
-		return e;
-	if (count > (size_t)s->room->rs->opt.max_state)
-		return mx_error_new(MX_E_TOO_LARGE, "the room has as many state events as this server allows");
-	*root = next;
-	return put_nodes(s, c, before, ev->nid);
+	return e;
 }
 
 static void
@@ -306,6 +339,7 @@ premises(struct mx_store *s)
 		pthread_mutex_unlock(&r->lock);
 		r->w.foreign = foreign;
 		r->w.valid = current;
+		r->w.stored_known = false;
 	}
 	if (!r->w.valid || r->w.seq != s->seq - 1)
 		return mx_error_new(MX_E_AGAIN, "the room has moved on");
@@ -323,6 +357,8 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 	s->fresh = (struct mx_fresh_nodes){ .cache = r->rs->nodes };
 	mx_txn_after(tx, after, s);
 	root = r->w.root;
+	s->stored = r->w.stored;
+	s->stored_known = r->w.stored_known;
 	if (s->create) {
 		MX_TRY(mx_name_intern(tx, mx_room_id(r), &r->nid));
 		MX_TRY(mx_room_announce(r));
@@ -332,6 +368,8 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 		MX_TRY(write_one(tx, s, &s->v[i], &root));
 	MX_TRY(count_members(s, mx_txn_conn(tx)));
 	r->w.root = root;
+	r->w.stored = s->stored;
+	r->w.stored_known = s->stored_known;
 	r->w.seq = s->seq;
 	s->applied = true;
 	return NULL;

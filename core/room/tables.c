@@ -5,8 +5,9 @@
  * compared. root is the root of the state after the event, root_before only where that is another. An event carries its
  * sender's transaction id itself: one row and one statement a message.
  *
- * state_node: nid follows from the position of the event that made it, so that nodes are appended: kept in the order of their
- * hashes, three nodes a join were three pages written. hash is the first eight bytes; who reads compares the rest.
+ * state_node: nodes of state trees, and roots as deltas (tree.h, delta.c). nid follows from the position of the event that made
+ * it, so that nodes are appended: kept in the order of their hashes, three nodes a join were three pages written. hash is the
+ * first eight bytes; who reads compares the rest.
  *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest event is the only one, which is the case
  * unless other servers write at the same time. */

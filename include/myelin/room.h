@@ -97,6 +97,9 @@ MX_API mx_error *mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_
 			      struct mx_event **out) MX_MUST_USE;
 /* Every event of the state, in no order. */
 MX_API mx_error *mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out) MX_MUST_USE;
+/* The same without m.room.member: its cost does not grow with the members. */
+MX_API mx_error *mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+				     struct mx_events *out) MX_MUST_USE;
 /* The entries of `to` that `from` lacks or has with another event; skips what both share. */
 MX_API mx_error *mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from, struct mx_state_root to,
 			       struct mx_events *out) MX_MUST_USE;

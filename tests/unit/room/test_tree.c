@@ -100,11 +100,88 @@ the_form_of_keys_and_nodes_is_fixed(void **state)
 
 	(void)state;
 	mx_hex(b, k.h, sizeof(k.h));
-	assert_string_equal(mx_buf_cstr(b), "30e995fa8eb987a4ce51afcd838969dc");
+	assert_string_equal(mx_buf_cstr(b), "03e995fa8eb987a4ce51afcd838969dc");
 	unit_ok(mx_tree_set(&tree, NONE, k, 258, &fresh, &root));
 	mx_buf_truncate(b, 0);
 	mx_hex(b, root.h, sizeof(root.h));
-	assert_string_equal(mx_buf_cstr(b), "723d639839f7ce4cd0fa73aeb2653500");
+	assert_string_equal(mx_buf_cstr(b), "42f509e28b0bf5683ebfe921683a770a");
+}
+
+static mx_error *
+count_other(void *arg, struct mx_tree_key key, mx_nid nid)
+{
+	assert_int_equal(key.h[0] >> 4, 0);
+	assert_true(nid > 1000000);
+	++*(size_t *)arg;
+	return NULL;
+}
+
+static void
+members_and_other_state_are_apart(void **state)
+{
+	struct mx_state_root root = NONE, few = NONE;
+	size_t n;
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 600; i++) {
+		struct mx_tree_key other;
+
+		assert_int_not_equal(key_of(i).h[0] >> 4, 0);
+		root = set(root, i, i + 1);
+		if (i % 4 != 0)
+			continue;
+		snprintf(name, sizeof(name), "thing%u", i);
+		other = mx_tree_key(MX_S("org.example"), mx_str_of(name));
+		unit_ok(mx_tree_set(&tree, root, other, 1000001 + i, &fresh, &root));
+		if (i == 8)
+			few = root;
+	}
+	n = 0;
+	unit_ok(mx_tree_each(&tree, root, MX_TREE_NO_MEMBERS, count_other, &n));
+	assert_int_equal(n, 150);
+	n = 0;
+	unit_ok(mx_tree_each(&tree, few, MX_TREE_NO_MEMBERS, count_other, &n));
+	assert_int_equal(n, 3);	/* all in one leaf */
+	n = 0;
+	unit_ok(mx_tree_each(&tree, NONE, MX_TREE_NO_MEMBERS, count_other, &n));
+	assert_int_equal(n, 0);
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	return memcmp(((const struct mx_tree_entry *)a)->key.h, ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
+}
+
+static void
+many_changes_at_once_are_as_one_after_the_other(void **state)
+{
+	static struct mx_tree_entry v[400];
+	struct mx_state_root one = NONE, many = NONE;
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		size_t n = 0;
+
+		for (unsigned i = 0; i < 1 + dice(400); i++) {
+			unsigned k = round < 20 ? dice(1000) : dice(40);
+			mx_nid nid = dice(3) == 0 ? 0 : (mx_nid)dice(100000) + 1;
+
+			for (size_t j = 0; j < n; j++)
+				if (memcmp(v[j].key.h, key_of(k).h, MX_TREE_KEY) == 0)
+					nid = -1;
+			if (nid >= 0)
+				v[n++] = (struct mx_tree_entry){ key_of(k), nid };
+			if (nid >= 0)
+				one = set(one, k, nid);
+		}
+		qsort(v, n, sizeof(*v), by_key);
+		unit_ok(mx_tree_set_many(&tree, many, v, n, &fresh, &many));
+		assert_true(mx_root_eq(one, many));
+	}
+	for (unsigned i = 0; i < 1000; i++)
+		one = set(one, i, 0);
+	assert_true(mx_root_none(one));
 }
 
 static void
@@ -222,7 +299,7 @@ a_tree_is_the_map_that_went_the_same_way(void **state)
 		}
 		unit_ok(mx_tree_count(&tree, root, &counted));
 		walked = 0;
-		unit_ok(mx_tree_each(&tree, root, count_entry, &walked));
+		unit_ok(mx_tree_each(&tree, root, MX_TREE_ALL, count_entry, &walked));
 		assert_int_equal(counted, entries);
 		assert_int_equal(walked, entries);
 
@@ -325,6 +402,8 @@ main(void)
 		tree_case(an_empty_tree_has_nothing),
 		tree_case(type_and_key_are_not_confused),
 		tree_case(the_form_of_keys_and_nodes_is_fixed),
+		tree_case(members_and_other_state_are_apart),
+		tree_case(many_changes_at_once_are_as_one_after_the_other),
 		tree_case(setting_what_is_there_changes_nothing),
 		tree_case(equal_contents_have_equal_roots_whatever_the_way),
 		tree_case(a_tree_is_the_map_that_went_the_same_way),
