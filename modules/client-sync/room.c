@@ -150,37 +150,13 @@ is_member_of(const struct mx_event *ev, mx_str user_id)
 	return mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) && mx_str_eq(mx_event_state_key(ev), user_id);
 }
 
-static bool
-sent_in(const struct window *w, mx_str user_id)
-{
-	for (size_t i = 0; i < w->events.n; i++)
-		if (mx_str_eq(mx_event_sender(w->events.v[i]), user_id))
-			return true;
-	return false;
-}
-
-/* Lazily loaded, members come only with what they send. Those who changed in a gap always come: the client must not miss it. */
-static bool
-keep_state(const struct sync *s, const struct sync_room *r, const struct window *w, const struct mx_event *ev)
-{
-	mx_str who = mx_event_state_key(ev);
-
-	if (!mx_filter_event(s->filter->state, ev))
-		return false;
-	if (!s->filter->lazy_members || !mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
-		return true;
-	if (!r->fresh && !s->full_state)
-		return true;
-	return mx_str_eq(who, s->who->user_id) || sent_in(w, who);
-}
-
 static void
-filter_state(const struct sync *s, const struct sync_room *r, const struct window *w, struct mx_events *l)
+filter_state(const struct sync *s, struct mx_events *l)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (keep_state(s, r, w, l->v[i]))
+		if (mx_filter_event(s->filter->state, l->v[i]))
 			l->v[kept++] = l->v[i];
 		else
 			mx_event_unref(&l->v[i]);
@@ -197,26 +173,32 @@ has_member(const struct mx_events *l, mx_str user_id)
 	return false;
 }
 
+static mx_error *
+add_member(struct sync *s, mx_str user_id, struct mx_state_root root, struct mx_events *l)
+{
+	MX_AUTO(mx_event) *member = NULL;
+
+	if (has_member(l, user_id))
+		return NULL;
+	MX_TRY(mx_state_get(s->rs, s->conn, root, MX_S("m.room.member"), user_id, &member));
+	if (member != NULL && mx_filter_event(s->filter->state, member)) {
+		mx_events_add(l, member);
+		member = NULL;
+	}
+	return NULL;
+}
+
 /* The members who sent what is in the timeline, where the client cannot know them from state or timeline. They are sent again
  * and again: a list of what a device has seen would go wrong with the first answer that is lost on its way. */
 static mx_error *
 add_senders(struct sync *s, const struct window *w, struct mx_state_root root, struct mx_events *l)
 {
-	for (size_t i = 0; i < w->events.n; i++) {
-		mx_str sender = mx_event_sender(w->events.v[i]);
-		MX_AUTO(mx_event) *member = NULL;
-
-		if (has_member(l, sender))
-			continue;
-		MX_TRY(mx_state_get(s->rs, s->conn, root, MX_S("m.room.member"), sender, &member));
-		if (member != NULL && mx_filter_event(s->filter->state, member)) {
-			mx_events_add(l, member);
-			member = NULL;
-		}
-	}
+	for (size_t i = 0; i < w->events.n; i++)
+		MX_TRY(add_member(s, mx_event_sender(w->events.v[i]), root, l));
 	return NULL;
 }
 
+/* Lazily loaded, members come only with what they send. Those who changed in a gap always come: the client must not miss it. */
 static mx_error *
 read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last, struct mx_events *l)
 {
@@ -226,14 +208,18 @@ read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx
 		return NULL;
 	if (s->state_after)
 		MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, last, &to));
-	if (r->fresh || s->full_state)
+	if ((r->fresh || s->full_state) && s->filter->lazy_members) {
+		/* Members come by name: a room of many is not read for the few. */
+		MX_TRY(mx_state_no_members(s->rs, s->conn, to, l));
+		MX_TRY(add_member(s, s->who->user_id, to, l));
+	} else if (r->fresh || s->full_state) {
 		MX_TRY(mx_state_all(s->rs, s->conn, to, l));
-	else {
+	} else {
 		MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, s->since.pos, &from));
 		if (memcmp(&from, &to, sizeof(from)) != 0)
 			MX_TRY(mx_state_diff(s->rs, s->conn, from, to, l));
 	}
-	filter_state(s, r, w, l);
+	filter_state(s, l);
 	return s->filter->lazy_members ? add_senders(s, w, to, l) : NULL;
 }
 
