@@ -6,6 +6,7 @@
 
 #include "core/daemon/server.h"
 #include "core/http/server.h"
+#include "core/runtime/durable.h"
 #include "core/runtime/jobs.h"
 #include "core/runtime/loader.h"
 #include "core/runtime/registry.h"
@@ -135,6 +136,8 @@ change_on_main(struct mx_core *core, void *arg)
 
 	mx_config_free(&config);
 	mx_jobs_poke(core);
+	if (e == NULL)
+		e = mx_durable_changed(core);
 	s->leaving = mx_modules_reap(core);
 	return e;
 }

@@ -11,6 +11,7 @@
 #include "core/account/commands.h"
 #include "core/daemon/notify.h"
 #include "core/http/server.h"
+#include "core/runtime/durable.h"
 #include "core/runtime/jobs.h"
 #include "core/runtime/loader.h"
 #include "core/runtime/option.h"
@@ -182,6 +183,7 @@ start_all(struct mx_server *s)
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
 	MX_TRY(mx_control_start(core, core->server.control));
 	MX_TRY(mx_http_start(core->http));
+	MX_TRY(mx_durable_start(core));
 	return mx_jobs_start(core);
 }
 
@@ -237,6 +239,7 @@ mx_server_close(struct mx_server **server)
 		mx_log("runtime", MX_WARN, "RUN041", "requests were cut off at the end of the drain");
 	mx_modules_drain(core);
 	mx_jobs_stop(core);
+	mx_durable_stop(core);
 	if (core->http != NULL)
 		mx_http_stop(&core->http);
 	/* The writer may still finish what was handed in: from here on it tells no module, so that nothing is deferred. */

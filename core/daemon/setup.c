@@ -11,6 +11,7 @@
 
 #include "core/account/accounts.h"
 #include "core/room/rooms.h"
+#include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
 #include "core/runtime/jobs.h"
 #include "core/runtime/loader.h"
@@ -273,7 +274,10 @@ mx_setup_open(struct mx_setup *s)
 	MX_TRY(mx_stream_open(core->db, mx_setup_section(s, "stream"), &core->stream));
 	MX_TRY(mx_accounts_open(core, core->db, core->stream, mx_core_server_name(core), mx_setup_section(s, "account"),
 				&core->accounts));
-	return open_rooms(s);
+	MX_TRY(open_rooms(s));
+	MX_TRY(mx_durable_migrate(core->db));
+	mx_durable_new(core);
+	return NULL;
 }
 
 void
@@ -287,6 +291,8 @@ mx_setup_close(struct mx_setup **setup)
 		return;
 	core = s->core;
 	mx_modules_stop(core);
+	if (core->durable != NULL && core->shared)
+		mx_stream_unfollow(core->stream, core);
 	if (core->accounts != NULL)
 		mx_accounts_close(&core->accounts);
 	if (core->rooms != NULL)
@@ -295,6 +301,7 @@ mx_setup_close(struct mx_setup **setup)
 		mx_stream_close(&core->stream);
 	if (core->db != NULL)
 		mx_db_close(&core->db);
+	mx_durable_free(core);
 	mx_modules_release(s->storage);
 	mx_modules_close(core);
 	mx_signing_key_free(&core->key);

@@ -14,6 +14,7 @@ static const struct mx_sql BY_NIDS =
 	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
 static const struct mx_sql BY_TXN =
 	MX_SQL("SELECT nid FROM event WHERE device = $1 AND device IS NOT NULL AND txn_id = $2");
+static const struct mx_sql AFTER = MX_SQL("SELECT nid FROM event WHERE nid > $1 AND flags & 14 = 0 ORDER BY nid LIMIT $2");
 static const struct mx_sql REDACTED_BY = MX_SQL("SELECT redacted_by FROM event WHERE nid = $1");
 
 /* Stands for an id in an index, on every machine and for ever: FNV-1a. That strangers can make them meet costs a
@@ -199,6 +200,21 @@ mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_
 	for (size_t i = 0; i < n; i++)
 		mx_event_unref(&out->v[base + i]);
 	return e;
+}
+
+mx_error *
+mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit, struct mx_events *out)
+{
+	mx_nid nids[256];
+	size_t n = 0;
+	struct mx_query *q = mx_query(c, &AFTER);
+
+	mx_bind_int(q, 1, after > 0 ? after : 0);
+	mx_bind_int(q, 2, (int64_t)(limit < 256 ? limit : 256));
+	while (n < 256 && mx_query_next(q))
+		nids[n++] = mx_col_int(q, 0);
+	MX_TRY(mx_query_end(q));
+	return mx_events_load(rs, c, nids, n, out);
 }
 
 mx_error *

@@ -37,6 +37,9 @@ mx_error *mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **
 /* No call of the engine may be running. */
 void mx_rooms_close(struct mx_rooms **rs);
 
+/* Up to limit accepted events of all rooms with positions after `after`, in the order of the stream. */
+mx_error *mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit, struct mx_events *out) MX_MUST_USE;
+
 /* What the engine holds in memory and has done, for metrics and tests. */
 struct mx_rooms_stats {
 	uint64_t sent, conflicts;	/* events made; sends that were prepared anew */

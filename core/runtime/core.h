@@ -12,6 +12,7 @@ struct mx_modules;
 struct mx_generation;
 struct mx_control;
 struct mx_jobs;
+struct mx_durable;
 struct mx_pool;
 struct mx_http;
 
@@ -45,6 +46,7 @@ struct mx_core {
 	struct mx_pool *pool;			/* mx_core_defer */
 	struct mx_http *http;
 	struct mx_jobs *jobs;
+	struct mx_durable *durable;		/* from when the database is open until it is closed */
 	struct mx_control *control;
 	bool shared;				/* other processes may use the database too */
 	/* Runs fn(arg) on the main thread and waits for it; NULL: this is the only thread. */

@@ -2,6 +2,7 @@
 
 #include "core/runtime/hooks.h"
 
+#include "core/runtime/durable.h"
 #include "core/runtime/registry.h"
 
 enum { SLOW_US = 100000, SLOW_SAID_EVERY_MS = 60000 };
@@ -130,9 +131,11 @@ decided(struct walk *w, struct mx_hook_entry *h, enum mx_verdict safe, enum mx_v
 		} \
 	}
 #define MX_HOOK_NOTIFY(name, who, params, args) MX_HOOK_COLLECT(name, params, args)
+#define MX_HOOK_DURABLE(name, params, args)	/* durable.c tells them */
 #include <myelin/hooks.def>
 #undef MX_HOOK_DECIDE
 #undef MX_HOOK_NOTIFY
+#undef MX_HOOK_DURABLE
 #undef MX_HOOK_COLLECT
 
 /* Every decide hook ends in an error or none: "no opinion" lets pass. */
@@ -187,6 +190,8 @@ mx_hooks_event_stored(void *arg, struct mx_event *event)
 
 		run_event_stored(core, &type, NULL, event);
 	}
+	if (filled(core, MX_HOOK_ID_event_after))
+		mx_durable_poke(core);
 }
 
 void

@@ -34,10 +34,12 @@ mx_hook_name(uint32_t id)
 	static const char *const names[] = {
 #define MX_HOOK_DECIDE(name, safe, params, args) #name,
 #define MX_HOOK_NOTIFY(name, who, params, args) #name,
+#define MX_HOOK_DURABLE(name, params, args) #name,
 #define MX_HOOK_COLLECT(name, params, args) #name,
 #include <myelin/hooks.def>
 #undef MX_HOOK_DECIDE
 #undef MX_HOOK_NOTIFY
+#undef MX_HOOK_DURABLE
 #undef MX_HOOK_COLLECT
 	};
 

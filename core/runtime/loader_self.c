@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/runtime/durable.h"
 #include "core/runtime/loader_private.h"
 
 /* ---- what the module itself asks ---- */
@@ -68,6 +69,12 @@ mx_self_unpin(struct mx_module_self *self)
 	leaving = ms != NULL && atomic_load(&self->life->leaving);
 	if (atomic_fetch_sub(&self->pins, 1) == 1 && leaving && ms->wake != NULL)
 		ms->wake(ms->wake_arg);
+}
+
+bool
+mx_self_leaving(const struct mx_module_self *self)
+{
+	return self->life != NULL && atomic_load(&self->life->leaving);
 }
 
 void
@@ -182,6 +189,9 @@ mx_self_start(struct mx_module_self *self)
 		if (e != NULL)
 			return failed(self, "cannot bring its tables up to date", e);
 	}
+	e = mx_durable_adopt(self->core, self);
+	if (e != NULL)
+		return failed(self, "cannot be given a cursor", e);
 	e = im->start != NULL ? im->start(self) : NULL;
 	if (e != NULL)
 		return failed(self, "does not start", e);

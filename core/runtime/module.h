@@ -36,5 +36,7 @@ struct mx_module_self {
  * already, may pin. */
 void mx_self_pin(struct mx_module_self *self);
 void mx_self_unpin(struct mx_module_self *self);
+/* Whether it has been unloaded or replaced: who holds a pin for long looks from time to time. */
+bool mx_self_leaving(const struct mx_module_self *self);
 
 #endif

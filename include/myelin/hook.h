@@ -18,29 +18,35 @@ enum mx_prio { MX_PRIO_FIRST = 0, MX_PRIO_POLICY = 1000, MX_PRIO_NORMAL = 2000, 
 enum mx_hook_id {
 #define MX_HOOK_DECIDE(name, safe, params, args) MX_HOOK_ID_##name,
 #define MX_HOOK_NOTIFY(name, who, params, args) MX_HOOK_ID_##name,
+#define MX_HOOK_DURABLE(name, params, args) MX_HOOK_ID_##name,
 #define MX_HOOK_COLLECT(name, params, args) MX_HOOK_ID_##name,
 #include <myelin/hooks.def>
 #undef MX_HOOK_DECIDE
 #undef MX_HOOK_NOTIFY
+#undef MX_HOOK_DURABLE
 #undef MX_HOOK_COLLECT
 	MX_HOOK_COUNT
 };
 
 #define MX_HOOK_DECIDE(name, safe, params, args) typedef enum mx_verdict mx_hook_##name##_fn params;
 #define MX_HOOK_NOTIFY(name, who, params, args) typedef void mx_hook_##name##_fn params;
+#define MX_HOOK_DURABLE(name, params, args) typedef mx_error *mx_hook_##name##_fn params;
 #define MX_HOOK_COLLECT(name, params, args) typedef void mx_hook_##name##_fn params;
 #include <myelin/hooks.def>
 #undef MX_HOOK_DECIDE
 #undef MX_HOOK_NOTIFY
+#undef MX_HOOK_DURABLE
 #undef MX_HOOK_COLLECT
 
 union mx_hook_fn {
 #define MX_HOOK_DECIDE(name, safe, params, args) mx_hook_##name##_fn *name;
 #define MX_HOOK_NOTIFY(name, who, params, args) mx_hook_##name##_fn *name;
+#define MX_HOOK_DURABLE(name, params, args) mx_hook_##name##_fn *name;
 #define MX_HOOK_COLLECT(name, params, args) mx_hook_##name##_fn *name;
 #include <myelin/hooks.def>
 #undef MX_HOOK_DECIDE
 #undef MX_HOOK_NOTIFY
+#undef MX_HOOK_DURABLE
 #undef MX_HOOK_COLLECT
 	void (*any)(void);
 };
@@ -49,7 +55,7 @@ struct mx_hook_row {
 	uint32_t id;			/* enum mx_hook_id */
 	int32_t priority;
 	union mx_hook_fn fn;
-	const char *const *types;	/* event_check, event_stored: only these event types, NULL-ended; NULL: all */
+	const char *const *types;	/* event_check, event_stored, event_after: only these event types, NULL-ended; NULL: all */
 };
 /* static const struct mx_hook_row hooks[] = { MX_ON(event_check, MX_PRIO_POLICY, no_spam), }; */
 #define MX_ON(name, prio, handler) { .id = MX_HOOK_ID_##name, .priority = (prio), .fn.name = (handler) }

@@ -2,6 +2,7 @@
  * functions of its life. The core copies rows and strings at load; nothing points into a module after it is unloaded.
  *
  * Log of changes to the ABI (newest first):
+ *   2026-11-24  1.1  the durable hook event_after.
  *   2026-11-24  1.0  first.
  */
 #ifndef MYELIN_MODULE_H
@@ -13,7 +14,7 @@
 #include <myelin/storage.h>
 
 #define MX_ABI_MAJOR 1
-#define MX_ABI_MINOR 0
+#define MX_ABI_MINOR 1
 #define MX_MODULE_MAGIC 0x4d79656cu	/* "Myel" */
 
 /* ---- options: [module-name] in myelin.conf ---- */

@@ -34,6 +34,12 @@ tests_unit_runtime_test_lease_sqlite_SOURCES = tests/unit/runtime/test_lease.c t
 tests_unit_runtime_test_lease_sqlite_CPPFLAGS = $(test_cppflags)
 tests_unit_runtime_test_lease_sqlite_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_lease_sqlite_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/runtime/test_durable
+tests_unit_runtime_test_durable_SOURCES = tests/unit/runtime/test_durable.c tests/unit/runtime/fake_plain.c \
+	tests/unit/runtime/fake_plain.h tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_runtime_test_durable_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_durable_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_durable_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 if HAVE_PQ
 check_PROGRAMS += tests/unit/runtime/test_lease_postgres

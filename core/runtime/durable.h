@@ -1,0 +1,30 @@
+/* The durable hook event_after: each module that fills it is told of every event after its own cursor, in stream order, from
+ * the database. The cursor (a row a module) moves once the handlers have returned: a crash in between tells an event again,
+ * and none is ever left out. A module that fails is tried again, with pauses that double.
+ *
+ * Nothing of this costs anything, and no thread is there, while no module fills the hook. */
+#ifndef CORE_RUNTIME_DURABLE_H
+#define CORE_RUNTIME_DURABLE_H
+
+#include "core/runtime/core.h"
+
+struct mx_durable;
+
+mx_error *mx_durable_migrate(struct mx_db *db) MX_MUST_USE;
+/* core->durable is set; its database, stream and rooms are open. */
+void mx_durable_new(struct mx_core *core);
+/* Before a module starts: gives it a cursor at the head of the stream when it has none. */
+mx_error *mx_durable_adopt(struct mx_core *core, const struct mx_module_self *self) MX_MUST_USE;
+/* From now on handlers run. Main thread. */
+mx_error *mx_durable_start(struct mx_core *core) MX_MUST_USE;
+/* The registry has changed. Main thread. */
+mx_error *mx_durable_changed(struct mx_core *core) MX_MUST_USE;
+/* There may be new events. Any thread, never blocks for long. */
+void mx_durable_poke(struct mx_core *core);
+/* Waits for the handlers that run; then nothing is told any more. */
+void mx_durable_stop(struct mx_core *core);
+/* Frees. The database is closed: nobody can poke any more. (With core->shared it follows the stream, as `core`: unfollow it
+ * before.) */
+void mx_durable_free(struct mx_core *core);
+
+#endif
