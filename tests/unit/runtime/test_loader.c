@@ -146,8 +146,8 @@ static const struct {
 	const char *file, *says;
 } REFUSED[] = {
 	{ "t_magic", "it is not a module of Myelin: its descriptor does not begin with MX_MODULE_HEAD" },
-	{ "t_major", "it was built for the module interface 2.0, and this server has 1.0; it needs a newer Myelin" },
-	{ "t_minor", "it was built for the module interface 1.1, and this server has 1.0; it needs a newer Myelin" },
+	{ "t_major", "it was built for the module interface 2.0, and this server has 1.1; it needs a newer Myelin" },
+	{ "t_minor", "it was built for the module interface 1.2, and this server has 1.1; it needs a newer Myelin" },
 	{ "t_version", "it does not say for which module interface it was built; rebuild it with MX_MODULE_HEAD" },
 	{ "t_size", "its descriptor has an impossible size (8 bytes)" },
 	{ "t_name", "it calls itself \"somebody-else\"; its file must be called somebody_else.so" },
