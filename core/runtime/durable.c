@@ -18,8 +18,8 @@ enum {
 	TURN_BATCHES = 16,		/* then others have the thread */
 	PAUSE_MS = 1000,		/* after a failure; doubled to PAUSE_MAX_MS */
 	PAUSE_MAX_MS = 600000,
-	LEASE_MS = 60000,		/* processes that share a database: who is alive takes it anew with each batch */
-	LOOK_AGAIN_MS = 20000,		/* at what another process has in hand */
+	LEASE_MS = 30000,		/* processes that share a database: who is alive takes it anew with each batch */
+	LOOK_AGAIN_MS = 10000,		/* at what another process has in hand */
 };
 
 static const struct mx_migration MIGRATIONS[] = {

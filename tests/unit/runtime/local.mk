@@ -37,7 +37,7 @@ tests_unit_runtime_test_lease_sqlite_LDADD = modules/storage-sqlite/libsqlitedri
 check_PROGRAMS += tests/unit/runtime/test_durable
 tests_unit_runtime_test_durable_SOURCES = tests/unit/runtime/test_durable.c tests/unit/runtime/fake_plain.c \
 	tests/unit/runtime/fake_plain.h tests/unit/room/house.h tests/unit/sql/place_sqlite.c
-tests_unit_runtime_test_durable_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_durable_CPPFLAGS = $(test_cppflags) -DSHARED=false
 tests_unit_runtime_test_durable_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_durable_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
@@ -48,6 +48,12 @@ tests_unit_runtime_test_lease_postgres_SOURCES = tests/unit/runtime/test_lease.c
 tests_unit_runtime_test_lease_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_runtime_test_lease_postgres_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_lease_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+check_PROGRAMS += tests/unit/runtime/test_durable_postgres
+tests_unit_runtime_test_durable_postgres_SOURCES = tests/unit/runtime/test_durable.c tests/unit/runtime/fake_plain.c \
+	tests/unit/runtime/fake_plain.h tests/unit/room/house.h tests/unit/sql/place_postgres.c
+tests_unit_runtime_test_durable_postgres_CPPFLAGS = $(test_cppflags) -DSHARED=true
+tests_unit_runtime_test_durable_postgres_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_durable_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 
 # A module that is linked into its test, as --enable-static-modules links all of them into myelind.

@@ -9,6 +9,7 @@
 
 #include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
+#include "core/runtime/jobs.h"
 
 enum { TOLD_MAX = 4096 };
 
@@ -83,6 +84,10 @@ server_up(const struct mx_module *descriptor)
 	core->rooms = rooms;
 	rooms->event_stored = mx_hooks_event_stored;
 	rooms->arg = core;
+	/* On PostgreSQL as one of several processes, each of which may tell. */
+	core->shared = SHARED;
+	if (core->shared)
+		unit_ok(mx_lease_migrate(db));
 	unit_ok(mx_durable_migrate(db));
 	mx_durable_new(core);
 	if (descriptor != NULL) {
@@ -98,6 +103,8 @@ server_down(void)
 {
 	mx_durable_stop(core);
 	plain_unpublish(core);
+	if (core->shared)
+		mx_stream_unfollow(stream, core);
 	house_down();
 	mx_db_close(&db);
 	mx_durable_free(core);
@@ -294,6 +301,9 @@ event_whose_handler_a_crash_cut_off_is_told_again(void **state)
 	size_t n = 0;
 
 	(void)state;
+	/* Another process would wait until the lease of the dead one is over. */
+	if (SHARED)
+		skip();
 	assert_int_equal(pipe(ends), 0);
 	/* Nothing of the database is open and no other thread runs: the child may have both. */
 	pid_t child = fork();
