@@ -310,10 +310,17 @@ static const struct mx_migration migrations[] = {
 };
 """
 
+with open(os.path.join(SOURCE, "include", "myelin", "module.h")) as header:
+    # The version of the interface, as the header has it.
+    ABI = tuple(int(n) for n in re.findall(r"^#define MX_ABI_M[AI][JN]OR (\d+)", header.read(), re.M))
+
+
 # name: (before, inside, section of the configuration, what the message says)
 REFUSED = {
-    "other-major": ("", ".abi_major = MX_ABI_MAJOR + 1,", "", ["other-major", "interface 2.0", "1.0", "needs a newer Myelin"]),
-    "newer-minor": ("", ".abi_minor = MX_ABI_MINOR + 1,", "", ["newer-minor", "interface 1.1", "1.0", "newer Myelin"]),
+    "other-major": ("", ".abi_major = MX_ABI_MAJOR + 1,", "",
+                    ["other-major", "interface %d.%d" % (ABI[0] + 1, ABI[1]), "has %d.%d" % ABI, "needs a newer Myelin"]),
+    "newer-minor": ("", ".abi_minor = MX_ABI_MINOR + 1,", "",
+                    ["newer-minor", "interface %d.%d" % (ABI[0], ABI[1] + 1), "has %d.%d" % ABI, "newer Myelin"]),
     "other-magic": ("", ".magic = 1,", "", ["other-magic", "MX_MODULE_HEAD"]),
     "lone": ("", '.requires = "client-moonlight",', "", ["lone", "client-moonlight"]),
     "lone-service": ("", '.requires = "directory>=99",', "", ["lone-service", "directory", "99"]),
