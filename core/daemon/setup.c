@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/account/accounts.h"
+#include "core/http/server.h"
 #include "core/room/rooms.h"
 #include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
@@ -91,6 +93,19 @@ read_url(struct mx_setup *s)
 	mx_error_free(&e);
 }
 
+/* A handler holds a connection while it waits for its write: with fewer of them than workers, workers would only wait for
+ * each other. */
+static void
+check_readers(struct mx_setup *s)
+{
+	const struct mx_http_options *http = mx_setup_section(s, "http");
+	const struct mx_db_options *db = mx_setup_section(s, "database");
+
+	if (db->readers < http->workers)
+		mx_config_mistake(s->config, "database", "readers", "[database] readers = %" PRId64 ": must not be less than "
+				  "[http] workers = %" PRId64, db->readers, http->workers);
+}
+
 static void
 find_storage(struct mx_setup *s, const char *scheme)
 {
@@ -138,6 +153,7 @@ mx_setup_read(const struct mx_setup_options *o, struct mx_setup **out)
 	s->core->server = *(const struct mx_server_options *)mx_setup_section(s, "server");
 	check_name(s);
 	read_url(s);
+	check_readers(s);
 	open_modules(s, o);
 	MX_TRY(mx_config_check(s->config));
 	return mx_modules_configure(s->core);

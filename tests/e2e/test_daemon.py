@@ -27,6 +27,15 @@ def test_mistakes_are_told_together_and_nothing_starts(server):
     assert all(hs.config_file + ":" in line for line in lines)
 
 
+def test_workers_without_connections_are_a_mistake(server):
+    hs = server(start=False, config="[http]\nworkers = 40\n")
+    done = run(hs, "--check")
+    assert done.returncode == 78
+    assert "[database] readers = 24: must not be less than [http] workers = 40" in done.stderr
+    hs = server(start=False, config="[http]\nworkers = 40\n", set={"database.readers": "40"})
+    assert run(hs, *hs.set, "--check").returncode == 0
+
+
 def test_check_starts_nothing(server):
     hs = server(start=False)
     done = run(hs, "--check")
