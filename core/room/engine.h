@@ -191,8 +191,9 @@ void mx_tip_sweep(struct mx_room *r);
 /* ---- txn_table.c: transaction ids in flight and lately done ---- */
 struct mx_txn_table *mx_txn_table_new(size_t keep);
 void mx_txn_table_free(struct mx_txn_table **t);
-/* *nid: the event it made, when it is done; otherwise the caller has it now and must end it. Waits while another has it. */
-bool mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid);	/* true: claimed */
+/* *nid: the event it made, when it is done; otherwise (true) the caller has it now and must end it. *old: the database may
+ * know it. Waits while another has it. */
+bool mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid, bool *old);
 void mx_txn_settle(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid nid);	/* 0: it failed */
 mx_nid mx_txn_made(struct mx_txn_table *t, mx_nid device, mx_str txn_id);		/* 0: not known here */
 

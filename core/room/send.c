@@ -384,19 +384,22 @@ static mx_error *
 send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *d, struct mx_event **out)
 {
 	struct mx_event *ev = NULL;
+	mx_error *e = NULL;
 	mx_nid nid;
+	bool old;
 
-	if (!mx_txn_claim(rs->txns, d->device, d->txn_id, &nid)) {
-		mx_error *e = mx_event_by_nid(rs, c, nid, &ev);
-
+	if (!mx_txn_claim(rs->txns, d->device, d->txn_id, &nid, &old)) {
+		e = mx_event_by_nid(rs, c, nid, &ev);
 		if (e != NULL || out == NULL)
 			mx_event_unref(&ev);
 		else
 			*out = ev;
 		return e;
 	}
-	mx_error *e = send_all(rs, c, r, d, 1, &ev);
-
+	if (old)
+		e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);
+	if (e == NULL && ev == NULL)
+		e = send_all(rs, c, r, d, 1, &ev);
 	if (mx_error_is(e, MX_E_EXISTS)) {
 		mx_error_free(&e);
 		e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);

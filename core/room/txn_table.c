@@ -1,5 +1,7 @@
-/* Transaction ids that are being sent, and those lately done. What is older is found in the database: the unique index says
- * so when such an id is stored again. */
+/* Transaction ids that are being sent, and those lately done. What is older is found in the database. The unique index says so
+ * when such an id is stored again, but then the whole batch is repeated and what others built on the event is thrown away; so it
+ * is worth a statement to ask before, where it may be so: of a device's first message since the start, and of ids that a filter
+ * remembers. Both filters may err, one way or the other it costs time and nothing else. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -7,6 +9,13 @@
 #include <stdlib.h>
 
 #define BUCKETS 4096u
+
+#define FILTER_BITS (1u << 20)
+#define FILTER_IDS 100000u	/* of one filter; one in a hundred others is then taken for one of them */
+
+struct filter {
+	uint64_t bits[FILTER_BITS / 64];
+};
 
 struct txn {
 	struct txn *chain;
@@ -23,7 +32,60 @@ struct mx_txn_table {
 	struct txn *table[BUCKETS];
 	struct txn *done_first, **done_last;
 	size_t done, keep;
+	struct filter ids[2], devices;	/* ids: the one being filled, and the one before */
+	unsigned filling, filled;
 };
+
+/* ---- filters ---- */
+
+static uint64_t
+hash_of(mx_nid device, mx_str id)
+{
+	return mx_hash(id.p, id.n) ^ (uint64_t)device * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static bool
+filter_has(const struct filter *f, uint64_t h)
+{
+	for (int i = 0; i < 3; i++, h = h >> 20 | h << 44)
+		if ((f->bits[h % FILTER_BITS / 64] >> (h % 64) & 1) == 0)
+			return false;
+	return true;
+}
+
+static void
+filter_add(struct filter *f, uint64_t h)
+{
+	for (int i = 0; i < 3; i++, h = h >> 20 | h << 44)
+		f->bits[h % FILTER_BITS / 64] |= UINT64_C(1) << (h % 64);
+}
+
+/* With the lock held: whether the id may have been used. */
+static bool
+may_be_old(struct mx_txn_table *t, mx_nid device, mx_str id)
+{
+	uint64_t h = hash_of(device, id), d = (uint64_t)device * UINT64_C(0xd6e8feb86659fd93);
+
+	if (filter_has(&t->devices, d))
+		return filter_has(&t->ids[0], h) || filter_has(&t->ids[1], h);
+	filter_add(&t->devices, d);
+	return true;
+}
+
+/* With the lock held. */
+static void
+remember(struct mx_txn_table *t, mx_nid device, mx_str id)
+{
+	if (t->filled == FILTER_IDS) {
+		t->filled = 0;
+		t->filling ^= 1;
+		memset(&t->ids[t->filling], 0, sizeof(t->ids[0]));
+	}
+	filter_add(&t->ids[t->filling], hash_of(device, id));
+	t->filled++;
+}
+
+/* ---- the table ---- */
 
 struct mx_txn_table *
 mx_txn_table_new(size_t keep)
@@ -58,8 +120,7 @@ mx_txn_table_free(struct mx_txn_table **tp)
 static struct txn **
 find(struct mx_txn_table *t, mx_nid device, mx_str id)
 {
-	uint64_t h = mx_hash(id.p, id.n) ^ (uint64_t)device * UINT64_C(0x9e3779b97f4a7c15);
-	struct txn **at = &t->table[(h >> 20) % BUCKETS];
+	struct txn **at = &t->table[(hash_of(device, id) >> 20) % BUCKETS];
 
 	while (*at != NULL && ((*at)->device != device || !mx_str_eq((mx_str){ (*at)->id, (*at)->n }, id)))
 		at = &(*at)->chain;
@@ -67,11 +128,12 @@ find(struct mx_txn_table *t, mx_nid device, mx_str id)
 }
 
 bool
-mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid)
+mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid, bool *old)
 {
 	struct txn *x, **at;
 
 	*nid = 0;
+	*old = false;
 	pthread_mutex_lock(&t->lock);
 	while ((x = *(at = find(t, device, txn_id))) != NULL && x->flying)
 		pthread_cond_wait(&t->landed, &t->lock);
@@ -83,6 +145,7 @@ mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid)
 		x->flying = true;
 		x->n = txn_id.n;
 		memcpy(x->id, txn_id.p, txn_id.n);
+		*old = may_be_old(t, device, txn_id);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return *nid == 0;
@@ -115,6 +178,7 @@ mx_txn_settle(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid nid)
 
 			t->done_first = oldest->next_done;
 			t->done--;
+			remember(t, oldest->device, (mx_str){ oldest->id, oldest->n });
 			remove_at(find(t, oldest->device, (mx_str){ oldest->id, oldest->n }));
 		}
 	}

@@ -518,12 +518,46 @@ send_txn(struct mx_conn *c, struct mx_room *room, mx_nid device, const char *txn
 }
 
 static void
+old_transaction_ids_are_suspected_and_new_ones_are_not(void **state)
+{
+	enum { DEVICES = 50, IDS = 6000 };
+	struct mx_txn_table *t = mx_txn_table_new(100);
+	int suspected = 0;
+	char id[32];
+	mx_nid nid;
+	bool old;
+
+	(void)state;
+	for (int i = 0; i < IDS; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		assert_true(mx_txn_claim(t, 1 + i % DEVICES, mx_str_of(id), &nid, &old));
+		/* Of a device that nothing is known of, everything may be old. */
+		assert_true(i >= DEVICES || old);
+		suspected += i >= DEVICES && old;
+		mx_txn_settle(t, 1 + i % DEVICES, mx_str_of(id), 1000 + i);
+	}
+	assert_in_range(suspected, 0, IDS / 100);
+	for (int i = 0; i < IDS; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		if (mx_txn_claim(t, 1 + i % DEVICES, mx_str_of(id), &nid, &old)) {
+			assert_true(old);
+			mx_txn_settle(t, 1 + i % DEVICES, mx_str_of(id), 0);
+		} else {
+			assert_int_equal(nid, 1000 + i);
+			assert_true(i >= IDS - 100);
+		}
+	}
+	mx_txn_table_free(&t);
+}
+
+static void
 a_transaction_id_makes_one_event_also_across_a_restart(void **state)
 {
 	MX_AUTO(mx_room) *room = house_room("12", "shared");
 	MX_AUTO(mx_event) *a = NULL, *b = NULL, *other = NULL;
 	mx_nid device = 1000 + house_tests;
 	struct mx_events l = { 0 };
+	struct mx_sql_stats before, after;
 	char id[256];
 
 	(void)state;
@@ -542,7 +576,11 @@ a_transaction_id_makes_one_event_also_across_a_restart(void **state)
 	unit_ok(mx_room_txn(rooms, conn, device, MX_S("t1"), &b));
 	assert_true(mx_str_eq(mx_event_id(a), mx_event_id(b)));
 	mx_event_unref(&b);
+	/* Found before it is stored again, which would have cost others a repeated batch. */
+	mx_sql_stats(db, &before);
 	unit_ok(send_txn(conn, room, device, "t1", &b));
+	mx_sql_stats(db, &after);
+	assert_int_equal(after.writes, before.writes);
 	assert_true(mx_str_eq(mx_event_id(a), mx_event_id(b)));
 	assert_true(mx_str_eq(mx_event_txn_id(b), MX_S("t1")));
 	assert_int_equal(length(room, &l), 7);
@@ -1027,6 +1065,7 @@ main(void)
 		house_case(others_messages_are_redacted_with_power_or_from_the_same_server),
 		house_case(redacted_state_counts_redacted),
 		house_case(a_transaction_id_makes_one_event_also_across_a_restart),
+		house_case(old_transaction_ids_are_suspected_and_new_ones_are_not),
 		house_case(five_at_once_with_one_transaction_id_make_one_event),
 		house_case(many_senders_make_one_chain_without_gaps),
 		house_case(a_failed_write_fails_its_sender_and_the_room_goes_on),
