@@ -9,7 +9,7 @@ const struct mx_option mx_db_option_rows[] = {
 	MX_OPT(struct mx_db_options, url, .def = "sqlite:/var/lib/myelin/myelin.db",
 	       .help = "The database: sqlite:PATH or postgres:CONNINFO."),
 	MX_OPT(struct mx_db_options, readers, .def = "24", .min = 1, .max = 1000,
-	       .help = "The most connections for reading; opened as they are needed. At least [http] workers."),
+	       .help = "The most connections for reading; opened as they are needed. At least as many as workers."),
 	MX_OPT(struct mx_db_options, batch, .def = "256", .min = 1, .max = 10000,
 	       .help = "The most writes that are committed together."),
 	MX_OPT(struct mx_db_options, queue, .def = "4096", .min = 1, .max = 1000000,
