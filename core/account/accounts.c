@@ -8,8 +8,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-/* Rows of device are named by the stream position that announced them, so that no name is ever given twice: what a device
- * has sent is kept by it for ever. */
+/* Rows of device are named by the stream position that announced them, so that no name is ever
+ * given twice: what a device has sent is kept by it for ever. */
 static const struct mx_migration migrations[] = {
 	{ 1, "accounts, devices and tokens",
 	  "CREATE TABLE account ("
@@ -64,7 +64,8 @@ static const struct mx_migration migrations[] = {
 	  "CREATE INDEX refresh_token_expires ON refresh_token (expires) WHERE expires > 0" },
 };
 
-static const struct mx_sql CHANGED_SET = MX_SQL("UPDATE account SET changed_pos = $2 WHERE nid = $1");
+static const struct mx_sql CHANGED_SET =
+	MX_SQL("UPDATE account SET changed_pos = $2 WHERE nid = $1");
 static const struct mx_sql CHANGED_GET = MX_SQL("SELECT nid FROM account WHERE changed_pos > $1 AND changed_pos <= $2");
 
 /* Other processes have changed accounts. Who waits is woken by the stream, and asks again. */
@@ -82,8 +83,9 @@ follow(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 }
 
 mx_error *
-mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *stream, mx_str server_name,
-		 const struct mx_account_options *options, struct mx_accounts **out)
+mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *stream,
+		 mx_str server_name, const struct mx_account_options *options,
+		 struct mx_accounts **out)
 {
 	*out = NULL;
 	MX_TRY(mx_migrate(db, "account", migrations, sizeof(migrations) / sizeof(migrations[0])));
@@ -114,7 +116,8 @@ mx_accounts_close(struct mx_accounts **asp)
 		return;
 	mx_error *e = seen_flush(as);
 	if (e != NULL)
-		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written", mx_fe(e));
+		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written",
+		       mx_fe(e));
 	mx_error_free(&e);
 	if (as->stream != NULL)
 		mx_stream_unfollow(as->stream, as);
@@ -164,7 +167,9 @@ accounts_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid 
 
 	*ch = (struct changed){ .as = as, .user = user, .device = device };
 	if (as->stream != NULL) {
-		struct mx_item item = { .pos = pos, .kind = MX_ITEM_ACCOUNT, .user = user, .device = device };
+		struct mx_item item = {
+			.pos = pos, .kind = MX_ITEM_ACCOUNT, .user = user, .device = device
+		};
 
 		mx_stream_publish(as->stream, tx, &item);
 	}

@@ -13,9 +13,11 @@ token_hash(mx_str token, unsigned char out[MX_SHA256_SIZE])
 }
 
 static const struct mx_sql TOKEN_GET =
-	MX_SQL("SELECT t.nid, t.user_nid, t.device_nid, t.expires, t.replaces, a.admin, a.guest, a.locked, a.suspended,"
+	MX_SQL("SELECT t.nid, t.user_nid, t.device_nid, t.expires, t.replaces, a.admin, a.guest, "
+	       "a.locked, a.suspended,"
 	       " a.deactivated, d.id"
-	       " FROM access_token t JOIN account a ON a.nid = t.user_nid LEFT JOIN device d ON d.nid = t.device_nid"
+	       " FROM access_token t JOIN account a ON a.nid = t.user_nid LEFT JOIN device d ON "
+	       "d.nid = t.device_nid"
 	       " WHERE t.hash = $1");
 
 struct token_row {
@@ -26,7 +28,8 @@ struct token_row {
 };
 
 static mx_error *
-token_read(struct mx_conn *c, const unsigned char hash[MX_SHA256_SIZE], struct mx_arena *a, struct token_row *row, bool *found)
+token_read(struct mx_conn *c, const unsigned char hash[MX_SHA256_SIZE], struct mx_arena *a,
+	   struct token_row *row, bool *found)
 {
 	struct mx_query *q = mx_query(c, &TOKEN_GET);
 
@@ -54,11 +57,13 @@ token_read(struct mx_conn *c, const unsigned char hash[MX_SHA256_SIZE], struct m
 static mx_error *
 unknown_token(void)
 {
-	return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN, "This access token is not valid"), "soft_logout", json_false());
+	return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN, "This access token is not valid"),
+			     "soft_logout", json_false());
 }
 
 static mx_error *
-load_row(struct mx_accounts *as, const unsigned char hash[MX_SHA256_SIZE], struct mx_arena *a, struct token_row *row)
+load_row(struct mx_accounts *as, const unsigned char hash[MX_SHA256_SIZE], struct mx_arena *a,
+	 struct token_row *row)
 {
 	bool found = false;
 	struct mx_conn *c;
@@ -71,8 +76,9 @@ load_row(struct mx_accounts *as, const unsigned char hash[MX_SHA256_SIZE], struc
 	if (!found || row->deactivated)
 		return unknown_token();
 	if (row->expires != 0 && mx_now() >= row->expires)
-		return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN, "This access token has expired"),
-				     "soft_logout", json_true());
+		return mx_error_with(
+			mx_error_new(MX_E_UNKNOWN_TOKEN, "This access token has expired"),
+			"soft_logout", json_true());
 	return NULL;
 }
 
@@ -101,7 +107,8 @@ flush_soon(struct mx_core *core, void *arg)
 	(void)core;
 	mx_error *e = seen_flush(arg);
 	if (e != NULL)
-		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written", mx_fe(e));
+		mx_log("account", MX_WARN, "ACC001", "last uses of devices were not written",
+		       mx_fe(e));
 	mx_error_free(&e);
 }
 
@@ -119,7 +126,8 @@ note_use(struct mx_accounts *as, struct auth_entry *e, struct mx_request *rq, mx
 }
 
 mx_error *
-mx_accounts_authenticate(struct mx_accounts *as, struct mx_request *rq, mx_str token, const struct mx_auth **out)
+mx_accounts_authenticate(struct mx_accounts *as, struct mx_request *rq, mx_str token,
+			 const struct mx_auth **out)
 {
 	unsigned char hash[MX_SHA256_SIZE];
 	mx_msec now = mx_now();

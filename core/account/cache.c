@@ -1,8 +1,10 @@
-/* The cache of authenticated tokens: shards by the token's hash, each an LRU list under its own lock.
+/* The cache of authenticated tokens: shards by the token's hash, each an LRU list under its own
+ * lock.
  *
- * Forgetting a user does not search for its entries. Each user has a generation, which it shares with the few users that
- * fall on the same counter; an entry is good while the generation is the one that it was read in. A counter for all says
- * whether anything was forgotten while an entry was being read: such an entry is used once and not kept. */
+ * Forgetting a user does not search for its entries. Each user has a generation, which it shares
+ * with the few users that fall on the same counter; an entry is good while the generation is the
+ * one that it was read in. A counter for all says whether anything was forgotten while an entry was
+ * being read: such an entry is used once and not kept. */
 #include "config.h"
 
 #include "core/account/internal.h"
@@ -78,7 +80,8 @@ auth_cache_free(struct auth_cache **cp)
 }
 
 static struct shard *
-shard_of(struct auth_cache *c, const unsigned char hash[MX_SHA256_SIZE], struct auth_entry ***bucket)
+shard_of(struct auth_cache *c, const unsigned char hash[MX_SHA256_SIZE],
+	 struct auth_entry ***bucket)
 {
 	struct shard *s = &c->shards[hash[0] % SHARDS];
 	uint32_t h;
@@ -141,7 +144,8 @@ bucket_find(struct auth_entry *const *bucket, const unsigned char hash[MX_SHA256
 static bool
 entry_current(const struct auth_entry *e, mx_msec now)
 {
-	return e->generation == atomic_load_explicit(generation_of(e->cache, e->auth.user), memory_order_acquire) &&
+	return e->generation == atomic_load_explicit(generation_of(e->cache, e->auth.user),
+						     memory_order_acquire) &&
 	       (e->expires == 0 || now < e->expires);
 }
 
@@ -175,7 +179,8 @@ auth_cache_epoch(const struct auth_cache *c)
 }
 
 struct auth_entry *
-auth_entry_new(struct auth_cache *c, const struct mx_auth *auth, const unsigned char hash[MX_SHA256_SIZE], mx_msec expires)
+auth_entry_new(struct auth_cache *c, const struct mx_auth *auth,
+	       const unsigned char hash[MX_SHA256_SIZE], mx_msec expires)
 {
 	struct auth_entry *e = mx_alloc(sizeof(*e) + auth->user_id.n + auth->device_id.n);
 	char *strings = (char *)(e + 1);

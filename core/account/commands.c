@@ -16,7 +16,8 @@ struct words {
 static mx_error *
 usage(mx_str word)
 {
-	return mx_error_new(MX_E_BAD_REQUEST, "%.*s: no such argument here; see \"myelinctl help\"", MX_SFMT(word));
+	return mx_error_new(MX_E_BAD_REQUEST, "%.*s: no such argument here; see \"myelinctl help\"",
+			    MX_SFMT(word));
 }
 
 /* allowed: "admin password erase keep-devices", what this command knows. */
@@ -31,13 +32,17 @@ read_words(const mx_str *args, size_t n, const char *allowed, struct words *w)
 			if (w->name.n > 0)
 				return usage(args[i]);
 			w->name = args[i];
-		} else if (mx_str_eq(args[i], MX_S("--password")) && strstr(allowed, "password") != NULL && !last) {
+		} else if (mx_str_eq(args[i], MX_S("--password")) &&
+			   strstr(allowed, "password") != NULL && !last) {
 			w->password = args[++i];
-		} else if (mx_str_eq(args[i], MX_S("--admin")) && strstr(allowed, "admin") != NULL) {
+		} else if (mx_str_eq(args[i], MX_S("--admin")) &&
+			   strstr(allowed, "admin") != NULL) {
 			w->admin = true;
-		} else if (mx_str_eq(args[i], MX_S("--erase")) && strstr(allowed, "erase") != NULL) {
+		} else if (mx_str_eq(args[i], MX_S("--erase")) &&
+			   strstr(allowed, "erase") != NULL) {
 			w->erase = true;
-		} else if (mx_str_eq(args[i], MX_S("--keep-devices")) && strstr(allowed, "keep-devices") != NULL) {
+		} else if (mx_str_eq(args[i], MX_S("--keep-devices")) &&
+			   strstr(allowed, "keep-devices") != NULL) {
 			w->keep_devices = true;
 		} else {
 			return usage(args[i]);
@@ -58,7 +63,8 @@ localpart_of(struct mx_core *core, mx_str name, mx_str *out)
 	if (!mx_str_starts(name, MX_S("@")))
 		return NULL;
 	if (!mx_id_user(name, out, &server) || !mx_str_eq(server, mx_core_server_name(core)))
-		return mx_error_new(MX_E_BAD_REQUEST, "%.*s is not a user id of this server", MX_SFMT(name));
+		return mx_error_new(MX_E_BAD_REQUEST, "%.*s is not a user id of this server",
+				    MX_SFMT(name));
 	return NULL;
 }
 
@@ -78,7 +84,8 @@ user_create(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *t
 	MX_TRY(mx_user_create(mx_core_accounts(core), &u, NULL));
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	mx_str user_id = mx_arena_printf(a, "@%.*s:%.*s", MX_SFMT(u.localpart), MX_SFMT(server));
-	mx_buf_printf(text, "%.*s was made%s\n", MX_SFMT(user_id), w.admin ? ", an administrator" : "");
+	mx_buf_printf(text, "%.*s was made%s\n", MX_SFMT(user_id),
+		      w.admin ? ", an administrator" : "");
 	*json = json_pack("{s:s%}", "user_id", user_id.p, user_id.n);
 	return NULL;
 }
@@ -89,11 +96,13 @@ find(struct mx_core *core, mx_str name, struct mx_arena *a, struct mx_user *out)
 	MX_AUTO(mx_conn) *c = NULL;
 
 	MX_TRY(mx_conn_get(mx_core_db(core), &c));
-	return mx_error_wrap(mx_user_get(mx_core_accounts(core), c, name, a, out), "%.*s", MX_SFMT(name));
+	return mx_error_wrap(mx_user_get(mx_core_accounts(core), c, name, a, out), "%.*s",
+			     MX_SFMT(name));
 }
 
 static mx_error *
-user_password(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+user_password(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+	      json_t **json)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct mx_user u;
@@ -105,12 +114,14 @@ user_password(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf 
 		return mx_error_new(MX_E_BAD_REQUEST, "a password is needed");
 	MX_TRY(find(core, w.name, a, &u));
 	MX_TRY(mx_user_set_password(mx_core_accounts(core), u.nid, w.password, !w.keep_devices, 0));
-	mx_buf_printf(text, "%.*s has a new password%s\n", MX_SFMT(u.user_id), w.keep_devices ? "" : "; its devices are logged out");
+	mx_buf_printf(text, "%.*s has a new password%s\n", MX_SFMT(u.user_id),
+		      w.keep_devices ? "" : "; its devices are logged out");
 	return NULL;
 }
 
 static mx_error *
-user_deactivate(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+user_deactivate(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+		json_t **json)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct mx_user u;
@@ -124,14 +135,16 @@ user_deactivate(struct mx_core *core, const mx_str *args, size_t n, struct mx_bu
 		return NULL;
 	}
 	MX_TRY(mx_user_deactivate(mx_core_accounts(core), u.nid, w.erase));
-	mx_buf_printf(text, "%.*s is deactivated; a running server makes it leave its rooms\n", MX_SFMT(u.user_id));
+	mx_buf_printf(text, "%.*s is deactivated; a running server makes it leave its rooms\n",
+		      MX_SFMT(u.user_id));
 	return NULL;
 }
 
 static void
 describe(const struct mx_user *u, struct mx_buf *text, json_t *list)
 {
-	static const char *const words[] = { "admin", "guest", "deactivated", "locked", "suspended" };
+	static const char *const words[] = { "admin", "guest", "deactivated", "locked",
+					     "suspended" };
 	const bool flags[] = { u->admin, u->guest, u->deactivated, u->locked, u->suspended };
 	json_t *o = json_object();
 	time_t when = (time_t)(u->created / 1000);
@@ -179,8 +192,11 @@ user_list(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *tex
 
 const struct mx_control_row mx_account_commands[] = {
 	{ "user create", "NAME --password PASSWORD [--admin]", "Make an account.", user_create },
-	{ "user password", "NAME --password PASSWORD [--keep-devices]", "Give an account a new password.", user_password },
+	{ "user password", "NAME --password PASSWORD [--keep-devices]",
+	  "Give an account a new password.", user_password },
 	{ "user list", "", "List all accounts.", user_list },
-	{ "user deactivate", "NAME [--erase]", "End an account for ever: log it out, and make it leave its rooms.", user_deactivate },
+	{ "user deactivate", "NAME [--erase]",
+	  "End an account for ever: log it out, and make it leave its rooms.", user_deactivate },
 };
-const size_t mx_account_command_count = sizeof(mx_account_commands) / sizeof(mx_account_commands[0]);
+const size_t mx_account_command_count =
+	sizeof(mx_account_commands) / sizeof(mx_account_commands[0]);

@@ -1,6 +1,7 @@
-/* `myelinctl user …`: run by a running server over its control socket, or by myelinctl itself on the database when no server
- * runs. A password comes as the argument behind --password; asking for it or reading it from standard input, so that it
- * stands in no list of processes, is myelinctl's part. */
+/* `myelinctl user …`: run by a running server over its control socket, or by myelinctl itself on
+ * the database when no server runs. A password comes as the argument behind --password; asking for
+ * it or reading it from standard input, so that it stands in no list of processes, is myelinctl's
+ * part. */
 #ifndef CORE_ACCOUNT_COMMANDS_H
 #define CORE_ACCOUNT_COMMANDS_H
 

@@ -27,7 +27,8 @@ static const struct mx_sql DEVICE_GET =
 	MX_SQL("SELECT nid, id, display_name, last_seen, last_ip FROM device WHERE user_nid = $1 AND id = $2");
 
 mx_error *
-mx_devices(struct mx_accounts *as, struct mx_conn *c, mx_nid user, struct mx_arena *a, struct mx_device **out, size_t *n)
+mx_devices(struct mx_accounts *as, struct mx_conn *c, mx_nid user, struct mx_arena *a,
+	   struct mx_device **out, size_t *n)
 {
 	size_t room = 8;
 	struct mx_device *v = mx_arena_alloc(a, room * sizeof(*v));
@@ -51,7 +52,8 @@ mx_devices(struct mx_accounts *as, struct mx_conn *c, mx_nid user, struct mx_are
 }
 
 mx_error *
-mx_device_get(struct mx_accounts *as, struct mx_conn *c, mx_nid user, mx_str device_id, struct mx_arena *a, struct mx_device *out)
+mx_device_get(struct mx_accounts *as, struct mx_conn *c, mx_nid user, mx_str device_id,
+	      struct mx_arena *a, struct mx_device *out)
 {
 	MX_TRY(seen_flush(as));
 	struct mx_query *q = mx_query(c, &DEVICE_GET);
@@ -66,7 +68,8 @@ mx_device_get(struct mx_accounts *as, struct mx_conn *c, mx_nid user, mx_str dev
 	return NULL;
 }
 
-static const struct mx_sql DEVICES_POS = MX_SQL("UPDATE account SET devices_pos = $2 WHERE nid = $1");
+static const struct mx_sql DEVICES_POS =
+	MX_SQL("UPDATE account SET devices_pos = $2 WHERE nid = $1");
 
 mx_error *
 device_list_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_pos *out)
@@ -90,9 +93,11 @@ mx_error *
 device_name_check(mx_str name)
 {
 	if (name.n > MX_ACCOUNT_DEVICE_NAME_MAX)
-		return mx_error_new(MX_E_TOO_LARGE, "A device's display name has at most %d bytes", MX_ACCOUNT_DEVICE_NAME_MAX);
+		return mx_error_new(MX_E_TOO_LARGE, "A device's display name has at most %d bytes",
+				    MX_ACCOUNT_DEVICE_NAME_MAX);
 	if (name.n > 0 && memchr(name.p, '\0', name.n) != NULL)
-		return mx_error_new(MX_E_INVALID_PARAM, "A device's display name must not contain NUL");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "A device's display name must not contain NUL");
 	return NULL;
 }
 
@@ -136,19 +141,24 @@ static void
 gone_add(struct gone_devices *g, mx_nid nid, mx_str device_id)
 {
 	if (g->n == g->room) {
-		struct gone_device *more = mx_arena_alloc(g->arena, (g->room * 2 + 4) * sizeof(*more));
+		struct gone_device *more =
+			mx_arena_alloc(g->arena, (g->room * 2 + 4) * sizeof(*more));
 
 		if (g->n > 0)
 			memcpy(more, g->v, g->n * sizeof(*more));
 		g->v = more;
 		g->room = g->room * 2 + 4;
 	}
-	g->v[g->n++] = (struct gone_device){ .nid = nid, .device_id = mx_arena_str(g->arena, device_id) };
+	g->v[g->n++] =
+		(struct gone_device){ .nid = nid, .device_id = mx_arena_str(g->arena, device_id) };
 }
 
-static const struct mx_sql DEVICE_DELETE = MX_SQL("DELETE FROM device WHERE user_nid = $1 AND id = $2 RETURNING nid");
-static const struct mx_sql ACCESS_OF_DEVICE = MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid = $2");
-static const struct mx_sql REFRESH_OF_DEVICE = MX_SQL("DELETE FROM refresh_token WHERE user_nid = $1 AND device_nid = $2");
+static const struct mx_sql DEVICE_DELETE =
+	MX_SQL("DELETE FROM device WHERE user_nid = $1 AND id = $2 RETURNING nid");
+static const struct mx_sql ACCESS_OF_DEVICE =
+	MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid = $2");
+static const struct mx_sql REFRESH_OF_DEVICE =
+	MX_SQL("DELETE FROM refresh_token WHERE user_nid = $1 AND device_nid = $2");
 
 mx_error *
 device_tokens_remove(struct mx_txn *tx, mx_nid user, mx_nid device)
@@ -165,7 +175,8 @@ device_tokens_remove(struct mx_txn *tx, mx_nid user, mx_nid device)
 }
 
 mx_error *
-device_remove(struct mx_txn *tx, mx_nid user, mx_str device_id, struct gone_devices *gone, bool *found)
+device_remove(struct mx_txn *tx, mx_nid user, mx_str device_id, struct gone_devices *gone,
+	      bool *found)
 {
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &DEVICE_DELETE);
 	mx_nid device = 0;
@@ -184,8 +195,10 @@ device_remove(struct mx_txn *tx, mx_nid user, mx_str device_id, struct gone_devi
 
 static const struct mx_sql DEVICES_DELETE =
 	MX_SQL("DELETE FROM device WHERE user_nid = $1 AND nid <> $2 RETURNING nid, id");
-static const struct mx_sql ACCESS_DELETE = MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid <> $2");
-static const struct mx_sql REFRESH_DELETE = MX_SQL("DELETE FROM refresh_token WHERE user_nid = $1 AND device_nid <> $2");
+static const struct mx_sql ACCESS_DELETE =
+	MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid <> $2");
+static const struct mx_sql REFRESH_DELETE =
+	MX_SQL("DELETE FROM refresh_token WHERE user_nid = $1 AND device_nid <> $2");
 
 mx_error *
 devices_remove_all(struct mx_txn *tx, mx_nid user, mx_nid keep, struct gone_devices *gone)
@@ -243,7 +256,9 @@ mx_error *
 mx_device_delete(struct mx_accounts *as, mx_nid user, const mx_str *device_ids, size_t n)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	struct delete d = { .as = as, .user = user, .device_ids = device_ids, .n = n, .gone.arena = a };
+	struct delete d = {
+		.as = as, .user = user, .device_ids = device_ids, .n = n, .gone.arena = a
+	};
 
 	MX_TRY(mx_write(as->db, delete_write, &d));
 	devices_gone(as, user, &d.gone);

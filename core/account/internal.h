@@ -51,12 +51,15 @@ struct auth_entry {
 struct auth_cache *auth_cache_new(size_t capacity);
 void auth_cache_free(struct auth_cache **c);
 /* A reference, or NULL when it is not there, stale or expired. */
-struct auth_entry *auth_cache_find(struct auth_cache *c, const unsigned char hash[MX_SHA256_SIZE], mx_msec now);
+struct auth_entry *auth_cache_find(struct auth_cache *c, const unsigned char hash[MX_SHA256_SIZE],
+				   mx_msec now);
 /* Moves with every auth_cache_forget: take it before reading what an entry is made of. */
 uint64_t auth_cache_epoch(const struct auth_cache *c);
 /* A new entry with one reference; its strings are copied behind it. */
-struct auth_entry *auth_entry_new(struct auth_cache *c, const struct mx_auth *auth, const unsigned char hash[MX_SHA256_SIZE], mx_msec expires);
-/* Keeps the entry unless something was forgotten since epoch: it may have been read before that, and is not current. */
+struct auth_entry *auth_entry_new(struct auth_cache *c, const struct mx_auth *auth,
+				  const unsigned char hash[MX_SHA256_SIZE], mx_msec expires);
+/* Keeps the entry unless something was forgotten since epoch: it may have been read before that,
+ * and is not current. */
 void auth_cache_keep(struct auth_cache *c, struct auth_entry *e, uint64_t epoch);
 void auth_cache_forget(struct auth_cache *c, mx_nid user);
 size_t auth_cache_count(struct auth_cache *c);
@@ -64,7 +67,8 @@ size_t auth_cache_count(struct auth_cache *c);
 /* ---- seen.c: when devices were last used, written now and then ---- */
 struct seen *seen_new(void);
 void seen_free(struct seen **s);
-/* Notes a use; returns true when so much is noted that it should be flushed. Never blocks on I/O. */
+/* Notes a use; returns true when so much is noted that it should be flushed. Never blocks on I/O.
+ */
 bool seen_note(struct seen *s, mx_nid device, mx_msec when, mx_str address);
 /* Writes what is noted. */
 mx_error *seen_flush(struct mx_accounts *as) MX_MUST_USE;
@@ -92,16 +96,20 @@ struct gone_devices {
 	} *v;
 	size_t n, room;
 };
-/* Forgets the user's tokens in memory and wakes what the device (0: all) has parked, once tx is durable; other processes
- * hear of it by the stream. */
-mx_error *accounts_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device) MX_MUST_USE;
+/* Forgets the user's tokens in memory and wakes what the device (0: all) has parked, once tx is
+ * durable; other processes hear of it by the stream. */
+mx_error *accounts_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user,
+			   mx_nid device) MX_MUST_USE;
 /* The user's list of devices is another one. Gives its position. */
-mx_error *device_list_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_pos *out) MX_MUST_USE;
+mx_error *device_list_changed(struct mx_accounts *as, struct mx_txn *tx, mx_nid user,
+			      mx_pos *out) MX_MUST_USE;
 mx_error *device_tokens_remove(struct mx_txn *tx, mx_nid user, mx_nid device) MX_MUST_USE;
 /* Deletes one device with its tokens; *found tells whether it was there. */
-mx_error *device_remove(struct mx_txn *tx, mx_nid user, mx_str device_id, struct gone_devices *gone, bool *found) MX_MUST_USE;
+mx_error *device_remove(struct mx_txn *tx, mx_nid user, mx_str device_id, struct gone_devices *gone,
+			bool *found) MX_MUST_USE;
 /* Deletes all devices and tokens of the user but those of keep. */
-mx_error *devices_remove_all(struct mx_txn *tx, mx_nid user, mx_nid keep, struct gone_devices *gone) MX_MUST_USE;
+mx_error *devices_remove_all(struct mx_txn *tx, mx_nid user, mx_nid keep,
+			     struct gone_devices *gone) MX_MUST_USE;
 void devices_gone(struct mx_accounts *as, mx_nid user, const struct gone_devices *gone);
 mx_error *device_name_check(mx_str name) MX_MUST_USE;
 
@@ -116,16 +124,22 @@ struct session_plan {
 	mx_msec now, access_lifetime, refresh_lifetime;
 	struct gone_devices gone;
 };
-mx_error *session_plan(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a, struct session_plan *out) MX_MUST_USE;
-/* Inside a write: the device, its tokens, at most max_devices. fresh: the account is made in this write. */
-mx_error *session_write(struct mx_accounts *as, struct mx_txn *tx, struct session_plan *p, mx_nid user, bool fresh) MX_MUST_USE;
-void session_result(const struct session_plan *p, mx_str user_id, struct mx_arena *a, struct mx_session *out);
+mx_error *session_plan(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a,
+		       struct session_plan *out) MX_MUST_USE;
+/* Inside a write: the device, its tokens, at most max_devices. fresh: the account is made in this
+ * write. */
+mx_error *session_write(struct mx_accounts *as, struct mx_txn *tx, struct session_plan *p,
+			mx_nid user, bool fresh) MX_MUST_USE;
+void session_result(const struct session_plan *p, mx_str user_id, struct mx_arena *a,
+		    struct mx_session *out);
 
 /* The new pair is in use: ends the refresh token it replaces, and that one's access token. */
-mx_error *pair_confirm(struct mx_accounts *as, mx_nid user, mx_nid device, mx_nid replaced) MX_MUST_USE;
+mx_error *pair_confirm(struct mx_accounts *as, mx_nid user, mx_nid device,
+		       mx_nid replaced) MX_MUST_USE;
 
 /* ---- users.c ---- */
-mx_error *user_id_of(struct mx_accounts *as, mx_str id_or_localpart, struct mx_arena *a, mx_str *out) MX_MUST_USE;
+mx_error *user_id_of(struct mx_accounts *as, mx_str id_or_localpart, struct mx_arena *a,
+		     mx_str *out) MX_MUST_USE;
 
 void token_hash(mx_str token, unsigned char out[MX_SHA256_SIZE]);
 /* A random positive number: what rows are known by that no stream position names. */

@@ -12,7 +12,8 @@ password_possible(mx_str password)
 	if (password.n == 0)
 		return mx_error_new(MX_E_WEAK_PASSWORD, "The password is empty");
 	if (password.n > MX_ACCOUNT_PASSWORD_MAX)
-		return mx_error_new(MX_E_INVALID_PARAM, "A password has at most %d bytes", MX_ACCOUNT_PASSWORD_MAX);
+		return mx_error_new(MX_E_INVALID_PARAM, "A password has at most %d bytes",
+				    MX_ACCOUNT_PASSWORD_MAX);
 	if (memchr(password.p, '\0', password.n) != NULL)
 		return mx_error_new(MX_E_INVALID_PARAM, "A password must not contain NUL");
 	return NULL;
@@ -27,7 +28,8 @@ mx_password_acceptable(struct mx_accounts *as, mx_str password)
 	for (size_t i = 0; i < password.n; i++)
 		characters += ((unsigned char)password.p[i] & 0xc0) != 0x80;
 	if (characters < (size_t)as->options->password_min_length)
-		return mx_error_new(MX_E_WEAK_PASSWORD, "The password must have at least %d characters",
+		return mx_error_new(MX_E_WEAK_PASSWORD,
+				    "The password must have at least %d characters",
 				    (int)as->options->password_min_length);
 	return NULL;
 }
@@ -59,7 +61,8 @@ password_hash(struct mx_accounts *as, mx_str password, char **out)
 	if (as->ports.providers != NULL)
 		MX_TRY(as->ports.providers(as->ports.arg, "password", walk_hash, &w));
 	if (w.made == NULL)
-		return mx_error_new(MX_E_UNAVAILABLE, "The server has no way to keep passwords: no module that hashes them is loaded");
+		return mx_error_new(MX_E_UNAVAILABLE, "The server has no way to keep passwords: no "
+						      "module that hashes them is loaded");
 	*out = w.made;
 	return NULL;
 }
@@ -75,8 +78,8 @@ walk_verify(void *arg, const char *name, const void *ops, struct mx_module_self 
 		return NULL;
 	w->claimed = true;
 	MX_TRY(o->verify(self, w->hash, w->password, &w->right));
-	w->stale = o->hash == NULL ||
-		   (o->size > offsetof(struct mx_password_ops, outdated) && o->outdated != NULL && o->outdated(self, w->hash));
+	w->stale = o->hash == NULL || (o->size > offsetof(struct mx_password_ops, outdated) &&
+				       o->outdated != NULL && o->outdated(self, w->hash));
 	return NULL;
 }
 
@@ -88,8 +91,8 @@ verify(struct mx_accounts *as, struct walk *w)
 	return NULL;
 }
 
-/* Who asks for an account that does not exist, or has no password, waits as long as who gives a wrong password: it is
- * compared with a hash of something random. */
+/* Who asks for an account that does not exist, or has no password, waits as long as who gives a
+ * wrong password: it is compared with a hash of something random. */
 static mx_error *
 decoy_verify(struct mx_accounts *as, mx_str password)
 {
@@ -124,8 +127,8 @@ wrong(void)
 
 /* ---- a hash of an older kind becomes one of the kind that we make ---- */
 
-static const struct mx_sql PASSWORD_UPGRADE =
-	MX_SQL("UPDATE account SET password = $3 WHERE nid = $1 AND password = $2 AND deactivated = 0");
+static const struct mx_sql PASSWORD_UPGRADE = MX_SQL(
+	"UPDATE account SET password = $3 WHERE nid = $1 AND password = $2 AND deactivated = 0");
 
 struct upgrade {
 	mx_nid user;
@@ -154,7 +157,8 @@ upgrade(struct mx_accounts *as, mx_nid user, mx_str from, mx_str password)
 	struct upgrade u = { .user = user, .from = from, .to = mx_str_of(made) };
 	mx_error *e = mx_write(as->db, upgrade_write, &u);
 	if (e != NULL)
-		mx_log("account", MX_WARN, "ACC002", "a password's hash could not be renewed", mx_fe(e));
+		mx_log("account", MX_WARN, "ACC002", "a password's hash could not be renewed",
+		       mx_fe(e));
 	mx_error_free(&e);
 	free(made);
 }
@@ -180,7 +184,9 @@ mx_user_check_password(struct mx_accounts *as, struct mx_conn *c, mx_nid user, m
 	}
 	MX_TRY(verify(as, &w));
 	if (!w.claimed)
-		mx_log("account", MX_WARN, "ACC003", "no loaded module knows the scheme of a stored password", mx_fi("user", user));
+		mx_log("account", MX_WARN, "ACC003",
+		       "no loaded module knows the scheme of a stored password",
+		       mx_fi("user", user));
 	if (!w.right)
 		return wrong();
 	if (w.stale)

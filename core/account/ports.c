@@ -8,7 +8,9 @@
 
 static mx_error *
 core_providers(void *arg, const char *kind,
-	       mx_error *(*fn)(void *fn_arg, const char *name, const void *ops, struct mx_module_self *self), void *fn_arg)
+	       mx_error *(*fn)(void *fn_arg, const char *name, const void *ops,
+			       struct mx_module_self *self),
+	       void *fn_arg)
 {
 	return mx_core_providers(arg, kind, fn, fn_arg);
 }

@@ -1,5 +1,5 @@
-/* When devices were last used: noted in memory by requests, written in one transaction every now and then. What a crash
- * loses is minutes of a column that people look at. */
+/* When devices were last used: noted in memory by requests, written in one transaction every now
+ * and then. What a crash loses is minutes of a column that people look at. */
 #include "config.h"
 
 #include "core/account/internal.h"
@@ -84,7 +84,8 @@ flush_write(struct mx_txn *tx, void *arg)
 
 		mx_bind_int(q, 1, note->device);
 		mx_bind_int(q, 2, note->when);
-		mx_bind_str(q, 3, note->n > 0 ? (mx_str){ note->address, note->n } : (mx_str){ NULL, 0 });
+		mx_bind_str(q, 3,
+			    note->n > 0 ? (mx_str){ note->address, note->n } : (mx_str){ NULL, 0 });
 		MX_TRY(mx_query_run(q));
 	}
 	return NULL;

@@ -1,7 +1,9 @@
-/* Logging in, refreshing, logging out. Client-Server API, "Login", "Refreshing access tokens", "Logging out".
+/* Logging in, refreshing, logging out. Client-Server API, "Login", "Refreshing access tokens",
+ * "Logging out".
  *
- * A client that refreshes has pairs: an access token and a refresh token with one number. A refresh makes another pair and
- * leaves the old one working, since its answer may be lost; the first use of the new pair ends the old one. */
+ * A client that refreshes has pairs: an access token and a refresh token with one number. A refresh
+ * makes another pair and leaves the old one working, since its answer may be lost; the first use of
+ * the new pair ends the old one. */
 #include "config.h"
 
 #include "core/account/internal.h"
@@ -22,7 +24,8 @@ static mx_error *
 device_id_check(mx_str id)
 {
 	if (id.n > MX_ACCOUNT_DEVICE_ID_MAX)
-		return mx_error_new(MX_E_INVALID_PARAM, "A device id has at most %d bytes", MX_ACCOUNT_DEVICE_ID_MAX);
+		return mx_error_new(MX_E_INVALID_PARAM, "A device id has at most %d bytes",
+				    MX_ACCOUNT_DEVICE_ID_MAX);
 	if (memchr(id.p, '\0', id.n) != NULL)
 		return mx_error_new(MX_E_INVALID_PARAM, "A device id must not contain NUL");
 	return NULL;
@@ -44,7 +47,8 @@ tokens_make(struct mx_accounts *as, bool refresh, struct session_plan *p)
 }
 
 mx_error *
-session_plan(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a, struct session_plan *p)
+session_plan(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a,
+	     struct session_plan *p)
 {
 	*p = (struct session_plan){ .n = n, .chosen = n->device_id.n > 0, .gone.arena = a };
 	if (p->chosen)
@@ -66,7 +70,8 @@ static const struct mx_sql REFRESH_INSERT =
 	       " VALUES ($1, $2, $3, $4, $5, $6, $7)");
 
 static mx_error *
-tokens_insert(struct mx_txn *tx, const struct session_plan *p, mx_nid user, mx_nid device, mx_nid replaces)
+tokens_insert(struct mx_txn *tx, const struct session_plan *p, mx_nid user, mx_nid device,
+	      mx_nid replaces)
 {
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &ACCESS_INSERT);
 
@@ -134,7 +139,8 @@ device_make_room(struct mx_txn *tx, struct session_plan *p, mx_nid user, mx_nid 
 }
 
 static mx_error *
-device_insert(struct mx_accounts *as, struct mx_txn *tx, const struct session_plan *p, mx_nid user, mx_str id, mx_nid *out)
+device_insert(struct mx_accounts *as, struct mx_txn *tx, const struct session_plan *p, mx_nid user,
+	      mx_str id, mx_nid *out)
 {
 	MX_TRY(device_list_changed(as, tx, user, out));
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &DEVICE_INSERT);
@@ -147,7 +153,8 @@ device_insert(struct mx_accounts *as, struct mx_txn *tx, const struct session_pl
 }
 
 mx_error *
-session_write(struct mx_accounts *as, struct mx_txn *tx, struct session_plan *p, mx_nid user, bool fresh)
+session_write(struct mx_accounts *as, struct mx_txn *tx, struct session_plan *p, mx_nid user,
+	      bool fresh)
 {
 	mx_str id = p->chosen ? p->n->device_id : mx_str_of(p->device_id);
 	int64_t devices = 0;
@@ -181,11 +188,14 @@ session_write(struct mx_accounts *as, struct mx_txn *tx, struct session_plan *p,
 }
 
 void
-session_result(const struct session_plan *p, mx_str user_id, struct mx_arena *a, struct mx_session *out)
+session_result(const struct session_plan *p, mx_str user_id, struct mx_arena *a,
+	       struct mx_session *out)
 {
-	*out = (struct mx_session){ .user_id = mx_arena_str(a, user_id), .expires_in = p->access_lifetime };
+	*out = (struct mx_session){ .user_id = mx_arena_str(a, user_id),
+				    .expires_in = p->access_lifetime };
 	if (!p->n->no_device)
-		out->device_id = mx_arena_str(a, p->chosen ? p->n->device_id : mx_str_of(p->device_id));
+		out->device_id =
+			mx_arena_str(a, p->chosen ? p->n->device_id : mx_str_of(p->device_id));
 	out->access_token = mx_arena_str(a, mx_str_of(p->access));
 	if (p->pair != 0)
 		out->refresh_token = mx_arena_str(a, mx_str_of(p->refresh));
@@ -208,7 +218,8 @@ open_write(struct mx_txn *tx, void *arg)
 }
 
 mx_error *
-mx_session_open(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a, struct mx_session *out)
+mx_session_open(struct mx_accounts *as, const struct mx_new_session *n, struct mx_arena *a,
+		struct mx_session *out)
 {
 	struct opening o = { .as = as, .arena = a };
 
@@ -235,18 +246,21 @@ static const struct mx_sql REFRESH_GET =
 	       " FROM refresh_token r JOIN account a ON a.nid = r.user_nid WHERE r.hash = $1");
 static const struct mx_sql PAIR_REFRESH_DELETE =
 	MX_SQL("DELETE FROM refresh_token WHERE user_nid = $1 AND device_nid = $2 AND pair = $3");
-static const struct mx_sql PAIR_ACCESS_EXPIRE =
-	MX_SQL("UPDATE access_token SET expires = $4"
-	       " WHERE user_nid = $1 AND device_nid = $2 AND pair = $3 AND (expires = 0 OR expires > $4)");
+static const struct mx_sql PAIR_ACCESS_EXPIRE = MX_SQL(
+	"UPDATE access_token SET expires = $4"
+	" WHERE user_nid = $1 AND device_nid = $2 AND pair = $3 AND (expires = 0 OR expires > $4)");
 static const struct mx_sql ACCESS_CONFIRMED =
-	MX_SQL("UPDATE access_token SET replaces = 0 WHERE user_nid = $1 AND device_nid = $2 AND replaces = $3");
+	MX_SQL("UPDATE access_token SET replaces = 0 WHERE user_nid = $1 AND device_nid = $2 AND "
+	       "replaces = $3");
 static const struct mx_sql REFRESH_CONFIRMED =
-	MX_SQL("UPDATE refresh_token SET replaces = 0 WHERE user_nid = $1 AND device_nid = $2 AND replaces = $3");
+	MX_SQL("UPDATE refresh_token SET replaces = 0 WHERE user_nid = $1 AND device_nid = $2 AND "
+	       "replaces = $3");
 
-/* The pair `old` ends. Its access token expires instead of vanishing: who still has it is told that it is out of date
- * (soft_logout), not that the device is gone. */
+/* The pair `old` ends. Its access token expires instead of vanishing: who still has it is told that
+ * it is out of date (soft_logout), not that the device is gone. */
 static mx_error *
-pair_end(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device, mx_nid old, mx_msec now)
+pair_end(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device, mx_nid old,
+	 mx_msec now)
 {
 	static const struct mx_sql *const statements[] = {
 		&PAIR_REFRESH_DELETE, &ACCESS_CONFIRMED, &REFRESH_CONFIRMED, &PAIR_ACCESS_EXPIRE
@@ -289,7 +303,8 @@ pair_confirm(struct mx_accounts *as, mx_nid user, mx_nid device, mx_nid replaced
 static const struct mx_sql PAIRS_COUNT =
 	MX_SQL("SELECT count(*) FROM refresh_token WHERE user_nid = $1 AND device_nid = $2");
 
-/* A client that refreshes with one token again and again without using what it gets is given no more than this. */
+/* A client that refreshes with one token again and again without using what it gets is given no
+ * more than this. */
 enum { PAIRS_MAX = 16 };
 
 static mx_error *
@@ -303,14 +318,17 @@ pairs_check(struct mx_txn *tx, mx_nid user, mx_nid device)
 	MX_TRY(mx_query_end(q));
 	if (n < PAIRS_MAX)
 		return NULL;
-	return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Use one of the tokens you were given before refreshing again"),
-			     "retry_after_ms", json_integer(60000));
+	return mx_error_with(
+		mx_error_new(MX_E_LIMIT_EXCEEDED,
+			     "Use one of the tokens you were given before refreshing again"),
+		"retry_after_ms", json_integer(60000));
 }
 
 static mx_error *
 refresh_unknown(void)
 {
-	return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN, "This refresh token is not valid or was used before"),
+	return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN,
+					  "This refresh token is not valid or was used before"),
 			     "soft_logout", json_false());
 }
 
@@ -333,8 +351,9 @@ refresh_write(struct mx_txn *tx, void *arg)
 	if (deactivated)
 		return refresh_unknown();
 	if (expires != 0 && r->plan.now >= expires)
-		return mx_error_with(mx_error_new(MX_E_UNKNOWN_TOKEN, "This refresh token has expired"),
-				     "soft_logout", json_true());
+		return mx_error_with(
+			mx_error_new(MX_E_UNKNOWN_TOKEN, "This refresh token has expired"),
+			"soft_logout", json_true());
 	if (replaces != 0)
 		MX_TRY(pair_end(r->as, tx, r->user, device, replaces, r->plan.now));
 	MX_TRY(pairs_check(tx, r->user, device));
@@ -343,7 +362,8 @@ refresh_write(struct mx_txn *tx, void *arg)
 }
 
 mx_error *
-mx_session_refresh(struct mx_accounts *as, mx_str refresh_token, struct mx_arena *a, struct mx_session *out)
+mx_session_refresh(struct mx_accounts *as, mx_str refresh_token, struct mx_arena *a,
+		   struct mx_session *out)
 {
 	struct mx_new_session n = { .refresh = true };
 	struct refreshing r = { .as = as, .plan = { .n = &n }, .arena = a };
@@ -367,7 +387,8 @@ struct closing {
 	struct gone_devices gone;
 };
 
-static const struct mx_sql TOKEN_DELETE = MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid = 0 AND nid = $2");
+static const struct mx_sql TOKEN_DELETE =
+	MX_SQL("DELETE FROM access_token WHERE user_nid = $1 AND device_nid = 0 AND nid = $2");
 
 static mx_error *
 close_write(struct mx_txn *tx, void *arg)
@@ -396,7 +417,11 @@ mx_error *
 mx_session_close(struct mx_accounts *as, const struct mx_auth *who)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	struct closing cl = { .as = as, .user = who->user, .token = who->token, .device_id = who->device_id, .gone.arena = a };
+	struct closing cl = { .as = as,
+			      .user = who->user,
+			      .token = who->token,
+			      .device_id = who->device_id,
+			      .gone.arena = a };
 
 	MX_TRY(mx_write(as->db, close_write, &cl));
 	devices_gone(as, who->user, &cl.gone);
@@ -416,12 +441,15 @@ mx_session_close_all(struct mx_accounts *as, mx_nid user)
 
 /* ---- what has expired ---- */
 
-static const struct mx_sql REFRESH_EXPIRED = MX_SQL("DELETE FROM refresh_token WHERE expires > 0 AND expires < $1");
-/* An access token whose refresh token lives is kept: its client is to hear that it expired, not that it is unknown. */
-static const struct mx_sql ACCESS_EXPIRED =
-	MX_SQL("DELETE FROM access_token WHERE expires > 0 AND expires < $1 AND NOT EXISTS (SELECT 1 FROM refresh_token r"
-	       " WHERE r.user_nid = access_token.user_nid AND r.device_nid = access_token.device_nid"
-	       " AND r.pair = access_token.pair)");
+static const struct mx_sql REFRESH_EXPIRED =
+	MX_SQL("DELETE FROM refresh_token WHERE expires > 0 AND expires < $1");
+/* An access token whose refresh token lives is kept: its client is to hear that it expired, not
+ * that it is unknown. */
+static const struct mx_sql ACCESS_EXPIRED = MX_SQL(
+	"DELETE FROM access_token WHERE expires > 0 AND expires < $1 AND NOT EXISTS (SELECT 1 FROM "
+	"refresh_token r"
+	" WHERE r.user_nid = access_token.user_nid AND r.device_nid = access_token.device_nid"
+	" AND r.pair = access_token.pair)");
 
 /* How long the server remembers that a token existed. */
 #define EXPIRED_KEEP ((mx_msec)30 * 24 * 3600 * 1000)

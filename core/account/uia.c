@@ -1,8 +1,9 @@
 /* User-interactive authentication. Client-Server API, "User-Interactive Authentication API".
  *
- * A session says which stages are done. It lives in memory: a client whose session is gone is simply given another. While a
- * request works with a session no other does, so that what it remembers needs no lock. A session is bound to the user, the
- * method and the path that it was made for; a client that comes with another session's name starts anew. */
+ * A session says which stages are done. It lives in memory: a client whose session is gone is
+ * simply given another. While a request works with a session no other does, so that what it
+ * remembers needs no lock. A session is bound to the user, the method and the path that it was made
+ * for; a client that comes with another session's name starts anew. */
 #include "config.h"
 
 #include "core/account/internal.h"
@@ -112,7 +113,8 @@ expire(struct uia *u)
 {
 	int64_t limit = mx_monotonic_us() - u->options->uia_timeout.ms * 1000;
 
-	while (u->oldest != NULL && (u->oldest->last_us < limit || u->count > (size_t)u->options->uia_sessions))
+	while (u->oldest != NULL &&
+	       (u->oldest->last_us < limit || u->count > (size_t)u->options->uia_sessions))
 		session_end(u, u->oldest);
 }
 
@@ -224,8 +226,10 @@ session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct
 	}
 	pthread_mutex_unlock(&u->lock);
 	if (busy)
-		return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Another request of this authentication session is running"),
-				     "retry_after_ms", json_integer(500));
+		return mx_error_with(
+			mx_error_new(MX_E_LIMIT_EXCEEDED,
+				     "Another request of this authentication session is running"),
+			"retry_after_ms", json_integer(500));
 	if (s != NULL)
 		hold_until_end(s, rq);
 	*out = s;
@@ -325,7 +329,8 @@ try_stage(void *arg, const char *name, const void *ops, struct mx_module_self *s
 static bool
 is_stage(const struct mx_login_ops *o)
 {
-	return o->size <= offsetof(struct mx_login_ops, flags) || (o->flags & MX_LOGIN_NO_STAGE) == 0;
+	return o->size <= offsetof(struct mx_login_ops, flags) ||
+	       (o->flags & MX_LOGIN_NO_STAGE) == 0;
 }
 
 static mx_error *
@@ -339,7 +344,8 @@ try_login(void *arg, const char *name, const void *ops, struct mx_module_self *s
 		return NULL;
 	t->tried = true;
 	t->e = o->login(self, t->rq, t->auth, t->who->user_id, &proven);
-	if (t->e == NULL && (!mx_id_user(t->who->user_id, &mine, NULL) || !mx_str_eq(mine, proven))) {
+	if (t->e == NULL &&
+	    (!mx_id_user(t->who->user_id, &mine, NULL) || !mx_str_eq(mine, proven))) {
 		t->stranger = true;
 		t->e = mx_error_new(MX_E_FORBIDDEN, "This is not the user who is logged in");
 	}
@@ -397,7 +403,8 @@ flows_json(mx_flows flows, size_t n)
 
 /* The 401. why (taken, may be NULL): what was wrong with the attempt. */
 static mx_error *
-ask(struct mx_accounts *as, struct mx_request *rq, const struct session *s, mx_flows flows, size_t n, mx_error *why)
+ask(struct mx_accounts *as, struct mx_request *rq, const struct session *s, mx_flows flows,
+    size_t n, mx_error *why)
 {
 	struct asking a = { .rq = rq, .flows = flows, .n = n, .params = json_object() };
 	mx_error *e = mx_error_new(MX_E_UIA, "user-interactive authentication");
@@ -415,17 +422,21 @@ ask(struct mx_accounts *as, struct mx_request *rq, const struct session *s, mx_f
 	return mx_error_with(e, "completed", json_copy(s->completed));
 }
 
-/* Works the request's auth dict into its session: NULL when that went well or there was nothing to do. */
+/* Works the request's auth dict into its session: NULL when that went well or there was nothing to
+ * do. */
 static mx_error *
-advance(struct mx_accounts *as, struct session *s, struct trial *t, mx_flows flows, size_t n, mx_str type)
+advance(struct mx_accounts *as, struct session *s, struct trial *t, mx_flows flows, size_t n,
+	mx_str type)
 {
 	t->stage = mx_arena_str(mx_request_arena(t->rq), type).p;
 	if (memchr(type.p, '\0', type.n) != NULL || !flows_name(flows, n, t->stage))
-		return mx_error_new(MX_E_INVALID_PARAM, "This authentication type is in none of the flows");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "This authentication type is in none of the flows");
 	if (completed(s, t->stage))
 		return NULL;
 	if (s->attempts >= ATTEMPTS_MAX)
-		return mx_error_new(MX_E_FORBIDDEN, "Too many attempts in this session: begin a new one");
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "Too many attempts in this session: begin a new one");
 	MX_TRY(attempt(as, t));
 	if (json_array_size(s->completed) < STAGES_MAX)
 		json_array_append_new(s->completed, json_string(t->stage));
@@ -456,8 +467,10 @@ check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who
 		s = session_new(as->uia, rq, nid);
 	t.auth = auth;
 	mx_error *e = type.n > 0 ? advance(as, s, &t, flows, n, type) : NULL;
-	/* Trying again with the same session helps who mistyped, not who is somebody else, and not against our failures. */
-	if (e != NULL && (t.stranger || mx_error_status(e) >= 500 || mx_error_is(e, MX_E_LIMIT_EXCEEDED)))
+	/* Trying again with the same session helps who mistyped, not who is somebody else, and not
+	 * against our failures. */
+	if (e != NULL &&
+	    (t.stranger || mx_error_status(e) >= 500 || mx_error_is(e, MX_E_LIMIT_EXCEEDED)))
 		return e;
 	if (e != NULL)
 		s->attempts++;
@@ -470,7 +483,8 @@ mx_error *
 mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who)
 {
 	mx_error *e = check(rq, flows, n, who);
-	struct session *s = e != NULL ? held_by(mx_core_accounts(mx_request_core(rq))->uia, rq) : NULL;
+	struct session *s =
+		e != NULL ? held_by(mx_core_accounts(mx_request_core(rq))->uia, rq) : NULL;
 
 	/* Given back before the answer: the client may try again the moment it has it. */
 	if (s != NULL)
@@ -512,7 +526,8 @@ mx_uia_confirm(struct mx_request *rq)
 	if (as->ports.providers != NULL)
 		MX_TRY(as->ports.providers(as->ports.arg, "login", add_flow, &c));
 	if (c.n == 0)
-		return mx_error_new(MX_E_FORBIDDEN, "This server has no way for you to confirm this: no module that could is loaded");
+		return mx_error_new(MX_E_FORBIDDEN, "This server has no way for you to confirm "
+						    "this: no module that could is loaded");
 	return mx_uia_check(rq, c.flows, c.n, mx_request_auth(rq));
 }
 
@@ -527,7 +542,8 @@ mx_uia_memory(struct mx_request *rq)
 	if (s == NULL && !mx_error_drop(mx_request_json(rq, &body))) {
 		mx_str id = mx_json_str(json_object_get(body, "auth"), "session");
 
-		if (id.n == 0 || mx_error_drop(session_find(as->uia, rq, id, who != NULL ? who->user : 0, &s)))
+		if (id.n == 0 ||
+		    mx_error_drop(session_find(as->uia, rq, id, who != NULL ? who->user : 0, &s)))
 			return NULL;
 	}
 	return s != NULL ? s->memory : NULL;

@@ -11,7 +11,8 @@ user_id_of(struct mx_accounts *as, mx_str id_or_localpart, struct mx_arena *a, m
 	mx_str server;
 
 	if (mx_str_starts(id_or_localpart, MX_S("@"))) {
-		if (!mx_id_user(id_or_localpart, NULL, &server) || !mx_str_eq(server, mx_str_of(as->server_name)))
+		if (!mx_id_user(id_or_localpart, NULL, &server) ||
+		    !mx_str_eq(server, mx_str_of(as->server_name)))
 			return mx_error_new(MX_E_NOT_FOUND, "This is not a user of this server");
 		*out = id_or_localpart;
 		return NULL;
@@ -32,9 +33,14 @@ user_read(struct mx_query *q, struct mx_arena *a, struct mx_user *out)
 	mx_str appservice = mx_col_str(q, 3);
 
 	*out = (struct mx_user){
-		.nid = mx_col_int(q, 0), .created = mx_col_int(q, 1), .has_password = !mx_col_null(q, 2) && mx_col_int(q, 2) != 0,
-		.admin = mx_col_int(q, 4) != 0, .guest = mx_col_int(q, 5) != 0, .deactivated = mx_col_int(q, 6) != 0,
-		.locked = mx_col_int(q, 7) != 0, .suspended = mx_col_int(q, 8) != 0,
+		.nid = mx_col_int(q, 0),
+		.created = mx_col_int(q, 1),
+		.has_password = !mx_col_null(q, 2) && mx_col_int(q, 2) != 0,
+		.admin = mx_col_int(q, 4) != 0,
+		.guest = mx_col_int(q, 5) != 0,
+		.deactivated = mx_col_int(q, 6) != 0,
+		.locked = mx_col_int(q, 7) != 0,
+		.suspended = mx_col_int(q, 8) != 0,
 	};
 	if (appservice.n > 0)
 		out->appservice = mx_arena_str(a, appservice);
@@ -43,7 +49,8 @@ user_read(struct mx_query *q, struct mx_arena *a, struct mx_user *out)
 static const struct mx_sql USER_GET = MX_SQL("SELECT " USER_COLUMNS " FROM account a WHERE a.nid = $1");
 
 mx_error *
-mx_user_get(struct mx_accounts *as, struct mx_conn *c, mx_str id_or_localpart, struct mx_arena *a, struct mx_user *out)
+mx_user_get(struct mx_accounts *as, struct mx_conn *c, mx_str id_or_localpart, struct mx_arena *a,
+	    struct mx_user *out)
 {
 	bool found = false;
 	mx_nid nid = 0;
@@ -70,7 +77,8 @@ static const struct mx_sql USER_LIST =
 	MX_SQL("SELECT " USER_COLUMNS " FROM account a WHERE a.nid > $1 ORDER BY a.nid LIMIT $2");
 
 mx_error *
-mx_user_list(struct mx_accounts *as, struct mx_conn *c, mx_nid after, size_t limit, struct mx_arena *a, struct mx_user *out, size_t *n)
+mx_user_list(struct mx_accounts *as, struct mx_conn *c, mx_nid after, size_t limit,
+	     struct mx_arena *a, struct mx_user *out, size_t *n)
 {
 	struct mx_query *q = mx_query(c, &USER_LIST);
 
@@ -104,9 +112,11 @@ static mx_error *
 localpart_check(struct mx_accounts *as, mx_str localpart)
 {
 	if (!mx_id_localpart_strict(localpart))
-		return mx_error_new(MX_E_INVALID_USERNAME, "A user name consists of a-z, 0-9 and . _ = - / +");
+		return mx_error_new(MX_E_INVALID_USERNAME,
+				    "A user name consists of a-z, 0-9 and . _ = - / +");
 	if (localpart.n + strlen(as->server_name) + 2 > 255)
-		return mx_error_new(MX_E_INVALID_USERNAME, "This user name is too long: a user id has at most 255 bytes");
+		return mx_error_new(MX_E_INVALID_USERNAME,
+				    "This user name is too long: a user id has at most 255 bytes");
 	return NULL;
 }
 
@@ -167,8 +177,9 @@ make_write(struct mx_txn *tx, void *arg)
 }
 
 mx_error *
-mx_user_register(struct mx_accounts *as, const struct mx_new_user *u, const struct mx_new_session *n, struct mx_arena *a,
-		 mx_nid *out, struct mx_session *session)
+mx_user_register(struct mx_accounts *as, const struct mx_new_user *u,
+		 const struct mx_new_session *n, struct mx_arena *a, mx_nid *out,
+		 struct mx_session *session)
 {
 	struct making m = { .as = as, .u = u, .hash = u->password_hash, .now = mx_now() };
 	struct session_plan plan;
@@ -211,17 +222,24 @@ mx_user_create(struct mx_accounts *as, const struct mx_new_user *u, mx_nid *out)
 static mx_error *
 no_user(void)
 {
-	return mx_error_new(MX_E_NOT_FOUND, "There is no such user on this server, or it is deactivated");
+	return mx_error_new(MX_E_NOT_FOUND,
+			    "There is no such user on this server, or it is deactivated");
 }
 
-static const struct mx_sql SET_ADMIN = MX_SQL("UPDATE account SET admin = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
-static const struct mx_sql SET_LOCKED = MX_SQL("UPDATE account SET locked = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
-static const struct mx_sql SET_SUSPENDED = MX_SQL("UPDATE account SET suspended = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
-static const struct mx_sql SET_PASSWORD = MX_SQL("UPDATE account SET password = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
+static const struct mx_sql SET_ADMIN =
+	MX_SQL("UPDATE account SET admin = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
+static const struct mx_sql SET_LOCKED =
+	MX_SQL("UPDATE account SET locked = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
+static const struct mx_sql SET_SUSPENDED = MX_SQL(
+	"UPDATE account SET suspended = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
+static const struct mx_sql SET_PASSWORD =
+	MX_SQL("UPDATE account SET password = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
 static const struct mx_sql SET_DEACTIVATED =
-	MX_SQL("UPDATE account SET deactivated = 1, admin = 0, password = NULL, leaving = $2 WHERE nid = $1 AND deactivated = 0 RETURNING nid");
+	MX_SQL("UPDATE account SET deactivated = 1, admin = 0, password = NULL, leaving = $2 WHERE "
+	       "nid = $1 AND deactivated = 0 RETURNING nid");
 static const struct mx_sql SET_ACTIVE =
-	MX_SQL("UPDATE account SET deactivated = 0, leaving = 0, password = $2 WHERE nid = $1 AND deactivated = 1 RETURNING nid");
+	MX_SQL("UPDATE account SET deactivated = 0, leaving = 0, password = $2 WHERE nid = $1 AND "
+	       "deactivated = 1 RETURNING nid");
 
 struct setting {
 	struct mx_accounts *as;
@@ -308,9 +326,14 @@ set_hash(struct setting *s, mx_str password)
 }
 
 mx_error *
-mx_user_set_password(struct mx_accounts *as, mx_nid user, mx_str password, bool logout_devices, mx_nid keep)
+mx_user_set_password(struct mx_accounts *as, mx_nid user, mx_str password, bool logout_devices,
+		     mx_nid keep)
 {
-	struct setting s = { .as = as, .user = user, .keep = keep, .sql = &SET_PASSWORD, .remove_devices = logout_devices };
+	struct setting s = { .as = as,
+			     .user = user,
+			     .keep = keep,
+			     .sql = &SET_PASSWORD,
+			     .remove_devices = logout_devices };
 
 	return set_hash(&s, password);
 }
@@ -318,9 +341,11 @@ mx_user_set_password(struct mx_accounts *as, mx_nid user, mx_str password, bool 
 mx_error *
 mx_user_deactivate(struct mx_accounts *as, mx_nid user, bool erase)
 {
-	struct setting s = {
-		.as = as, .user = user, .sql = &SET_DEACTIVATED, .number = erase ? 2 : 1, .remove_devices = true
-	};
+	struct setting s = { .as = as,
+			     .user = user,
+			     .sql = &SET_DEACTIVATED,
+			     .number = erase ? 2 : 1,
+			     .remove_devices = true };
 
 	return set(&s);
 }
@@ -334,10 +359,12 @@ mx_user_reactivate(struct mx_accounts *as, mx_nid user, mx_str password)
 }
 
 static const struct mx_sql DEPARTING = MX_SQL("SELECT nid, leaving FROM account WHERE leaving > 0 ORDER BY nid LIMIT $1");
-static const struct mx_sql DEPARTED = MX_SQL("UPDATE account SET leaving = 0 WHERE nid = $1 AND leaving > 0");
+static const struct mx_sql DEPARTED =
+	MX_SQL("UPDATE account SET leaving = 0 WHERE nid = $1 AND leaving > 0");
 
 mx_error *
-mx_users_departing(struct mx_accounts *as, struct mx_conn *c, struct mx_arena *a, size_t max, struct mx_departing *out, size_t *n)
+mx_users_departing(struct mx_accounts *as, struct mx_conn *c, struct mx_arena *a, size_t max,
+		   struct mx_departing *out, size_t *n)
 {
 	struct mx_query *q = mx_query(c, &DEPARTING);
 
@@ -345,7 +372,8 @@ mx_users_departing(struct mx_accounts *as, struct mx_conn *c, struct mx_arena *a
 	*n = 0;
 	mx_bind_int(q, 1, (int64_t)max);
 	for (; *n < max && mx_query_next(q); (*n)++)
-		out[*n] = (struct mx_departing){ .user = mx_col_int(q, 0), .erase = mx_col_int(q, 1) == 2 };
+		out[*n] = (struct mx_departing){ .user = mx_col_int(q, 0),
+						 .erase = mx_col_int(q, 1) == 2 };
 	MX_TRY(mx_query_end(q));
 	for (size_t i = 0; i < *n; i++)
 		MX_TRY(mx_name_text(c, out[i].user, a, &out[i].user_id));

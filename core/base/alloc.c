@@ -5,7 +5,8 @@
 
 #include <myelin/base.h>
 
-/* Without memory for a few bytes there is nothing sensible to do; what is durable is in the database. */
+/* Without memory for a few bytes there is nothing sensible to do; what is durable is in the
+ * database. */
 static _Noreturn void
 out_of_memory(void)
 {

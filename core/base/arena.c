@@ -5,8 +5,9 @@
 
 #include <myelin/base.h>
 
-/* A request lives in one arena, and thousands of requests may be parked: the first piece is small and holds
- * the arena itself; further ones double until they are big enough that malloc's share is nothing. */
+/* A request lives in one arena, and thousands of requests may be parked: the first piece is small
+ * and holds the arena itself; further ones double until they are big enough that malloc's share is
+ * nothing. */
 #define FIRST ((size_t)1024)
 #define LARGEST ((size_t)64 * 1024)
 #define ALIGN _Alignof(max_align_t)
@@ -36,7 +37,9 @@ mx_arena_new(void)
 	struct mx_arena *a = mx_realloc(NULL, FIRST, 1);
 	size_t head = (sizeof(*a) + ALIGN - 1) / ALIGN * ALIGN;
 
-	*a = (struct mx_arena){ .p = (char *)a + head, .end = (char *)a + FIRST, .next_size = 2 * FIRST };
+	*a = (struct mx_arena){ .p = (char *)a + head,
+				.end = (char *)a + FIRST,
+				.next_size = 2 * FIRST };
 	return a;
 }
 

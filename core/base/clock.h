@@ -1,5 +1,6 @@
-/* What a test or a simulation puts in the place of time and chance. Set them before other threads run;
- * NULL brings the real ones back. What is set must stay valid and must be callable from any thread. */
+/* What a test or a simulation puts in the place of time and chance. Set them before other threads
+ * run; NULL brings the real ones back. What is set must stay valid and must be callable from any
+ * thread. */
 #ifndef CORE_BASE_CLOCK_H
 #define CORE_BASE_CLOCK_H
 

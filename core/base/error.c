@@ -158,7 +158,8 @@ mx_error_json(const mx_error *e, struct mx_buf *b)
 		mx_jw_str(&w, mx_str_of(mx_error_errcode(e)));
 		mx_jw_key(&w, MX_S("error"));
 		/* What went wrong inside is for the log: it may name files, hosts or statements. */
-		mx_jw_str(&w, codes[e->code].status == 500 ? MX_S("Internal server error") : mx_str_of(e->text));
+		mx_jw_str(&w, codes[e->code].status == 500 ? MX_S("Internal server error")
+							   : mx_str_of(e->text));
 	}
 	json_object_foreach(e->more, key, value) {
 		if (!bare && (strcmp(key, "errcode") == 0 || strcmp(key, "error") == 0))

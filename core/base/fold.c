@@ -1,5 +1,6 @@
-/* Text for comparing without regard to case. The alphabets that have case and stand within two bytes of UTF-8 (Latin, Greek,
- * Cyrillic, Armenian) are folded by the ranges of Unicode's simple case folding; everything else is copied. */
+/* Text for comparing without regard to case. The alphabets that have case and stand within two
+ * bytes of UTF-8 (Latin, Greek, Cyrillic, Armenian) are folded by the ranges of Unicode's simple
+ * case folding; everything else is copied. */
 #include "config.h"
 
 #include <myelin/base.h>
@@ -17,7 +18,8 @@ fold_latin(uint32_t c)
 		return c + 0x20;
 	if (c == 0x178)
 		return 0xff;
-	/* Pairs of a capital and its small letter; in two stretches the capitals are the odd ones. */
+	/* Pairs of a capital and its small letter; in two stretches the capitals are the odd ones.
+	 */
 	if (within(c, 0x139, 0x148) || within(c, 0x179, 0x17e))
 		return (c & 1) != 0 ? c + 1 : c;
 	if (within(c, 0x100, 0x177) && c != 0x130 && c != 0x131 && c != 0x138)
@@ -58,7 +60,9 @@ fold(uint32_t c)
 {
 	if (c < 0x180)
 		return fold_latin(c);
-	return within(c, 0x370, 0x3ff) ? fold_greek(c) : within(c, 0x400, 0x556) ? fold_cyrillic(c) : c;
+	return within(c, 0x370, 0x3ff)   ? fold_greek(c)
+	       : within(c, 0x400, 0x556) ? fold_cyrillic(c)
+					 : c;
 }
 
 void

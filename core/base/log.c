@@ -18,7 +18,8 @@
 #define AREA_SIZE 48
 #define BUILT_IN MX_INFO
 
-/* ---- levels: read without a lock. Areas are only ever added; one without a level of its own has 0. ---- */
+/* ---- levels: read without a lock. Areas are only ever added; one without a level of its own has
+ * 0. ---- */
 
 static struct {
 	char name[AREA_SIZE];
@@ -87,12 +88,14 @@ next_word(mx_str *rest, mx_str *area, int *level)
 	} else {
 		name = trim(name);
 		if (name.n == 0 || name.n >= AREA_SIZE)
-			return mx_error_new(MX_E_CONFIG, "'%.*s' is not the name of an area", MX_SFMT(name));
+			return mx_error_new(MX_E_CONFIG, "'%.*s' is not the name of an area",
+					    MX_SFMT(name));
 	}
 	*area = name;
 	value = trim(value);
 	if (!parse_level(value, level))
-		return mx_error_new(MX_E_CONFIG, "'%.*s' is not a level: error, warn, info or debug",
+		return mx_error_new(MX_E_CONFIG,
+				    "'%.*s' is not a level: error, warn, info or debug",
 				    MX_SFMT(value));
 	return NULL;
 }
@@ -278,7 +281,8 @@ mx_log_sink(mx_log_sink_fn *fn, void *arg)
 	sink_arg = arg;
 }
 
-/* systemd names the journal's stream by device and inode: standard error may have been turned elsewhere. */
+/* systemd names the journal's stream by device and inode: standard error may have been turned
+ * elsewhere. */
 static void
 find_journal(void)
 {
@@ -290,7 +294,8 @@ find_journal(void)
 		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-/* The journal has its own clock and takes the level from the prefix; other readers need both in the line. */
+/* The journal has its own clock and takes the level from the prefix; other readers need both in the
+ * line. */
 static void
 put_head(struct line *l, enum mx_level level)
 {
@@ -322,7 +327,8 @@ emit(struct line *l, enum mx_level level, const char *tag)
 		return;
 	}
 	if (l->n == USABLE)
-		memcpy(l->text + l->n, cut_mark, sizeof(cut_mark) - 1), l->n += sizeof(cut_mark) - 1;
+		memcpy(l->text + l->n, cut_mark, sizeof(cut_mark) - 1),
+			l->n += sizeof(cut_mark) - 1;
 	else
 		l->text[l->n++] = '\n';
 	/* A log that takes nothing must not stop the server. */

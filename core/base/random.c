@@ -52,7 +52,8 @@ mx_random(void *p, size_t n)
 void
 mx_random_text(char *out, size_t n)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	const unsigned count = sizeof(letters) - 1;
 	unsigned char bytes[64];
 	size_t have = 0;

@@ -18,8 +18,8 @@ find_sha256(void)
 #endif
 }
 
-/* OpenSSL uses the processor's instructions for it and takes a fifth of libsodium's time; libsodium's cannot
- * fail, and is there where OpenSSL's configuration has no SHA-256. */
+/* OpenSSL uses the processor's instructions for it and takes a fifth of libsodium's time;
+ * libsodium's cannot fail, and is there where OpenSSL's configuration has no SHA-256. */
 void
 mx_sha256(const void *p, size_t n, unsigned char out[MX_SHA256_SIZE])
 {

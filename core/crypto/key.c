@@ -99,7 +99,8 @@ is_version(mx_str s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '_'))
 			return false;
 	}
 	return s.n != 0 && s.n <= MX_KEY_VERSION_MAX;
@@ -117,14 +118,18 @@ mx_signing_key_parse(mx_str line, struct mx_signing_key **out)
 	if (seed.n == 0)
 		return mx_error_new(MX_E_CONFIG, "a signing key is one line: ed25519 VERSION SEED");
 	if (next_word(&line).n != 0)
-		return mx_error_new(MX_E_CONFIG, "there is more than one signing key, or something behind it");
+		return mx_error_new(MX_E_CONFIG,
+				    "there is more than one signing key, or something behind it");
 	if (!mx_str_eq(algorithm, MX_S(ALGORITHM)))
 		return mx_error_new(MX_E_CONFIG, "the signing key is not for ed25519");
 	if (!is_version(version))
-		return mx_error_new(MX_E_CONFIG, "the version of the signing key is not of A-Z a-z 0-9 _, or too long");
+		return mx_error_new(
+			MX_E_CONFIG,
+			"the version of the signing key is not of A-Z a-z 0-9 _, or too long");
 	b = mx_buf_new(MAX_FILE);
 	if (!mx_base64_decode_lax(b, seed) || mx_buf_view(b).n != crypto_sign_SEEDBYTES)
-		e = mx_error_new(MX_E_CONFIG, "the seed of the signing key is not 32 bytes in base64");
+		e = mx_error_new(MX_E_CONFIG,
+				 "the seed of the signing key is not 32 bytes in base64");
 	else
 		*out = new_key(version, (const unsigned char *)b->p);
 	wipe(&b);
@@ -143,12 +148,14 @@ read_file(int fd, struct mx_buf *b)
 	if (!S_ISREG(st.st_mode))
 		return mx_error_new(MX_E_CONFIG, "not a file");
 	if ((st.st_mode & S_IRWXO) != 0)
-		return mx_error_new(MX_E_CONFIG, "other users may read it or change it: chmod o= it");
+		return mx_error_new(MX_E_CONFIG,
+				    "other users may read it or change it: chmod o= it");
 	for (;;) {
 		char *to = mx_buf_space(b, 1);
 
 		if (to == NULL)
-			return mx_error_new(MX_E_CONFIG, "more than %d bytes: not a signing key", MAX_FILE);
+			return mx_error_new(MX_E_CONFIG, "more than %d bytes: not a signing key",
+					    MAX_FILE);
 		n = read(fd, to, b->room - b->n);
 		if (n == 0)
 			return NULL;
@@ -202,8 +209,9 @@ static bool
 sync_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *folder = slash == NULL ? mx_str_dup(MX_S(".")) :
-		slash == path ? mx_str_dup(MX_S("/")) : mx_str_dup((mx_str){ path, (size_t)(slash - path) });
+	char *folder = slash == NULL   ? mx_str_dup(MX_S("."))
+		       : slash == path ? mx_str_dup(MX_S("/"))
+				       : mx_str_dup((mx_str){ path, (size_t)(slash - path) });
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool done = fd >= 0 && fsync(fd) == 0;
 
@@ -222,7 +230,8 @@ mx_signing_key_save(const struct mx_signing_key *k, const char *path)
 	int reason;
 
 	if (fd < 0)
-		return mx_error_new(errno == EEXIST ? MX_E_EXISTS : MX_E_CONFIG, "%s: %s", path, strerror(errno));
+		return mx_error_new(errno == EEXIST ? MX_E_EXISTS : MX_E_CONFIG, "%s: %s", path,
+				    strerror(errno));
 	b = mx_buf_new(MAX_FILE);
 	mx_buf_reserve(b, MAX_FILE);
 	mx_buf_printf(b, "%s %s ", ALGORITHM, k->id + sizeof(ALGORITHM));

@@ -16,7 +16,8 @@ mx_sign_bytes(const struct mx_signing_key *k, mx_str bytes, char out[87])
 	unsigned char signature[crypto_sign_BYTES];
 
 	crypto_sign_detached(signature, NULL, (const unsigned char *)bytes.p, bytes.n, k->secret);
-	sodium_bin2base64(out, 87, signature, sizeof(signature), sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	sodium_bin2base64(out, 87, signature, sizeof(signature),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
 }
 
 bool
@@ -24,7 +25,8 @@ mx_verify_bytes(const unsigned char public_key[MX_ED25519_PUBLIC], mx_str bytes,
 		const unsigned char signature[MX_ED25519_SIGNATURE])
 {
 	mx_sodium();
-	return crypto_sign_verify_detached(signature, (const unsigned char *)bytes.p, bytes.n, public_key) == 0;
+	return crypto_sign_verify_detached(signature, (const unsigned char *)bytes.p, bytes.n,
+					   public_key) == 0;
 }
 
 /* o[key], made when it is absent. */
@@ -91,31 +93,37 @@ mx_verify_json(const json_t *o, bool strict, mx_str server, mx_str key_id,
 {
 	MX_AUTO(mx_buf) *signature = mx_buf_new(128);
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	const json_t *own = member(json_object_get(o, "signatures"), server), *v = member(own, key_id);
+	const json_t *own = member(json_object_get(o, "signatures"), server),
+		     *v = member(own, key_id);
 	mx_error *e;
 
 	if (own == NULL)
 		return mx_error_new(MX_E_FORBIDDEN, "not signed by %.*s", MX_SFMT(server));
 	if (!mx_str_starts(key_id, MX_S("ed25519:")))
-		return mx_error_new(MX_E_FORBIDDEN, "%.*s is of an algorithm that is not known", MX_SFMT(key_id));
+		return mx_error_new(MX_E_FORBIDDEN, "%.*s is of an algorithm that is not known",
+				    MX_SFMT(key_id));
 	if (v == NULL)
 		return mx_error_new(MX_E_FORBIDDEN, "not signed by %.*s with %.*s", MX_SFMT(server),
 				    MX_SFMT(key_id));
 	if (!json_is_string(v) ||
-	    !mx_base64_decode_lax(signature, (mx_str){ json_string_value(v), json_string_length(v) }) ||
+	    !mx_base64_decode_lax(signature,
+				  (mx_str){ json_string_value(v), json_string_length(v) }) ||
 	    mx_buf_view(signature).n != MX_ED25519_SIGNATURE)
-		return mx_error_new(MX_E_FORBIDDEN, "the signature of %.*s with %.*s is not 64 bytes in base64",
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "the signature of %.*s with %.*s is not 64 bytes in base64",
 				    MX_SFMT(server), MX_SFMT(key_id));
 	e = mx_json_canonical_except(o, strict, unsigned_members, 2, b);
 	if (e != NULL) {
-		mx_error *forbidden = mx_error_new(MX_E_FORBIDDEN, "what was signed has no canonical form: %s",
-						   mx_error_text(e));
+		mx_error *forbidden =
+			mx_error_new(MX_E_FORBIDDEN, "what was signed has no canonical form: %s",
+				     mx_error_text(e));
 
 		mx_error_free(&e);
 		return forbidden;
 	}
-	if (!mx_verify_bytes(public_key, mx_buf_view(b), (const unsigned char *)mx_buf_view(signature).p))
-		return mx_error_new(MX_E_FORBIDDEN, "the signature of %.*s with %.*s is wrong", MX_SFMT(server),
-				    MX_SFMT(key_id));
+	if (!mx_verify_bytes(public_key, mx_buf_view(b),
+			     (const unsigned char *)mx_buf_view(signature).p))
+		return mx_error_new(MX_E_FORBIDDEN, "the signature of %.*s with %.*s is wrong",
+				    MX_SFMT(server), MX_SFMT(key_id));
 	return NULL;
 }

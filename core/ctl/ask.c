@@ -1,4 +1,5 @@
-/* Speaking to a running server through its control socket: core/runtime/control.h has the protocol. */
+/* Speaking to a running server through its control socket: core/runtime/control.h has the protocol.
+ */
 #include "config.h"
 
 #include <errno.h>
@@ -34,19 +35,23 @@ mx_ctl_move_in(struct mx_ctl *ctl, const char **file)
 		return NULL;
 	found = realpath(ctl->config, NULL);
 	if (found == NULL)
-		return mx_error_new(MX_E_CONFIG, "the configuration %s cannot be read: %s; --config FILE names another one",
-				    ctl->config, strerror(errno));
+		return mx_error_new(
+			MX_E_CONFIG,
+			"the configuration %s cannot be read: %s; --config FILE names another one",
+			ctl->config, strerror(errno));
 	slash = strrchr(found, '/');
 	*slash = 0;
 	moved = chdir(slash == found ? "/" : found);
 	*slash = '/';
 	if (moved != 0)
-		return mx_error_new(MX_E_CONFIG, "the folder of %s cannot be entered: %s", found, strerror(errno));
+		return mx_error_new(MX_E_CONFIG, "the folder of %s cannot be entered: %s", found,
+				    strerror(errno));
 	*file = found;
 	return NULL;
 }
 
-/* [server] control, whatever else is wrong with the configuration: a server may be running with the one before. */
+/* [server] control, whatever else is wrong with the configuration: a server may be running with the
+ * one before. */
 static mx_error *
 control_path(struct mx_ctl *ctl, struct mx_arena *a, const char **out)
 {
@@ -56,7 +61,8 @@ control_path(struct mx_ctl *ctl, struct mx_arena *a, const char **out)
 
 	MX_TRY(mx_ctl_move_in(ctl, &file));
 	if (access(file, R_OK) != 0)
-		return mx_error_new(MX_E_CONFIG, "the configuration %s cannot be read: %s", file, strerror(errno));
+		return mx_error_new(MX_E_CONFIG, "the configuration %s cannot be read: %s", file,
+				    strerror(errno));
 	c = mx_config_read(file, NULL);
 	for (size_t i = 0; i < ctl->set_count; i++)
 		mx_config_set(c, ctl->set[i]);
@@ -80,8 +86,10 @@ mx_ctl_connect(struct mx_ctl *ctl, int *out)
 	*out = -1;
 	MX_TRY(control_path(ctl, a, &path));
 	if (strlen(path) >= sizeof(to.sun_path))
-		return mx_error_new(MX_E_CONFIG, "[server] control: the path of a socket has at most %zu bytes: %s",
-				    sizeof(to.sun_path) - 1, path);
+		return mx_error_new(
+			MX_E_CONFIG,
+			"[server] control: the path of a socket has at most %zu bytes: %s",
+			sizeof(to.sun_path) - 1, path);
 	memcpy(to.sun_path, path, strlen(path));
 	*out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (*out < 0)
@@ -93,8 +101,9 @@ mx_ctl_connect(struct mx_ctl *ctl, int *out)
 	*out = -1;
 	if (why == ENOENT || why == ECONNREFUSED || why == ENOTDIR)
 		return NULL;
-	return mx_error_new(MX_E_FORBIDDEN, "the server's control socket %s: %s%s", path, strerror(why),
-			    why == EACCES ? "; run myelinctl as the server's user, or as root" : "");
+	return mx_error_new(
+		MX_E_FORBIDDEN, "the server's control socket %s: %s%s", path, strerror(why),
+		why == EACCES ? "; run myelinctl as the server's user, or as root" : "");
 }
 
 /* ---- one line there, one line back ---- */
@@ -102,8 +111,10 @@ mx_ctl_connect(struct mx_ctl *ctl, int *out)
 static mx_error *
 lost(void)
 {
-	return mx_error_new(MX_E_UNAVAILABLE, "the server ended the connection before it answered: %s",
-			    errno != 0 ? strerror(errno) : "is it stopping? run myelinctl as its user, or as root");
+	return mx_error_new(MX_E_UNAVAILABLE,
+			    "the server ended the connection before it answered: %s",
+			    errno != 0 ? strerror(errno)
+				       : "is it stopping? run myelinctl as its user, or as root");
 }
 
 static mx_error *
@@ -153,7 +164,8 @@ receive_line(int fd, struct mx_buf *b)
 			return lost();
 		mx_buf_add(b, chunk, (size_t)n);
 		if (mx_buf_failed(b))
-			return mx_error_new(MX_E_TOO_LARGE, "the server answers more than %d MiB", ANSWER_MAX >> 20);
+			return mx_error_new(MX_E_TOO_LARGE, "the server answers more than %d MiB",
+					    ANSWER_MAX >> 20);
 		if (chunk[n - 1] == '\n')
 			return NULL;
 	}
@@ -178,7 +190,9 @@ read_answer(mx_str line, struct mx_ctl_answer *out, int *status)
 	MX_TRY(mx_json_opt_int(answer, "code", &code));
 	*status = code == MX_CTL_USAGE || code == MX_CTL_CONFIG ? (int)code : MX_CTL_FAILED;
 	text = mx_json_str(answer, "error");
-	return mx_error_new(mx_str_eq(mx_json_str(answer, "errcode"), MX_S("M_NOT_FOUND")) ? MX_E_NOT_FOUND : MX_E_UNKNOWN,
+	return mx_error_new(mx_str_eq(mx_json_str(answer, "errcode"), MX_S("M_NOT_FOUND"))
+				    ? MX_E_NOT_FOUND
+				    : MX_E_UNKNOWN,
 			    "%.*s", MX_SFMT(text));
 }
 
@@ -197,12 +211,15 @@ mx_ctl_exchange(int fd, const mx_str *words, size_t n, struct mx_ctl_answer *out
 static mx_error *
 no_server(struct mx_ctl *ctl)
 {
-	return mx_error_new(MX_E_UNAVAILABLE, "no server runs with the configuration %s, and only a running one can do this",
-			    ctl->config);
+	return mx_error_new(
+		MX_E_UNAVAILABLE,
+		"no server runs with the configuration %s, and only a running one can do this",
+		ctl->config);
 }
 
 mx_error *
-mx_ctl_ask(struct mx_ctl *ctl, enum mx_ctl_where where, const mx_str *words, size_t n, struct mx_ctl_answer *out, int *status)
+mx_ctl_ask(struct mx_ctl *ctl, enum mx_ctl_where where, const mx_str *words, size_t n,
+	   struct mx_ctl_answer *out, int *status)
 {
 	mx_error *e;
 	int fd;
@@ -220,7 +237,8 @@ mx_ctl_ask(struct mx_ctl *ctl, enum mx_ctl_where where, const mx_str *words, siz
 }
 
 mx_error *
-mx_ctl_forward(struct mx_ctl *ctl, enum mx_ctl_where where, const mx_str *words, size_t n, int *status)
+mx_ctl_forward(struct mx_ctl *ctl, enum mx_ctl_where where, const mx_str *words, size_t n,
+	       int *status)
 {
 	struct mx_ctl_answer answer = { 0 };
 	mx_error *e = mx_ctl_ask(ctl, where, words, n, &answer, status);

@@ -20,8 +20,8 @@ mx_ctl_catalog_open(struct mx_ctl *ctl, struct mx_ctl_catalog *c)
 	c->config = mx_config_read(there ? ctl->config : "/dev/null", NULL);
 	for (size_t i = 0; i < ctl->set_count; i++)
 		mx_config_set(c->config, ctl->set[i]);
-	c->options = mx_config_bind(c->config, "modules", mx_modules_option_rows, mx_modules_option_count,
-				    sizeof(struct mx_modules_options), 0);
+	c->options = mx_config_bind(c->config, "modules", mx_modules_option_rows,
+				    mx_modules_option_count, sizeof(struct mx_modules_options), 0);
 	none.path = ((const struct mx_modules_options *)c->options->data)->path;
 	mx_modules_open(c->core, c->config, &setup);
 	c->name_count = mx_modules_installed(c->core, c->arena, &c->names);
@@ -60,13 +60,15 @@ mx_ctl_catalog_module(struct mx_ctl_catalog *c, const char *name_or_file, struct
 }
 
 mx_error *
-mx_ctl_sections(struct mx_ctl_catalog *c, mx_error *(*fn)(void *arg, const struct mx_ctl_section *s), void *arg)
+mx_ctl_sections(struct mx_ctl_catalog *c,
+		mx_error *(*fn)(void *arg, const struct mx_ctl_section *s), void *arg)
 {
 	const struct mx_core_section *core;
 	mx_error *e;
 
 	for (size_t i = 0; (core = mx_core_section(i)) != NULL; i++)
-		MX_TRY(fn(arg, &(struct mx_ctl_section){ core->name, core->summary, core->rows, *core->n, false }));
+		MX_TRY(fn(arg, &(struct mx_ctl_section){ core->name, core->summary, core->rows,
+							 *core->n, false }));
 	for (size_t i = 0; i < c->name_count; i++) {
 		struct mx_image *im;
 
@@ -77,7 +79,8 @@ mx_ctl_sections(struct mx_ctl_catalog *c, mx_error *(*fn)(void *arg, const struc
 			continue;
 		}
 		if (im->option_count > 0)
-			e = fn(arg, &(struct mx_ctl_section){ im->name, im->summary, im->options, im->option_count, true });
+			e = fn(arg, &(struct mx_ctl_section){ im->name, im->summary, im->options,
+							      im->option_count, true });
 		mx_image_free(&im);
 		if (e != NULL)
 			return e;

@@ -24,7 +24,8 @@ check_key(const struct mx_setup *s)
 {
 	MX_AUTO(mx_signing_key) *k = NULL;
 
-	return mx_error_wrap(mx_signing_key_load(s->core->server.signing_key, &k), "[server] signing_key");
+	return mx_error_wrap(mx_signing_key_load(s->core->server.signing_key, &k),
+			     "[server] signing_key");
 }
 
 static mx_error *
@@ -148,8 +149,9 @@ explain(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 		return NULL;
 	*status = MX_CTL_FAILED;
 	near = mx_nearest(mx_str_of(args[0]), x->n, name_at, x);
-	return mx_error_new(MX_E_NOT_FOUND, "there is no option and no section %s%s%s%s", args[0], near != NULL ? "; did you mean " : "",
-			    near != NULL ? near : "", near != NULL ? "?" : "");
+	return mx_error_new(MX_E_NOT_FOUND, "there is no option and no section %s%s%s%s", args[0],
+			    near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+			    near != NULL ? "?" : "");
 }
 
 /* ---- reference ---- */
@@ -185,10 +187,16 @@ const struct mx_ctl_command mx_ctl_config_commands[] = {
 	  "With file, line and a hint each. Exit status 78 when there are any.", 0, 0, check },
 	{ "config dump", "", "prints the configuration that is in force, defaults included",
 	  "Secrets are not shown. The running server's: myelinctl config show.", 0, 0, dump },
-	{ "config explain", "NAME | SECTION.NAME | SECTION", "explains an option, or all of a section",
-	  "What it is for, what it takes, its default, and whether a reload takes it up. Needs no configuration.", 1, 2, explain },
+	{ "config explain", "NAME | SECTION.NAME | SECTION",
+	  "explains an option, or all of a section",
+	  "What it is for, what it takes, its default, and whether a reload takes it up. Needs no "
+	  "configuration.",
+	  1, 2, explain },
 	{ "config reference", "[--mdoc]", "prints a configuration with every option there is",
-	  "Each with its help and default, commented out. --mdoc prints the manual page myelin.conf(5) instead.\n"
-	  "Needs no configuration.", 0, 1, reference },
+	  "Each with its help and default, commented out. --mdoc prints the manual page "
+	  "myelin.conf(5) instead.\n"
+	  "Needs no configuration.",
+	  0, 1, reference },
 };
-const size_t mx_ctl_config_command_count = sizeof(mx_ctl_config_commands) / sizeof(mx_ctl_config_commands[0]);
+const size_t mx_ctl_config_command_count =
+	sizeof(mx_ctl_config_commands) / sizeof(mx_ctl_config_commands[0]);

@@ -1,4 +1,5 @@
-/* The database: its size, its own check, and bringing its tables up to date before a server does. */
+/* The database: its size, its own check, and bringing its tables up to date before a server does.
+ */
 #include "config.h"
 
 #include <unistd.h>
@@ -10,19 +11,22 @@ static mx_error *
 stat_db(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 {
 	(void)args, (void)n;
-	return mx_ctl_forward(ctl, MX_CTL_ANYWHERE, (const mx_str[]){ MX_S("db"), MX_S("stat") }, 2, status);
+	return mx_ctl_forward(ctl, MX_CTL_ANYWHERE, (const mx_str[]){ MX_S("db"), MX_S("stat") }, 2,
+			      status);
 }
 
 static mx_error *
 check(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 {
 	struct mx_ctl_answer answer = { 0 };
-	mx_error *e = mx_ctl_ask(ctl, MX_CTL_ANYWHERE, (const mx_str[]){ MX_S("db"), MX_S("check") }, 2, &answer, status);
+	mx_error *e = mx_ctl_ask(ctl, MX_CTL_ANYWHERE,
+				 (const mx_str[]){ MX_S("db"), MX_S("check") }, 2, &answer, status);
 
 	(void)args, (void)n;
 	if (e == NULL) {
 		/* A driver that has nothing to check with says so, and that is no damage. */
-		if (!mx_str_starts(mx_str_of(answer.text), MX_S("ok")) && !mx_str_starts(mx_str_of(answer.text), MX_S("not checked")))
+		if (!mx_str_starts(mx_str_of(answer.text), MX_S("ok")) &&
+		    !mx_str_starts(mx_str_of(answer.text), MX_S("not checked")))
 			*status = MX_CTL_FAILED;
 		if (ctl->json)
 			mx_ctl_write(*status == MX_CTL_OK ? MX_S("true\n") : MX_S("false\n"));
@@ -38,7 +42,8 @@ check(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 static const struct mx_sql STATE = MX_SQL("SELECT owner, MAX(number), MAX(applied) FROM migration GROUP BY owner ORDER BY owner");
 
 static mx_error *
-list_migrations(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+list_migrations(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+		json_t **json)
 {
 	MX_AUTO(mx_conn) *c = NULL;
 	struct mx_query *q;
@@ -69,17 +74,23 @@ migrate(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 	(void)args, (void)n;
 	MX_TRY(mx_ctl_connect(ctl, &fd));
 	if (fd < 0)
-		return mx_ctl_forward(ctl, MX_CTL_ANYWHERE, (const mx_str[]){ MX_S("db"), MX_S("migrate") }, 2, status);
+		return mx_ctl_forward(ctl, MX_CTL_ANYWHERE,
+				      (const mx_str[]){ MX_S("db"), MX_S("migrate") }, 2, status);
 	close(fd);
-	puts("The server runs: it has brought the tables of its modules up to date when it started them.");
+	puts("The server runs: it has brought the tables of its modules up to date when it started "
+	     "them.");
 	return NULL;
 }
 
 const struct mx_ctl_command mx_ctl_db_commands[] = {
-	{ "db stat", "", "prints the size of the database and what was done with it", NULL, 0, 0, stat_db },
+	{ "db stat", "", "prints the size of the database and what was done with it", NULL, 0, 0,
+	  stat_db },
 	{ "db migrate", "", "brings the tables up to date, before the server is started",
-	  "Prints the number of the last migration of the core's areas and of each module. A server does the same when it starts.\n"
-	  "There is no way back: make a copy first.", 0, 0, migrate },
-	{ "db check", "", "runs the database's own consistency check", "Exit status 1 when it finds damage.", 0, 0, check },
+	  "Prints the number of the last migration of the core's areas and of each module. A "
+	  "server does the same when it starts.\n"
+	  "There is no way back: make a copy first.",
+	  0, 0, migrate },
+	{ "db check", "", "runs the database's own consistency check",
+	  "Exit status 1 when it finds damage.", 0, 0, check },
 };
 const size_t mx_ctl_db_command_count = sizeof(mx_ctl_db_commands) / sizeof(mx_ctl_db_commands[0]);

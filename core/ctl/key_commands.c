@@ -1,4 +1,5 @@
-/* The signing key's file: making one, and replacing it by a new one. Works before there is any configuration. */
+/* The signing key's file: making one, and replacing it by a new one. Works before there is any
+ * configuration. */
 #include "config.h"
 
 #include <errno.h>
@@ -29,16 +30,21 @@ make(const char *path)
 
 	if (mx_error_is(e, MX_E_EXISTS)) {
 		mx_error_free(&e);
-		return mx_error_new(MX_E_EXISTS, "%s exists already, and a signing key is never overwritten: without it the "
-				    "server's older events cannot be told from forged ones. Choose another name, or replace it "
-				    "with: myelinctl key rotate %s", path, path);
+		return mx_error_new(
+			MX_E_EXISTS,
+			"%s exists already, and a signing key is never overwritten: without it the "
+			"server's older events cannot be told from forged ones. Choose another "
+			"name, or replace it "
+			"with: myelinctl key rotate %s",
+			path, path);
 	}
 	if (e == NULL)
 		show("public key", k);
 	return mx_error_wrap(e, "the key was not made");
 }
 
-/* Appends the public half of a key that is used no more: other servers still check old events with it. */
+/* Appends the public half of a key that is used no more: other servers still check old events with
+ * it. */
 static mx_error *
 retire(const struct mx_signing_key *k, const char *path)
 {
@@ -54,13 +60,15 @@ retire(const struct mx_signing_key *k, const char *path)
 	mx_buf_byte(b, ' ');
 	mx_base64(b, public, sizeof(public));
 	mx_buf_printf(b, " %lld\n", (long long)mx_now());
-	written = write(fd, mx_buf_view(b).p, mx_buf_view(b).n) == (ssize_t)mx_buf_view(b).n && fsync(fd) == 0;
+	written = write(fd, mx_buf_view(b).p, mx_buf_view(b).n) == (ssize_t)mx_buf_view(b).n &&
+		  fsync(fd) == 0;
 	if (close(fd) != 0 || !written)
 		return mx_error_new(MX_E_CONFIG, "%s: %s", path, strerror(errno));
 	return NULL;
 }
 
-/* The new key is on the disk and the old one is on record before the one takes the other's place. */
+/* The new key is on the disk and the old one is on record before the one takes the other's place.
+ */
 static mx_error *
 replace(const char *path)
 {
@@ -79,7 +87,10 @@ replace(const char *path)
 	e = mx_signing_key_save(new, fresh);
 	if (mx_error_is(e, MX_E_EXISTS)) {
 		mx_error_free(&e);
-		return mx_error_new(MX_E_EXISTS, "the key was not changed: %s is left from another attempt; remove it first", fresh);
+		return mx_error_new(
+			MX_E_EXISTS,
+			"the key was not changed: %s is left from another attempt; remove it first",
+			fresh);
 	}
 	if (e == NULL)
 		e = retire(old, retired);
@@ -91,7 +102,8 @@ replace(const char *path)
 	}
 	show("old public key", old);
 	show("new public key", new);
-	printf("The old one is noted in %s, so that older events can still be checked. Restart the server to use the new one.\n",
+	printf("The old one is noted in %s, so that older events can still be checked. Restart the "
+	       "server to use the new one.\n",
 	       retired);
 	return NULL;
 }
@@ -119,10 +131,14 @@ rotate(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 
 const struct mx_ctl_command mx_ctl_key_commands[] = {
 	{ "key generate", "FILE", "makes a signing key",
-	  "The file gets mode 0600 and is never overwritten. [server] signing_key names it. Keep a copy in a safe place.",
+	  "The file gets mode 0600 and is never overwritten. [server] signing_key names it. Keep a "
+	  "copy in a safe place.",
 	  1, 1, generate },
 	{ "key rotate", "FILE", "replaces the signing key by a new one",
-	  "The public half of the old key is added to FILE.retired, with the time. A running server uses the new key after\n"
-	  "a restart.", 1, 1, rotate },
+	  "The public half of the old key is added to FILE.retired, with the time. A running "
+	  "server uses the new key after\n"
+	  "a restart.",
+	  1, 1, rotate },
 };
-const size_t mx_ctl_key_command_count = sizeof(mx_ctl_key_commands) / sizeof(mx_ctl_key_commands[0]);
+const size_t mx_ctl_key_command_count =
+	sizeof(mx_ctl_key_commands) / sizeof(mx_ctl_key_commands[0]);

@@ -1,4 +1,5 @@
-/* When no server runs: the same parts, opened in this process without HTTP, so that a command does here what it does there. */
+/* When no server runs: the same parts, opened in this process without HTTP, so that a command does
+ * here what it does there. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -18,7 +19,9 @@ open_all(struct mx_setup *s)
 	mx_error *e = mx_setup_lock(s);
 
 	if (mx_error_is(e, MX_E_EXISTS))
-		return mx_error_wrap(e, "a server seems to be running, but does not answer at its control socket");
+		return mx_error_wrap(
+			e,
+			"a server seems to be running, but does not answer at its control socket");
 	if (e != NULL)
 		return e;
 	core->pool = mx_pool_new("defer", THREADS, 0);
@@ -54,7 +57,8 @@ mx_ctl_local(struct mx_ctl *ctl, const mx_str *words, size_t n, struct mx_ctl_an
 
 	MX_TRY(mx_ctl_move_in(ctl, &o.file));
 	mx_ctl_progress_begin("at it, without a server");
-	/* What goes wrong is this program's to say; the log of a server starting and ending is not. */
+	/* What goes wrong is this program's to say; the log of a server starting and ending is not.
+	 */
 	e = mx_log_levels("warn");
 	if (e == NULL) {
 		e = mx_setup_read(&o, &s);

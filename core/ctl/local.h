@@ -7,8 +7,10 @@
 #include "core/ctl/ctl.h"
 #include "core/runtime/control.h"
 
-/* Opens what the configuration says, the modules and the database included, runs one command and closes it all again. */
-mx_error *mx_ctl_local(struct mx_ctl *ctl, const mx_str *words, size_t n, struct mx_ctl_answer *out) MX_MUST_USE;
+/* Opens what the configuration says, the modules and the database included, runs one command and
+ * closes it all again. */
+mx_error *mx_ctl_local(struct mx_ctl *ctl, const mx_str *words, size_t n,
+		       struct mx_ctl_answer *out) MX_MUST_USE;
 
 /* Commands that only make sense without a server (db_commands.c). */
 extern const struct mx_control_row mx_ctl_local_rows[];

@@ -1,4 +1,5 @@
-/* The command line: the options that every command takes, finding the command, help, and how it ends. */
+/* The command line: the options that every command takes, finding the command, help, and how it
+ * ends. */
 #include "config.h"
 
 #include <unistd.h>
@@ -24,7 +25,8 @@ enum { TABLES = sizeof(tables) / sizeof(tables[0]) };
 
 static const char options_help[] =
 	"Options, anywhere on the line:\n"
-	"  --config FILE        the server's configuration (default: " MX_SYSCONFDIR "/myelin/myelin.conf)\n"
+	"  --config FILE        the server's configuration (default: " MX_SYSCONFDIR
+	"/myelin/myelin.conf)\n"
 	"  --set SECTION.NAME=VALUE\n"
 	"                       overrides the configuration, as for myelind\n"
 	"  --json               the answer as JSON, where a command has one\n"
@@ -138,7 +140,8 @@ show_commands_there(struct mx_ctl *ctl, const char *const *words, size_t n)
 		const char *usage = json_string_value(json_object_get(one, "usage"));
 		const char *text = json_string_value(json_object_get(one, "help"));
 
-		if (name == NULL || usage == NULL || text == NULL || !begins(name, words, n) || is_ours(name))
+		if (name == NULL || usage == NULL || text == NULL || !begins(name, words, n) ||
+		    is_ours(name))
 			continue;
 		if (shown++ == 0)
 			puts("\nCommands of the running server's modules:");
@@ -154,8 +157,9 @@ help(struct mx_ctl *ctl, const char *const *words, size_t n)
 	const struct mx_ctl_command *c = find(words, n);
 
 	if (c != NULL) {
-		printf("usage: myelinctl [--config FILE] %s%s%s\n%s%s%s\n\n%s", c->name, c->usage[0] != 0 ? " " : "", c->usage,
-		       c->help, c->more != NULL ? "\n\n" : "", c->more != NULL ? c->more : "", options_help);
+		printf("usage: myelinctl [--config FILE] %s%s%s\n%s%s%s\n\n%s", c->name,
+		       c->usage[0] != 0 ? " " : "", c->usage, c->help,
+		       c->more != NULL ? "\n\n" : "", c->more != NULL ? c->more : "", options_help);
 		return MX_CTL_OK;
 	}
 	puts("usage: myelinctl [OPTIONS] COMMAND [ARGUMENTS]\n"
@@ -183,7 +187,8 @@ complain(const char *text)
 static int
 usage(const struct mx_ctl_command *c)
 {
-	fprintf(stderr, "usage: myelinctl [--config FILE] %s%s%s\n", c->name, c->usage[0] != 0 ? " " : "", c->usage);
+	fprintf(stderr, "usage: myelinctl [--config FILE] %s%s%s\n", c->name,
+		c->usage[0] != 0 ? " " : "", c->usage);
 	return MX_CTL_USAGE;
 }
 
@@ -218,12 +223,15 @@ run_there(struct mx_ctl *ctl, const char *const *words, size_t n)
 		for (size_t i = 0; i < n; i++)
 			all[i] = mx_str_of(words[i]);
 		e = mx_ctl_forward(ctl, MX_CTL_SERVER, all, n, &status);
-		if (e != NULL && mx_str_starts(mx_str_of(mx_error_text(e)), MX_S("there is no command")))
+		if (e != NULL &&
+		    mx_str_starts(mx_str_of(mx_error_text(e)), MX_S("there is no command")))
 			status = MX_CTL_USAGE;
 		return finish(e, status);
 	}
-	fprintf(stderr, "myelinctl: there is no command %s%s%s; myelinctl --help lists them\n"
-		"(commands of modules are the running server's, %s)\n", words[0], n > 1 ? " " : "", n > 1 ? words[1] : "",
+	fprintf(stderr,
+		"myelinctl: there is no command %s%s%s; myelinctl --help lists them\n"
+		"(commands of modules are the running server's, %s)\n",
+		words[0], n > 1 ? " " : "", n > 1 ? words[1] : "",
 		e != NULL ? mx_error_text(e) : "and none runs");
 	mx_error_free(&e);
 	return MX_CTL_USAGE;
@@ -279,12 +287,14 @@ mx_ctl_main(int argc, char **argv)
 
 	ctl.set = set;
 	for (int i = 1; i < argc; i++) {
-		bool config = is_option(argv[i], "--config"), override = is_option(argv[i], "--set");
+		bool config = is_option(argv[i], "--config"),
+		     override = is_option(argv[i], "--set");
 
 		if (only_words || !(argv[i][0] == '-' && argv[i][1] != 0)) {
 			words[n++] = argv[i];
 		} else if (config || override) {
-			const char *name = config ? "--config" : "--set", *value = value_of(name, argc, argv, &i);
+			const char *name = config ? "--config" : "--set",
+				   *value = value_of(name, argc, argv, &i);
 
 			if (value == NULL) {
 				fprintf(stderr, "myelinctl: %s needs a value\n", name);

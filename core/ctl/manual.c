@@ -119,7 +119,8 @@ static const char tail[] =
 
 enum { COLUMNS = 78 };
 
-/* Running text, filled; each sentence on a line of its own, and nothing that the formatter would take for its own. */
+/* Running text, filled; each sentence on a line of its own, and nothing that the formatter would
+ * take for its own. */
 static void
 put_text(struct mx_buf *b, const char *z)
 {
@@ -144,7 +145,8 @@ put_text(struct mx_buf *b, const char *z)
 				mx_buf_byte(b, word.p[i]);
 		}
 		column += word.n;
-		if (word.n > 1 && word.p[word.n - 1] == '.' && rest.n > 0 && rest.p[0] >= 'A' && rest.p[0] <= 'Z') {
+		if (word.n > 1 && word.p[word.n - 1] == '.' && rest.n > 0 && rest.p[0] >= 'A' &&
+		    rest.p[0] <= 'Z') {
 			mx_buf_byte(b, '\n');
 			column = 0;
 		}

@@ -108,16 +108,26 @@ const struct mx_ctl_command mx_ctl_module_commands[] = {
 	{ "module list", "[--installed]", "lists the modules that the running server has loaded",
 	  "--installed lists those that are installed, and needs no server.", 0, 1, list },
 	{ "module load", "NAME", "loads a module into the running server",
-	  "It must be installed, or in a folder of [modules] path; its section of the configuration is read. When it cannot be\n"
-	  "loaded, the server goes on as it was. Name it in [modules] load to have it after a restart.", 1, 1, load },
+	  "It must be installed, or in a folder of [modules] path; its section of the "
+	  "configuration is read. When it cannot be\n"
+	  "loaded, the server goes on as it was. Name it in [modules] load to have it after a "
+	  "restart.",
+	  1, 1, load },
 	{ "module unload", "NAME", "unloads a module of the running server",
-	  "Its routes, hooks and jobs are gone at once; its code leaves when nothing of it runs any more.", 1, 1, unload },
+	  "Its routes, hooks and jobs are gone at once; its code leaves when nothing of it runs "
+	  "any more.",
+	  1, 1, unload },
 	{ "module reload", "NAME", "replaces a module by what its file holds now",
-	  "The new one starts before the old one leaves; no request is refused. When the new one does not start, the old one stays.",
+	  "The new one starts before the old one leaves; no request is refused. When the new one "
+	  "does not start, the old one stays.",
 	  1, 1, reload },
-	{ "module hooks", "", "prints the hooks in the order in which they run, with counts", NULL, 0, 0, hooks },
+	{ "module hooks", "", "prints the hooks in the order in which they run, with counts", NULL,
+	  0, 0, hooks },
 	{ "module show", "NAME | FILE", "prints what a module says of itself",
-	  "Its options, routes, hooks, providers, services, jobs, metrics, commands and migrations, without running any of it.\n"
-	  "Needs no server and no configuration. With --json for programs.", 1, 1, show },
+	  "Its options, routes, hooks, providers, services, jobs, metrics, commands and "
+	  "migrations, without running any of it.\n"
+	  "Needs no server and no configuration. With --json for programs.",
+	  1, 1, show },
 };
-const size_t mx_ctl_module_command_count = sizeof(mx_ctl_module_commands) / sizeof(mx_ctl_module_commands[0]);
+const size_t mx_ctl_module_command_count =
+	sizeof(mx_ctl_module_commands) / sizeof(mx_ctl_module_commands[0]);

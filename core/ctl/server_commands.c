@@ -55,13 +55,18 @@ config_show(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 const struct mx_ctl_command mx_ctl_server_commands[] = {
 	{ "status", "", "says how the running server is", NULL, 0, 0, show_status },
 	{ "top", "", "shows what the running server does, again and again",
-	  "q ends it. Once, and without clearing the screen, when the output is no terminal.", 0, 0, mx_ctl_top },
-	{ "metrics", "", "prints everything that is counted, in the text format of Prometheus", NULL, 0, 0, show_metrics },
+	  "q ends it. Once, and without clearing the screen, when the output is no terminal.", 0, 0,
+	  mx_ctl_top },
+	{ "metrics", "", "prints everything that is counted, in the text format of Prometheus",
+	  NULL, 0, 0, show_metrics },
 	{ "reload", "", "has the server take up its configuration and certificates anew",
 	  "As SIGHUP does. Options that need a restart are named in the log.", 0, 0, reload },
 	{ "stop", "", "stops the server once what runs has ended", NULL, 0, 0, stop },
-	{ "log level", "LEVELS", "sets what the server logs: a level, then exceptions: info,http=debug",
+	{ "log level", "LEVELS",
+	  "sets what the server logs: a level, then exceptions: info,http=debug",
 	  "Until the next reload. Levels are error, warn, info and debug.", 1, 1, log_level },
-	{ "config show", "", "prints the running server's configuration, without secrets", NULL, 0, 0, config_show },
+	{ "config show", "", "prints the running server's configuration, without secrets", NULL, 0,
+	  0, config_show },
 };
-const size_t mx_ctl_server_command_count = sizeof(mx_ctl_server_commands) / sizeof(mx_ctl_server_commands[0]);
+const size_t mx_ctl_server_command_count =
+	sizeof(mx_ctl_server_commands) / sizeof(mx_ctl_server_commands[0]);

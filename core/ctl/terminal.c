@@ -1,4 +1,5 @@
-/* What myelinctl does with a terminal: saying that something takes long, and asking for a password. */
+/* What myelinctl does with a terminal: saying that something takes long, and asking for a password.
+ */
 #include "config.h"
 
 #include <errno.h>
@@ -102,8 +103,10 @@ read_line(int fd, char **out)
 		if (got <= 0 || c == '\n')
 			break;
 		if (n == PASSWORD_MAX || c == 0) {
-			e = mx_error_new(MX_E_BAD_REQUEST, c == 0 ? "a password cannot contain a NUL" :
-					 "the password is longer than %d bytes", PASSWORD_MAX);
+			e = mx_error_new(MX_E_BAD_REQUEST,
+					 c == 0 ? "a password cannot contain a NUL"
+						: "the password is longer than %d bytes",
+					 PASSWORD_MAX);
 			break;
 		}
 		line[n++] = c;
@@ -175,8 +178,10 @@ mx_ctl_password(const char *whose, bool from_stdin, char **out)
 	if (from_stdin)
 		return read_line(STDIN_FILENO, out);
 	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before) != 0)
-		return mx_error_new(MX_E_BAD_REQUEST, "there is no terminal to ask for the password; give it on standard input "
-				    "with --password-stdin");
+		return mx_error_new(
+			MX_E_BAD_REQUEST,
+			"there is no terminal to ask for the password; give it on standard input "
+			"with --password-stdin");
 	sigaction(SIGINT, &restore, &old[0]);
 	sigaction(SIGTERM, &restore, &old[1]);
 	e = ask_twice(whose, out);

@@ -1,5 +1,5 @@
-/* A screen of what the server counts, with what each counter grows by in a second. The server says what there is; this knows
- * no name but the few that the head shows. */
+/* A screen of what the server counts, with what each counter grows by in a second. The server says
+ * what there is; this knows no name but the few that the head shows. */
 #include "config.h"
 
 #include <errno.h>
@@ -53,12 +53,15 @@ read_line(struct sample *s, mx_str line, bool *counter)
 			value = (mx_str){ line.p + i, line.n - i };
 		}
 	}
-	if (value.p == NULL || value.n >= sizeof(number) || name.n == 0 || name.p[0] == '#' || s->n == SERIES_MAX)
+	if (value.p == NULL || value.n >= sizeof(number) || name.n == 0 || name.p[0] == '#' ||
+	    s->n == SERIES_MAX)
 		return;
 	snprintf(number, sizeof(number), "%.*s", MX_SFMT(value));
 	if (mx_str_starts(name, MX_S("myelin_")))
 		name = (mx_str){ name.p + 7, name.n - 7 };
-	s->v[s->n++] = (struct series){ .name = mx_str_dup(name), .value = strtod(number, NULL), .counter = *counter };
+	s->v[s->n++] = (struct series){ .name = mx_str_dup(name),
+					.value = strtod(number, NULL),
+					.counter = *counter };
 }
 
 static const struct series *
@@ -76,7 +79,8 @@ read_sample(const char *text, const struct sample *before, struct sample *out)
 	bool counter = false;
 	mx_str rest = mx_str_of(text), line;
 
-	*out = (struct sample){ .v = mx_alloc(SERIES_MAX * sizeof(struct series)), .at_us = mx_monotonic_us() };
+	*out = (struct sample){ .v = mx_alloc(SERIES_MAX * sizeof(struct series)),
+				.at_us = mx_monotonic_us() };
 	while (mx_str_cut(rest, '\n', &line, &rest))
 		read_line(out, line, &counter);
 	for (size_t i = 0; i < out->n; i++) {
@@ -105,7 +109,8 @@ put_line(const struct series *s, bool terminal)
 	const char *end = terminal ? "\033[K\r\n" : "\n";
 
 	if (s->known)
-		printf("%-*.*s %16.0f %12.1f/s%s", WIDTH, terminal ? WIDTH : 1000, s->name, s->value, s->rate, end);
+		printf("%-*.*s %16.0f %12.1f/s%s", WIDTH, terminal ? WIDTH : 1000, s->name,
+		       s->value, s->rate, end);
 	else
 		printf("%-*.*s %16.0f%s", WIDTH, terminal ? WIDTH : 1000, s->name, s->value, end);
 }
@@ -228,7 +233,8 @@ mx_ctl_top(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 	(void)args, (void)n;
 	MX_TRY(mx_ctl_connect(ctl, &fd));
 	if (fd < 0)
-		return mx_error_new(MX_E_UNAVAILABLE, "no server runs with the configuration %s", ctl->config);
+		return mx_error_new(MX_E_UNAVAILABLE, "no server runs with the configuration %s",
+				    ctl->config);
 	if (terminal)
 		enter();
 	do

@@ -4,6 +4,7 @@
 
 #include "core/ctl/ctl.h"
 
-mx_error *mx_ctl_top(struct mx_ctl *ctl, const char *const *args, size_t n, int *status) MX_MUST_USE;
+mx_error *mx_ctl_top(struct mx_ctl *ctl, const char *const *args, size_t n,
+		     int *status) MX_MUST_USE;
 
 #endif

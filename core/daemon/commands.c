@@ -41,10 +41,13 @@ module_list(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *t
 	for (size_t i = 0; g != NULL && i < g->module_count; i++) {
 		const struct mx_module_self *m = g->modules[i];
 
-		mx_buf_printf(text, "%-24s %-10s %s\n", m->name, m->image->version, m->image->summary);
-		json_array_append_new(*json, json_pack("{s:s,s:s,s:s,s:s,s:I}", "name", m->name, "version", m->image->version,
-						       "summary", m->image->summary, "file", m->image->file, "running",
-						       (json_int_t)atomic_load(&m->pins)));
+		mx_buf_printf(text, "%-24s %-10s %s\n", m->name, m->image->version,
+			      m->image->summary);
+		json_array_append_new(*json,
+				      json_pack("{s:s,s:s,s:s,s:s,s:I}", "name", m->name, "version",
+						m->image->version, "summary", m->image->summary,
+						"file", m->image->file, "running",
+						(json_int_t)atomic_load(&m->pins)));
 	}
 	mx_registry_leave(core, ticket);
 	return NULL;
@@ -65,14 +68,18 @@ module_hooks(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *
 			mx_buf_printf(text, "%s\n", mx_hook_name((uint32_t)id));
 		for (size_t i = 0; i < g->hooks[id].n; i++) {
 			const struct mx_hook_entry *h = g->hooks[id].v[i];
-			uint64_t calls = atomic_load(&h->calls), us = atomic_load(&h->us), refusals = atomic_load(&h->refusals);
+			uint64_t calls = atomic_load(&h->calls), us = atomic_load(&h->us),
+				 refusals = atomic_load(&h->refusals);
 
-			mx_buf_printf(text, "  %5d %-24s %10llu calls %10llu us %8llu refused\n", h->priority, h->self->name,
-				      (unsigned long long)calls, (unsigned long long)us, (unsigned long long)refusals);
-			json_array_append_new(*json, json_pack("{s:s,s:s,s:i,s:I,s:I,s:I}", "hook", mx_hook_name((uint32_t)id),
-							       "module", h->self->name, "priority", (int)h->priority, "calls",
-							       (json_int_t)calls, "microseconds", (json_int_t)us, "refusals",
-							       (json_int_t)refusals));
+			mx_buf_printf(text, "  %5d %-24s %10llu calls %10llu us %8llu refused\n",
+				      h->priority, h->self->name, (unsigned long long)calls,
+				      (unsigned long long)us, (unsigned long long)refusals);
+			json_array_append_new(
+				*json, json_pack("{s:s,s:s,s:i,s:I,s:I,s:I}", "hook",
+						 mx_hook_name((uint32_t)id), "module",
+						 h->self->name, "priority", (int)h->priority,
+						 "calls", (json_int_t)calls, "microseconds",
+						 (json_int_t)us, "refusals", (json_int_t)refusals));
 		}
 	}
 	mx_registry_leave(core, ticket);
@@ -188,7 +195,9 @@ change(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, 
 		e = wait_left(core, &c);
 	if (e == NULL)
 		mx_buf_printf(text, "%s is %s%s\n", name, done,
-			      c.leaving > 0 ? "; what still runs of the old one keeps it in memory until it ends" : "");
+			      c.leaving > 0 ? "; what still runs of the old one keeps it in memory "
+					      "until it ends"
+					    : "");
 	free(name);
 	return e;
 }
@@ -201,14 +210,16 @@ module_load(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *t
 }
 
 static mx_error *
-module_unload(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+module_unload(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+	      json_t **json)
 {
 	(void)json;
 	return change(core, args, n, text, "unloaded", unload);
 }
 
 static mx_error *
-module_reload(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+module_reload(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+	      json_t **json)
 {
 	(void)json;
 	return change(core, args, n, text, "reloaded", mx_module_reload);
@@ -229,8 +240,9 @@ metrics(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
 static void
 put_job(void *arg, const struct mx_job_stats *st)
 {
-	mx_buf_printf(arg, "Job %s/%s: %llu runs, %llu failed, %s\n", st->module, st->name, (unsigned long long)st->runs,
-		      (unsigned long long)st->failures, st->running ? "running" : "waiting");
+	mx_buf_printf(arg, "Job %s/%s: %llu runs, %llu failed, %s\n", st->module, st->name,
+		      (unsigned long long)st->runs, (unsigned long long)st->failures,
+		      st->running ? "running" : "waiting");
 }
 
 static mx_error *
@@ -251,16 +263,22 @@ status(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, 
 	g = mx_registry_enter(core, &ticket);
 	modules = g != NULL ? g->module_count : 0;
 	mx_registry_leave(core, ticket);
-	mx_buf_printf(text, "Server: %s, Myelin %s, up %lld s\nConfiguration: %s\nModules: %zu loaded, %zu leaving\n"
-		      "HTTP: %zu connections, %zu requests running, %zu waiting\nDatabase: position %lld, %llu writes in %llu batches\n",
-		      core->server.name, mx_version(), (long long)(up / 1000), s->setup->file, modules, (size_t)s->leaving, http.open,
-		      http.active, http.parked, (long long)mx_db_position(core->db), (unsigned long long)sql.writes,
+	mx_buf_printf(text,
+		      "Server: %s, Myelin %s, up %lld s\nConfiguration: %s\nModules: %zu loaded, "
+		      "%zu leaving\n"
+		      "HTTP: %zu connections, %zu requests running, %zu waiting\nDatabase: "
+		      "position %lld, %llu writes in %llu batches\n",
+		      core->server.name, mx_version(), (long long)(up / 1000), s->setup->file,
+		      modules, (size_t)s->leaving, http.open, http.active, http.parked,
+		      (long long)mx_db_position(core->db), (unsigned long long)sql.writes,
 		      (unsigned long long)sql.batches);
 	mx_jobs_each(core, put_job, text);
-	*json = json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I}", "server_name", core->server.name, "version", mx_version(),
-			  "uptime_ms", (json_int_t)up, "config", s->setup->file, "modules", (json_int_t)modules, "connections",
-			  (json_int_t)http.open, "requests_running", (json_int_t)http.active, "requests_waiting",
-			  (json_int_t)http.parked, "position", (json_int_t)mx_db_position(core->db));
+	*json = json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:I}", "server_name", core->server.name,
+			  "version", mx_version(), "uptime_ms", (json_int_t)up, "config",
+			  s->setup->file, "modules", (json_int_t)modules, "connections",
+			  (json_int_t)http.open, "requests_running", (json_int_t)http.active,
+			  "requests_waiting", (json_int_t)http.parked, "position",
+			  (json_int_t)mx_db_position(core->db));
 	return NULL;
 }
 
@@ -274,11 +292,15 @@ db_stat(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
 	MX_TRY(no_argument(n));
 	MX_TRY(mx_db_disk_size(core->db, &bytes));
 	mx_sql_stats(core->db, &st);
-	mx_buf_printf(text, "Size: %lld bytes\nPosition: %lld\nStatements: %llu\nBatches: %llu\nWrites: %llu\nRetries: %llu\n",
-		      (long long)bytes, (long long)mx_db_position(core->db), (unsigned long long)st.statements,
-		      (unsigned long long)st.batches, (unsigned long long)st.writes, (unsigned long long)st.retries);
-	*json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "bytes", (json_int_t)bytes, "position", (json_int_t)mx_db_position(core->db),
-			  "statements", (json_int_t)st.statements, "batches", (json_int_t)st.batches, "writes",
+	mx_buf_printf(text,
+		      "Size: %lld bytes\nPosition: %lld\nStatements: %llu\nBatches: %llu\nWrites: "
+		      "%llu\nRetries: %llu\n",
+		      (long long)bytes, (long long)mx_db_position(core->db),
+		      (unsigned long long)st.statements, (unsigned long long)st.batches,
+		      (unsigned long long)st.writes, (unsigned long long)st.retries);
+	*json = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "bytes", (json_int_t)bytes, "position",
+			  (json_int_t)mx_db_position(core->db), "statements",
+			  (json_int_t)st.statements, "batches", (json_int_t)st.batches, "writes",
 			  (json_int_t)st.writes, "retries", (json_int_t)st.retries);
 	return NULL;
 }
@@ -379,9 +401,11 @@ const struct mx_control_row mx_server_commands[] = {
 	{ "module unload", "NAME", "Unloads a module once nothing of it runs.", module_unload },
 	{ "module reload", "NAME", "Replaces a module by what its file holds now.", module_reload },
 	{ "module show", "NAME|FILE", "What a module says of itself, loaded or not.", module_show },
-	{ "module hooks", "", "The hooks in the order in which they run, with counts.", module_hooks },
+	{ "module hooks", "", "The hooks in the order in which they run, with counts.",
+	  module_hooks },
 	{ "config show", "", "The configuration in force, without secrets.", config_show },
-	{ "log level", "LEVELS", "Sets what is logged: a level, then exceptions by area: info,http=debug", log_level },
+	{ "log level", "LEVELS",
+	  "Sets what is logged: a level, then exceptions by area: info,http=debug", log_level },
 	{ "db stat", "", "The database's size and counters.", db_stat },
 	{ "db check", "", "Runs the database's own consistency check.", db_check },
 };

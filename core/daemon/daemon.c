@@ -15,9 +15,16 @@
 #include "core/daemon/notify.h"
 #include "core/daemon/server.h"
 
-enum { EXIT_USAGE = 2, EXIT_MISCONFIGURED = 78, REAP_EVERY_MS = 100, STACK_BYTES = 256 << 10, ARENAS_MIN = 2,
-       ARENAS_MAX = 8,
-       STOP_SLACK_S = 15, SET_MAX = 100 };
+enum {
+	EXIT_USAGE = 2,
+	EXIT_MISCONFIGURED = 78,
+	REAP_EVERY_MS = 100,
+	STACK_BYTES = 256 << 10,
+	ARENAS_MIN = 2,
+	ARENAS_MAX = 8,
+	STOP_SLACK_S = 15,
+	SET_MAX = 100
+};
 
 static const char HELP[] =
 	"Usage: myelind [--config FILE] [--set SECTION.NAME=VALUE]... [--check]\n"
@@ -31,9 +38,11 @@ static const char HELP[] =
 	"  --help\n"
 	"\n"
 	"Relative paths in the configuration start at the folder of its file.\n"
-	"SIGTERM and SIGINT stop the server once what runs has ended, a second one at once; SIGHUP takes up the\n"
+	"SIGTERM and SIGINT stop the server once what runs has ended, a second one at once; SIGHUP "
+	"takes up the\n"
 	"configuration and the certificates anew.\n"
-	"Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 a mistake in the configuration or in a module.\n";
+	"Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 a mistake in the configuration or in "
+	"a module.\n";
 
 struct arguments {
 	const char *config;
@@ -62,9 +71,11 @@ read_arguments(int argc, char **argv, struct arguments *a)
 	for (int i = 1; i < argc; i++) {
 		const char *v;
 
-		if ((v = value_of("--config", argc, argv, &i)) != NULL || (v = value_of("-c", argc, argv, &i)) != NULL) {
+		if ((v = value_of("--config", argc, argv, &i)) != NULL ||
+		    (v = value_of("-c", argc, argv, &i)) != NULL) {
 			a->config = v;
-		} else if ((v = value_of("--set", argc, argv, &i)) != NULL && a->set_count < SET_MAX) {
+		} else if ((v = value_of("--set", argc, argv, &i)) != NULL &&
+			   a->set_count < SET_MAX) {
 			a->set[a->set_count++] = v;
 		} else if (strcmp(argv[i], "--check") == 0) {
 			a->check = true;
@@ -75,7 +86,8 @@ read_arguments(int argc, char **argv, struct arguments *a)
 			fputs(HELP, stdout);
 			return 0;
 		} else {
-			fprintf(stderr, "myelind: %s: unknown, or its value is missing\n%s", argv[i], HELP);
+			fprintf(stderr, "myelind: %s: unknown, or its value is missing\n%s",
+				argv[i], HELP);
 			return EXIT_USAGE;
 		}
 	}
@@ -96,9 +108,11 @@ prepare_process(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	/* The allocator of glibc makes up to eight arenas a core if it is let, and each keeps what its threads have freed:
-	 * as many as can run at a time are enough. */
-	mallopt(M_ARENA_MAX, (int)(cores < ARENAS_MIN ? ARENAS_MIN : cores > ARENAS_MAX ? ARENAS_MAX : cores));
+	/* The allocator of glibc makes up to eight arenas a core if it is let, and each keeps what
+	 * its threads have freed: as many as can run at a time are enough. */
+	mallopt(M_ARENA_MAX, (int)(cores < ARENAS_MIN   ? ARENAS_MIN
+				   : cores > ARENAS_MAX ? ARENAS_MAX
+							: cores));
 	pthread_attr_init(&attr);
 #ifndef MX_SANITIZED
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -124,7 +138,8 @@ stop_now(int signal_number)
 {
 	static const char quick[] = "stopping at once: what was not answered is not\n";
 	static const char late[] = "stopping took too long and ends here\n";
-	ssize_t ignored = signal_number == SIGALRM ? write(2, late, sizeof(late) - 1) : write(2, quick, sizeof(quick) - 1);
+	ssize_t ignored = signal_number == SIGALRM ? write(2, late, sizeof(late) - 1)
+						   : write(2, quick, sizeof(quick) - 1);
 
 	(void)ignored;
 	_exit(signal_number == SIGALRM ? 1 : 0);
@@ -159,7 +174,8 @@ take_signal(struct mx_server *s, int fd)
 		}
 		e = mx_server_reload(s);
 		if (e != NULL)
-			mx_log("runtime", MX_WARN, "RUN044", "the configuration stays as it was", mx_fe(e));
+			mx_log("runtime", MX_WARN, "RUN044", "the configuration stays as it was",
+			       mx_fe(e));
 		mx_error_free(&e);
 	}
 }
@@ -168,10 +184,13 @@ static void
 run(struct mx_server *s, int signals)
 {
 	mx_msec watchdog = mx_notify_watchdog();
-	struct pollfd p[2] = { { .fd = signals, .events = POLLIN }, { .fd = s->wake, .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
+			       { .fd = s->wake, .events = POLLIN } };
 
 	while (!s->quit) {
-		int timeout = s->leaving > 0 ? REAP_EVERY_MS : watchdog > 0 && watchdog < INT32_MAX ? (int)watchdog : -1;
+		int timeout = s->leaving > 0                         ? REAP_EVERY_MS
+			      : watchdog > 0 && watchdog < INT32_MAX ? (int)watchdog
+								     : -1;
 
 		if (poll(p, 2, timeout) < 0 && errno != EINTR)
 			break;
@@ -219,7 +238,8 @@ mx_daemon_main(int argc, char **argv)
 		printf("%s: no mistakes\n", s->setup->file);
 	} else {
 		status = 0;
-		mx_log("runtime", MX_INFO, "RUN000", "ready", mx_fz("version", mx_version()), mx_fz("server", s->core->server.name),
+		mx_log("runtime", MX_INFO, "RUN000", "ready", mx_fz("version", mx_version()),
+		       mx_fz("server", s->core->server.name),
 		       mx_fi("ms", (mx_monotonic_us() - began) / 1000));
 		mx_notify("READY=1");
 		run(s, signals);

@@ -4,7 +4,8 @@
 
 #include <myelin/base.h>
 
-/* The whole program. Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 a mistake in the configuration or a module. */
+/* The whole program. Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 a mistake in the
+ * configuration or a module. */
 MX_API int mx_daemon_main(int argc, char **argv);
 
 #endif

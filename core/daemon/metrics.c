@@ -17,14 +17,15 @@
 static void
 metric(struct mx_buf *b, const char *name, bool counter, const char *help, int64_t value)
 {
-	mx_buf_printf(b, "# HELP myelin_%s %s\n# TYPE myelin_%s %s\nmyelin_%s %lld\n", name, help, name,
-		      counter ? "counter" : "gauge", name, (long long)value);
+	mx_buf_printf(b, "# HELP myelin_%s %s\n# TYPE myelin_%s %s\nmyelin_%s %lld\n", name, help,
+		      name, counter ? "counter" : "gauge", name, (long long)value);
 }
 
 static void
 head(struct mx_buf *b, const char *name, bool counter, const char *help)
 {
-	mx_buf_printf(b, "# HELP myelin_%s %s\n# TYPE myelin_%s %s\n", name, help, name, counter ? "counter" : "gauge");
+	mx_buf_printf(b, "# HELP myelin_%s %s\n# TYPE myelin_%s %s\n", name, help, name,
+		      counter ? "counter" : "gauge");
 }
 
 /* ---- the process ---- */
@@ -66,8 +67,10 @@ process(struct mx_core *core, struct mx_buf *b)
 	head(b, "info", false, "The version that runs.");
 	mx_buf_printf(b, "myelin_info{version=\"%s\"} 1\n", mx_version());
 	if (s != NULL)
-		metric(b, "start_time_seconds", false, "When the server was started (Unix time).", s->started / 1000);
-	metric(b, "resident_memory_bytes", false, "Memory of the process that is in use.", status_bytes("VmRSS:"));
+		metric(b, "start_time_seconds", false, "When the server was started (Unix time).",
+		       s->started / 1000);
+	metric(b, "resident_memory_bytes", false, "Memory of the process that is in use.",
+	       status_bytes("VmRSS:"));
 	metric(b, "open_files", false, "Open file descriptors.", open_files());
 }
 
@@ -80,17 +83,26 @@ http(struct mx_core *core, struct mx_buf *b)
 
 	mx_http_stats(core->http, &st);
 	metric(b, "http_connections_total", true, "Connections accepted.", (int64_t)st.connections);
-	metric(b, "http_connections_refused_total", true, "Connections refused at a limit.", (int64_t)st.refused);
-	metric(b, "http_limited_total", true, "Requests refused by a rate limit.", (int64_t)st.limited);
-	head(b, "http_requests_total", true, "Requests answered, by the first digit of the status; 0: the client was gone.");
+	metric(b, "http_connections_refused_total", true, "Connections refused at a limit.",
+	       (int64_t)st.refused);
+	metric(b, "http_limited_total", true, "Requests refused by a rate limit.",
+	       (int64_t)st.limited);
+	head(b, "http_requests_total", true,
+	     "Requests answered, by the first digit of the status; 0: the client was gone.");
 	for (size_t i = 0; i < sizeof(st.requests) / sizeof(st.requests[0]); i++)
-		mx_buf_printf(b, "myelin_http_requests_total{status=\"%zu\"} %llu\n", i, (unsigned long long)st.requests[i]);
+		mx_buf_printf(b, "myelin_http_requests_total{status=\"%zu\"} %llu\n", i,
+			      (unsigned long long)st.requests[i]);
 	metric(b, "http_connections", false, "Open connections.", (int64_t)st.open);
-	metric(b, "http_requests_active", false, "Requests that are being worked on.", (int64_t)st.active);
-	metric(b, "http_requests_parked", false, "Requests that wait for something to happen.", (int64_t)st.parked);
+	metric(b, "http_requests_active", false, "Requests that are being worked on.",
+	       (int64_t)st.active);
+	metric(b, "http_requests_parked", false, "Requests that wait for something to happen.",
+	       (int64_t)st.parked);
 	head(b, "http_requests_queued", false, "Requests that wait for a worker.");
-	mx_buf_printf(b, "myelin_http_requests_queued{pool=\"local\"} %zu\nmyelin_http_requests_queued{pool=\"remote\"} %zu\n"
-		      "myelin_http_requests_queued{pool=\"cpu\"} %zu\n", st.queued_local, st.queued_remote, st.queued_cpu);
+	mx_buf_printf(b,
+		      "myelin_http_requests_queued{pool=\"local\"} "
+		      "%zu\nmyelin_http_requests_queued{pool=\"remote\"} %zu\n"
+		      "myelin_http_requests_queued{pool=\"cpu\"} %zu\n",
+		      st.queued_local, st.queued_remote, st.queued_cpu);
 }
 
 static void
@@ -104,7 +116,8 @@ database(struct mx_core *core, struct mx_buf *b)
 	metric(b, "sql_batches_total", true, "Transactions of the writer.", (int64_t)st.batches);
 	metric(b, "sql_writes_total", true, "Changes made by the writer.", (int64_t)st.writes);
 	metric(b, "sql_retries_total", true, "Batches that were run again.", (int64_t)st.retries);
-	metric(b, "stream_position", true, "The position up to which everything is durable.", mx_db_position(core->db));
+	metric(b, "stream_position", true, "The position up to which everything is durable.",
+	       mx_db_position(core->db));
 }
 
 static void
@@ -117,16 +130,23 @@ stream_and_rooms(struct mx_core *core, struct mx_buf *b)
 	metric(b, "stream_published_total", true, "Items published.", (int64_t)ss.published);
 	metric(b, "stream_wakes_total", true, "Waiting requests woken.", (int64_t)ss.wakes);
 	metric(b, "stream_parked", false, "Requests that wait for the stream.", (int64_t)ss.parked);
-	metric(b, "stream_present_users", false, "Users whose rooms are in memory.", (int64_t)ss.present);
+	metric(b, "stream_present_users", false, "Users whose rooms are in memory.",
+	       (int64_t)ss.present);
 	mx_rooms_stats(core->rooms, &rs);
 	metric(b, "rooms_sent_total", true, "Events made.", (int64_t)rs.sent);
-	metric(b, "rooms_conflicts_total", true, "Events prepared anew because the room had moved on.", (int64_t)rs.conflicts);
-	metric(b, "rooms_event_cache_hits_total", true, "Events found in memory.", (int64_t)rs.event_hits);
-	metric(b, "rooms_event_cache_misses_total", true, "Events read from the database.", (int64_t)rs.event_misses);
+	metric(b, "rooms_conflicts_total", true,
+	       "Events prepared anew because the room had moved on.", (int64_t)rs.conflicts);
+	metric(b, "rooms_event_cache_hits_total", true, "Events found in memory.",
+	       (int64_t)rs.event_hits);
+	metric(b, "rooms_event_cache_misses_total", true, "Events read from the database.",
+	       (int64_t)rs.event_misses);
 	metric(b, "rooms_event_cache_bytes", false, "Events in memory.", (int64_t)rs.event_bytes);
-	metric(b, "rooms_state_cache_hits_total", true, "State nodes found in memory.", (int64_t)rs.node_hits);
-	metric(b, "rooms_state_cache_misses_total", true, "State nodes read from the database.", (int64_t)rs.node_misses);
-	metric(b, "rooms_state_cache_bytes", false, "State nodes in memory.", (int64_t)rs.node_bytes);
+	metric(b, "rooms_state_cache_hits_total", true, "State nodes found in memory.",
+	       (int64_t)rs.node_hits);
+	metric(b, "rooms_state_cache_misses_total", true, "State nodes read from the database.",
+	       (int64_t)rs.node_misses);
+	metric(b, "rooms_state_cache_bytes", false, "State nodes in memory.",
+	       (int64_t)rs.node_bytes);
 	metric(b, "rooms_in_memory", false, "Rooms in memory.", (int64_t)rs.rooms);
 }
 
@@ -151,7 +171,8 @@ module_metrics(struct mx_module_self *self, struct mx_buf *b)
 		put_name(name, self->name);
 		mx_buf_byte(name, '_');
 		put_name(name, m->name);
-		metric(b, mx_buf_cstr(name), m->counter != 0, m->help != NULL ? m->help : "", m->read(self));
+		metric(b, mx_buf_cstr(name), m->counter != 0, m->help != NULL ? m->help : "",
+		       m->read(self));
 	}
 }
 
@@ -169,9 +190,12 @@ hooks(const struct mx_generation *g, struct mx_buf *b)
 		for (size_t id = 0; id < MX_HOOK_COUNT; id++) {
 			for (size_t i = 0; i < g->hooks[id].n; i++) {
 				const struct mx_hook_entry *h = g->hooks[id].v[i];
-				uint64_t v = k == 0 ? atomic_load(&h->calls) : k == 1 ? atomic_load(&h->refusals) : atomic_load(&h->us);
+				uint64_t v = k == 0   ? atomic_load(&h->calls)
+					     : k == 1 ? atomic_load(&h->refusals)
+						      : atomic_load(&h->us);
 
-				mx_buf_printf(b, "myelin_%s{module=\"%s\",hook=\"%s\"} %llu\n", heads[k][0], h->self->name,
+				mx_buf_printf(b, "myelin_%s{module=\"%s\",hook=\"%s\"} %llu\n",
+					      heads[k][0], h->self->name,
 					      mx_hook_name((uint32_t)id), (unsigned long long)v);
 			}
 		}
@@ -181,10 +205,11 @@ hooks(const struct mx_generation *g, struct mx_buf *b)
 static void
 put_job(void *arg, const struct mx_job_stats *st)
 {
-	mx_buf_printf(arg, "myelin_job_runs_total{module=\"%s\",job=\"%s\",failed=\"no\"} %llu\n"
+	mx_buf_printf(arg,
+		      "myelin_job_runs_total{module=\"%s\",job=\"%s\",failed=\"no\"} %llu\n"
 		      "myelin_job_runs_total{module=\"%s\",job=\"%s\",failed=\"yes\"} %llu\n",
-		      st->module, st->name, (unsigned long long)(st->runs - st->failures), st->module, st->name,
-		      (unsigned long long)st->failures);
+		      st->module, st->name, (unsigned long long)(st->runs - st->failures),
+		      st->module, st->name, (unsigned long long)st->failures);
 }
 
 void

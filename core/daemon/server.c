@@ -188,10 +188,13 @@ start_all(struct mx_server *s)
 }
 
 mx_error *
-mx_server_open(const char *file, const char *const *set, size_t set_count, bool check, struct mx_server **out)
+mx_server_open(const char *file, const char *const *set, size_t set_count, bool check,
+	       struct mx_server **out)
 {
 	struct mx_server *s = mx_alloc(sizeof(*s));
-	struct mx_setup_options o = { .file = file, .set = set, .set_count = set_count, .wake = wake, .wake_arg = s };
+	struct mx_setup_options o = {
+		.file = file, .set = set, .set_count = set_count, .wake = wake, .wake_arg = s
+	};
 	mx_error *e;
 
 	*out = s;
@@ -236,13 +239,15 @@ mx_server_close(struct mx_server **server)
 	close_calls(s);
 	mx_control_stop(core);
 	if (core->http != NULL && !mx_http_drain(core->http))
-		mx_log("runtime", MX_WARN, "RUN041", "requests were cut off at the end of the drain");
+		mx_log("runtime", MX_WARN, "RUN041",
+		       "requests were cut off at the end of the drain");
 	mx_modules_drain(core);
 	mx_jobs_stop(core);
 	mx_durable_stop(core);
 	if (core->http != NULL)
 		mx_http_stop(&core->http);
-	/* The writer may still finish what was handed in: from here on it tells no module, so that nothing is deferred. */
+	/* The writer may still finish what was handed in: from here on it tells no module, so that
+	 * nothing is deferred. */
 	mx_registry_publish(core, NULL);
 	if (core->pool != NULL)
 		mx_pool_stop(&core->pool);
@@ -254,8 +259,8 @@ mx_server_close(struct mx_server **server)
 
 /* ---- reloading ---- */
 
-/* Takes over what may change. Numbers change in place, where the parts of the server read them; texts and lists are for
- * the parts that have a function of their own to take them up. */
+/* Takes over what may change. Numbers change in place, where the parts of the server read them;
+ * texts and lists are for the parts that have a function of their own to take them up. */
 static void
 merge_section(const struct mx_core_section *row, void *live, const void *now, struct mx_buf *notes)
 {
@@ -286,12 +291,17 @@ reload_core(struct mx_server *s, struct mx_values *fresh[MX_CORE_SECTIONS], stru
 		if (strcmp(row->name, "http") == 0)
 			e = mx_http_reload(s->core->http, fresh[i]->data);
 		else if (strcmp(row->name, "log") == 0)
-			e = mx_error_wrap(mx_log_levels(((const struct mx_log_options *)fresh[i]->data)->levels), "[log] levels");
+			e = mx_error_wrap(
+				mx_log_levels(
+					((const struct mx_log_options *)fresh[i]->data)->levels),
+				"[log] levels");
 		if (e != NULL)
 			return e;
 		merge_section(row, s->setup->sections[i]->data, fresh[i]->data, notes);
 	}
-	s->core->server.drain_timeout = ((const struct mx_server_options *)mx_setup_section(s->setup, "server"))->drain_timeout;
+	s->core->server.drain_timeout =
+		((const struct mx_server_options *)mx_setup_section(s->setup, "server"))
+			->drain_timeout;
 	return NULL;
 }
 
@@ -316,7 +326,8 @@ mx_server_reload(struct mx_server *s)
 	for (size_t i = 0; i < MX_CORE_SECTIONS; i++)
 		mx_values_free(&fresh[i]);
 	for (mx_str rest = mx_buf_view(notes), line; mx_str_cut(rest, '\n', &line, &rest);)
-		mx_log("runtime", MX_WARN, "RUN043", "a changed option needs a restart", mx_fs("option", line));
+		mx_log("runtime", MX_WARN, "RUN043", "a changed option needs a restart",
+		       mx_fs("option", line));
 	if (e == NULL)
 		mx_log("runtime", MX_INFO, "RUN042", "configuration is taken up");
 	mx_notify("READY=1");

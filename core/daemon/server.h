@@ -1,4 +1,5 @@
-/* The running server: everything that setup.h opens, modules started, HTTP, jobs and the control socket. */
+/* The running server: everything that setup.h opens, modules started, HTTP, jobs and the control
+ * socket. */
 #ifndef CORE_DAEMON_SERVER_H
 #define CORE_DAEMON_SERVER_H
 
@@ -24,12 +25,14 @@ struct mx_server {
 	mx_msec started;
 };
 
-/* Opens and starts everything. On failure too *out is there, and is freed by mx_server_close. The caller is the main
- * thread. check: only reads and checks the configuration. */
-mx_error *mx_server_open(const char *file, const char *const *set, size_t set_count, bool check, struct mx_server **out) MX_MUST_USE;
+/* Opens and starts everything. On failure too *out is there, and is freed by mx_server_close. The
+ * caller is the main thread. check: only reads and checks the configuration. */
+mx_error *mx_server_open(const char *file, const char *const *set, size_t set_count, bool check,
+			 struct mx_server **out) MX_MUST_USE;
 /* Runs what other threads have asked for, and finishes modules that have left. */
 void mx_server_turn(struct mx_server *s);
-/* Takes up the configuration anew: what may change changes, the rest is named in the log. MX_E_CONFIG: nothing changed. */
+/* Takes up the configuration anew: what may change changes, the rest is named in the log.
+ * MX_E_CONFIG: nothing changed. */
 mx_error *mx_server_reload(struct mx_server *s) MX_MUST_USE;
 /* Drains and stops; frees. */
 void mx_server_close(struct mx_server **s);

@@ -60,11 +60,14 @@ move_in(struct mx_setup *s, const char *file)
 
 	s->file = realpath(file, NULL);
 	if (s->file == NULL)
-		return mx_error_new(MX_E_CONFIG, "%s: cannot be read: %s; --config names another file", file, strerror(errno));
+		return mx_error_new(MX_E_CONFIG,
+				    "%s: cannot be read: %s; --config names another file", file,
+				    strerror(errno));
 	slash = strrchr(s->file, '/');
 	*slash = 0;
 	if (chdir(slash == s->file ? "/" : s->file) != 0)
-		e = mx_error_new(MX_E_CONFIG, "%s: cannot be entered: %s", s->file, strerror(errno));
+		e = mx_error_new(MX_E_CONFIG, "%s: cannot be entered: %s", s->file,
+				 strerror(errno));
 	*slash = '/';
 	return e;
 }
@@ -75,7 +78,8 @@ check_name(struct mx_setup *s)
 	mx_str name = mx_core_server_name(s->core);
 
 	if (name.n > 0 && !mx_id_server(name))
-		mx_config_mistake(s->config, "server", "name", "[server] name = %s: expected a server name such as example.org",
+		mx_config_mistake(s->config, "server", "name",
+				  "[server] name = %s: expected a server name such as example.org",
 				  name.p);
 }
 
@@ -89,12 +93,13 @@ read_url(struct mx_setup *s)
 		return;
 	e = mx_db_url(mx_str_of(db->url), &s->provider, &s->where);
 	if (e != NULL)
-		mx_config_mistake(s->config, "database", "url", "[database] url: %s", mx_error_text(e));
+		mx_config_mistake(s->config, "database", "url", "[database] url: %s",
+				  mx_error_text(e));
 	mx_error_free(&e);
 }
 
-/* A handler holds a connection while it waits for its write: with fewer of them than workers, workers would only wait for
- * each other. */
+/* A handler holds a connection while it waits for its write: with fewer of them than workers,
+ * workers would only wait for each other. */
 static void
 check_readers(struct mx_setup *s)
 {
@@ -102,8 +107,10 @@ check_readers(struct mx_setup *s)
 	const struct mx_db_options *db = mx_setup_section(s, "database");
 
 	if (db->readers < http->workers)
-		mx_config_mistake(s->config, "database", "readers", "[database] readers = %" PRId64 ": must not be less than "
-				  "[http] workers = %" PRId64, db->readers, http->workers);
+		mx_config_mistake(s->config, "database", "readers",
+				  "[database] readers = %" PRId64 ": must not be less than "
+				  "[http] workers = %" PRId64,
+				  db->readers, http->workers);
 }
 
 static void
@@ -111,15 +118,19 @@ find_storage(struct mx_setup *s, const char *scheme)
 {
 	s->storage_ops = mx_modules_provider(s->core, "storage", scheme, &s->storage);
 	if (s->storage_ops == NULL)
-		mx_config_mistake(s->config, "database", "url", "[database] url: there is no module for %s: databases; it would be "
-				  "storage-%s (is it installed, and not switched off?)", scheme, scheme);
+		mx_config_mistake(
+			s->config, "database", "url",
+			"[database] url: there is no module for %s: databases; it would be "
+			"storage-%s (is it installed, and not switched off?)",
+			scheme, scheme);
 }
 
 static void
 open_modules(struct mx_setup *s, const struct mx_setup_options *o)
 {
 	const char *control = s->core->server.control, *slash = strrchr(control, '/');
-	char *folder = slash != NULL ? mx_str_dup((mx_str){ control, (size_t)(slash - control) }) : mx_str_dup(MX_S("."));
+	char *folder = slash != NULL ? mx_str_dup((mx_str){ control, (size_t)(slash - control) })
+				     : mx_str_dup(MX_S("."));
 	char *scheme = s->provider.n > 0 ? mx_str_dup(s->provider) : NULL;
 	struct mx_modules_setup setup = {
 		.options = mx_setup_section(s, "modules"),
@@ -160,7 +171,8 @@ mx_setup_read(const struct mx_setup_options *o, struct mx_setup **out)
 }
 
 mx_error *
-mx_setup_reread(struct mx_setup *s, struct mx_config **config, struct mx_values *sections[MX_CORE_SECTIONS])
+mx_setup_reread(struct mx_setup *s, struct mx_config **config,
+		struct mx_values *sections[MX_CORE_SECTIONS])
 {
 	*config = mx_setup_config(s);
 	bind_core(*config, sections);
@@ -185,12 +197,14 @@ lock_file(const char *path, const char *what, int *out)
 		text[n > 0 ? n : 0] = 0;
 		text[strcspn(text, "\n")] = 0;
 		close(fd);
-		return mx_error_new(MX_E_EXISTS, "%s is in use by another process%s%s (%s is locked)", what,
+		return mx_error_new(MX_E_EXISTS,
+				    "%s is in use by another process%s%s (%s is locked)", what,
 				    text[0] != 0 ? ", number " : "", text, path);
 	}
 	n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
-		mx_error *e = mx_error_new(MX_E_CONFIG, "%s cannot be written: %s", path, strerror(errno));
+		mx_error *e = mx_error_new(MX_E_CONFIG, "%s cannot be written: %s", path,
+					   strerror(errno));
 
 		close(fd);
 		return e;
@@ -209,7 +223,8 @@ lock_beside(const char *path, const char *what, int *out)
 	if (slash != NULL && slash != path) {
 		folder = mx_str_dup((mx_str){ path, (size_t)(slash - path) });
 		if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-			e = mx_error_new(MX_E_CONFIG, "the folder %s cannot be made: %s", folder, strerror(errno));
+			e = mx_error_new(MX_E_CONFIG, "the folder %s cannot be made: %s", folder,
+					 strerror(errno));
 		free(folder);
 	}
 	if (e != NULL)
@@ -229,7 +244,8 @@ mx_setup_lock(struct mx_setup *s)
 	char *where;
 
 	MX_TRY(lock_beside(s->core->server.control, "this configuration", &s->lock));
-	/* A database that other processes must not use is a file; ":memory:" and the like are nobody else's anyway. */
+	/* A database that other processes must not use is a file; ":memory:" and the like are
+	 * nobody else's anyway. */
 	if ((ops->caps & MX_STORAGE_NOTIFY) != 0 || s->where.n == 0 || s->where.p[0] == ':')
 		return NULL;
 	where = mx_str_dup(s->where);
@@ -250,7 +266,9 @@ open_key(struct mx_setup *s)
 		return NULL;
 	if (access(path, F_OK) != 0 && errno == ENOENT) {
 		mx_error_free(&e);
-		return mx_error_new(MX_E_CONFIG, "[server] signing_key: there is no file %s; make one: myelinctl key generate %s",
+		return mx_error_new(MX_E_CONFIG,
+				    "[server] signing_key: there is no file %s; make one: "
+				    "myelinctl key generate %s",
 				    path, path);
 	}
 	return mx_error_wrap(e, "[server] signing_key");
@@ -282,14 +300,15 @@ mx_setup_open(struct mx_setup *s)
 
 	MX_TRY(mx_modules_register(core));
 	MX_TRY(open_key(s));
-	MX_TRY(mx_error_wrap(mx_db_open(ops, mx_self_options(s->storage), s->where, mx_setup_section(s, "database"), &core->db),
+	MX_TRY(mx_error_wrap(mx_db_open(ops, mx_self_options(s->storage), s->where,
+					mx_setup_section(s, "database"), &core->db),
 			     "the database cannot be opened"));
 	core->shared = (ops->caps & MX_STORAGE_NOTIFY) != 0;
 	if (core->shared)
 		MX_TRY(mx_lease_migrate(core->db));
 	MX_TRY(mx_stream_open(core->db, mx_setup_section(s, "stream"), &core->stream));
-	MX_TRY(mx_accounts_open(core, core->db, core->stream, mx_core_server_name(core), mx_setup_section(s, "account"),
-				&core->accounts));
+	MX_TRY(mx_accounts_open(core, core->db, core->stream, mx_core_server_name(core),
+				mx_setup_section(s, "account"), &core->accounts));
 	MX_TRY(open_rooms(s));
 	MX_TRY(mx_durable_migrate(core->db));
 	mx_durable_new(core);

@@ -1,5 +1,6 @@
-/* From a configuration file to an open server without HTTP: what myelind starts with, and what myelinctl opens when no
- * server runs. The process moves into the folder of the configuration, so that relative paths there mean what they say. */
+/* From a configuration file to an open server without HTTP: what myelind starts with, and what
+ * myelinctl opens when no server runs. The process moves into the folder of the configuration, so
+ * that relative paths there mean what they say. */
 #ifndef CORE_DAEMON_SETUP_H
 #define CORE_DAEMON_SETUP_H
 
@@ -27,18 +28,20 @@ struct mx_setup_options {
 	void *wake_arg;
 };
 
-/* Reads and checks everything: files, options, modules. MX_E_CONFIG has all mistakes, a line each. On failure too *out is
- * there, and is closed by mx_setup_close. */
+/* Reads and checks everything: files, options, modules. MX_E_CONFIG has all mistakes, a line each.
+ * On failure too *out is there, and is closed by mx_setup_close. */
 mx_error *mx_setup_read(const struct mx_setup_options *o, struct mx_setup **out) MX_MUST_USE;
 /* The filled options of a section of the core. */
 const void *mx_setup_section(const struct mx_setup *s, const char *name);
-/* Only one process at a time may be past this with one configuration, and with one database that is not shared.
- * MX_E_EXISTS: another is. */
+/* Only one process at a time may be past this with one configuration, and with one database that is
+ * not shared. MX_E_EXISTS: another is. */
 mx_error *mx_setup_lock(struct mx_setup *s) MX_MUST_USE;
-/* The key, the database, the stream, accounts and rooms. Modules are registered, but not started. */
+/* The key, the database, the stream, accounts and rooms. Modules are registered, but not started.
+ */
 mx_error *mx_setup_open(struct mx_setup *s) MX_MUST_USE;
 /* The configuration as the files are now, checked, with new values of the core's sections. */
-mx_error *mx_setup_reread(struct mx_setup *s, struct mx_config **config, struct mx_values *sections[MX_CORE_SECTIONS]) MX_MUST_USE;
+mx_error *mx_setup_reread(struct mx_setup *s, struct mx_config **config,
+			  struct mx_values *sections[MX_CORE_SECTIONS]) MX_MUST_USE;
 /* The same unchecked: for a module that is about to be loaded. */
 struct mx_config *mx_setup_config(const struct mx_setup *s);
 /* Closes what is open. Nothing of the server may run any more. */

@@ -6,7 +6,8 @@
 
 const struct mx_option mx_http_option_rows[] = {
 	HTTP(listen, .def = "127.0.0.1:8008",
-	     .help = "Where to listen: ADDRESS:PORT, [IPV6]:PORT, *:PORT (all addresses), unix:PATH, each with tls: before "
+	     .help = "Where to listen: ADDRESS:PORT, [IPV6]:PORT, *:PORT (all addresses), "
+		     "unix:PATH, each with tls: before "
 		     "it for TLS."),
 	HTTP(unix_mode, .def = "0660", .help = "Permissions of Unix sockets, in octal."),
 	HTTP(tls_certificate, .flags = MX_OPT_RELOAD,

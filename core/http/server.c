@@ -224,7 +224,8 @@ mx_http_pool(struct mx_http *h, uint32_t route_flags)
 void
 mx_http_stats(struct mx_http *h, struct mx_http_stats *out)
 {
-	*out = (struct mx_http_stats){ .open = atomic_load(&h->open), .active = atomic_load(&h->active),
+	*out = (struct mx_http_stats){ .open = atomic_load(&h->open),
+				       .active = atomic_load(&h->active),
 				       .parked = atomic_load(&h->parked) };
 	out->active = out->active > out->parked ? out->active - out->parked : 0;
 	for (unsigned i = 0; i < h->n_ios; i++) {

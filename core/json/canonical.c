@@ -24,7 +24,8 @@ write_integer(int64_t v, bool strict, struct mx_buf *b)
 	return NULL;
 }
 
-/* 1e10 and -0.0 are integers that were written otherwise (Appendices, the last example of "Canonical JSON"). */
+/* 1e10 and -0.0 are integers that were written otherwise (Appendices, the last example of
+ * "Canonical JSON"). */
 static mx_error *
 write_real(double v, bool strict, struct mx_buf *b)
 {
@@ -105,8 +106,8 @@ is_among(const char *key, const char *const list[], size_t n)
 }
 
 static mx_error *
-write_object(const json_t *o, bool strict, int depth, const char *const except[], size_t except_count,
-	     struct mx_buf *b)
+write_object(const json_t *o, bool strict, int depth, const char *const except[],
+	     size_t except_count, struct mx_buf *b)
 {
 	json_t *object = (json_t *)o;	/* iterating changes nothing */
 	struct member few[FEW], *members = few;
@@ -115,7 +116,8 @@ write_object(const json_t *o, bool strict, int depth, const char *const except[]
 
 	if (size > FEW)
 		members = mx_realloc(NULL, size, sizeof(members[0]));
-	for (void *i = json_object_iter(object); i != NULL && n < size; i = json_object_iter_next(object, i)) {
+	for (void *i = json_object_iter(object); i != NULL && n < size;
+	     i = json_object_iter_next(object, i)) {
 		const char *key = json_object_iter_key(i);
 
 		if (except_count == 0 || !is_among(key, except, except_count))
@@ -159,7 +161,8 @@ write_value(const json_t *v, bool strict, int depth, struct mx_buf *b)
 	return mx_error_new(MX_E_UNKNOWN, "a JSON value of no type");
 }
 
-/* Half a form must never be hashed or signed: what failed leaves nothing behind, and no room is a failure. */
+/* Half a form must never be hashed or signed: what failed leaves nothing behind, and no room is a
+ * failure. */
 static mx_error *
 finish(mx_error *e, size_t before, struct mx_buf *b)
 {
@@ -179,8 +182,8 @@ mx_json_canonical(const json_t *v, bool strict, struct mx_buf *b)
 }
 
 mx_error *
-mx_json_canonical_except(const json_t *o, bool strict, const char *const except[], size_t except_count,
-			 struct mx_buf *b)
+mx_json_canonical_except(const json_t *o, bool strict, const char *const except[],
+			 size_t except_count, struct mx_buf *b)
 {
 	size_t before = mx_buf_view(b).n;
 

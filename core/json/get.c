@@ -14,7 +14,8 @@ member(const json_t *o, const char *key, bool needed, json_t **out)
 {
 	*out = NULL;
 	if (o != NULL && !json_is_object(o))
-		return mx_error_new(MX_E_BAD_JSON, "'%s' is looked for in what is not an object", key);
+		return mx_error_new(MX_E_BAD_JSON, "'%s' is looked for in what is not an object",
+				    key);
 	*out = json_object_get(o, key);
 	if (*out == NULL && needed)
 		return mx_error_new(MX_E_MISSING_PARAM, "'%s' is missing", key);

@@ -1,4 +1,5 @@
-/* What the files of json/ share, and canonical JSON with members left out, for hashes and signatures. */
+/* What the files of json/ share, and canonical JSON with members left out, for hashes and
+ * signatures. */
 #ifndef CORE_JSON_JSON_H
 #define CORE_JSON_JSON_H
 
@@ -6,14 +7,16 @@
 
 #define MX_JSON_DEPTH 100	/* levels of arrays and objects within each other */
 
-/* As mx_json_canonical of an object, without its members `except` (of the object itself, not deeper). */
+/* As mx_json_canonical of an object, without its members `except` (of the object itself, not
+ * deeper). */
 mx_error *mx_json_canonical_except(const json_t *o, bool strict, const char *const except[],
 				   size_t except_count, struct mx_buf *b) MX_MUST_USE;
 
 /* A number that is no integer, with the fewest digits that give the same double again. */
 void mx_json_real(double v, struct mx_buf *b);
 
-/* The first byte from p on that a JSON string cannot hold as it is, or end. Eight bytes at a time. */
+/* The first byte from p on that a JSON string cannot hold as it is, or end. Eight bytes at a time.
+ */
 static inline const char *
 mx_json_special(const char *p, const char *end)
 {
@@ -25,7 +28,9 @@ mx_json_special(const char *p, const char *end)
 		memcpy(&w, p, 8);
 		quote = w ^ ones * '"';
 		slash = w ^ ones * '\\';
-		if ((((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs)
+		if ((((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) |
+		     ((slash - ones) & ~slash)) &
+		    highs)
 			break;
 	}
 	while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\')

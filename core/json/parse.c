@@ -2,8 +2,8 @@
 
 #include "core/json/json.h"
 
-/* jansson calls itself for each level, up to 2048, which is more than a small thread's stack holds: too deep
- * texts are found before it sees them. Brackets within strings don't count. */
+/* jansson calls itself for each level, up to 2048, which is more than a small thread's stack holds:
+ * too deep texts are found before it sees them. Brackets within strings don't count. */
 static bool
 too_deep(mx_str text)
 {
@@ -70,8 +70,10 @@ mx_json_parse(mx_str text, json_t **out)
 	if (text.n == 0)
 		return mx_error_new(MX_E_NOT_JSON, "not JSON: empty");
 	if (too_deep(text))
-		return mx_error_new(MX_E_BAD_JSON, "unacceptable JSON: more than %d levels", MX_JSON_DEPTH);
-	v = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+		return mx_error_new(MX_E_BAD_JSON, "unacceptable JSON: more than %d levels",
+				    MX_JSON_DEPTH);
+	v = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+		       &error);
 	if (v == NULL)
 		return failure(&error);
 	*out = v;

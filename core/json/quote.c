@@ -3,7 +3,8 @@
 #include "core/base/buf.h"
 #include "core/json/json.h"
 
-/* Writes the escape for one byte and returns its length; canonical JSON: the short ones where there are. */
+/* Writes the escape for one byte and returns its length; canonical JSON: the short ones where there
+ * are. */
 static size_t
 escape(unsigned char c, char to[6])
 {

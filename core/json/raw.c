@@ -2,8 +2,8 @@
 
 #include "core/json/json.h"
 
-/* All of these move within [p, end) and never beyond, whatever the bytes are; on bytes that are not JSON
- * the answer is merely useless. */
+/* All of these move within [p, end) and never beyond, whatever the bytes are; on bytes that are not
+ * JSON the answer is merely useless. */
 
 static const char *
 skip_space(const char *p, const char *end)
@@ -71,8 +71,8 @@ skip_value(const char *p, const char *end)
 		return skip_string(p, end);
 	if (*p == '{' || *p == '[')
 		return skip_container(p, end);
-	while (p < end && *p != ',' && *p != '}' && *p != ']' && *p != ' ' && *p != '\n' && *p != '\r' &&
-	       *p != '\t')
+	while (p < end && *p != ',' && *p != '}' && *p != ']' && *p != ' ' && *p != '\n' &&
+	       *p != '\r' && *p != '\t')
 		p++;
 	return p;
 }
@@ -122,7 +122,8 @@ utf8(int c, char to[4])
 	return 4;
 }
 
-/* Decodes the escape whose backslash *p is behind into to, and moves *p behind it; 0 when it is none. */
+/* Decodes the escape whose backslash *p is behind into to, and moves *p behind it; 0 when it is
+ * none. */
 static size_t
 unescape(const char **p, const char *end, char to[4])
 {

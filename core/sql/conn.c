@@ -261,7 +261,8 @@ mx_col_str(const struct mx_query *q, int i)
 	return q->row ? q->conn->ops->col_str(q->st, i) : (mx_str){ NULL, 0 };
 }
 
-/* Gives q back to its statement; the copy may be used again when nothing went wrong in preparing it. */
+/* Gives q back to its statement; the copy may be used again when nothing went wrong in preparing
+ * it. */
 static mx_error *
 query_done(struct mx_query *q)
 {

@@ -9,7 +9,8 @@ const struct mx_option mx_db_option_rows[] = {
 	MX_OPT(struct mx_db_options, url, .def = "sqlite:/var/lib/myelin/myelin.db",
 	       .help = "The database: sqlite:PATH or postgres:CONNINFO."),
 	MX_OPT(struct mx_db_options, readers, .def = "24", .min = 1, .max = 1000,
-	       .help = "The most connections for reading; opened as they are needed. At least as many as workers."),
+	       .help = "The most connections for reading; opened as they are needed. At least as "
+		       "many as workers."),
 	MX_OPT(struct mx_db_options, batch, .def = "256", .min = 1, .max = 10000,
 	       .help = "The most writes that are committed together."),
 	MX_OPT(struct mx_db_options, queue, .def = "4096", .min = 1, .max = 1000000,
@@ -39,15 +40,16 @@ mx_error *
 mx_db_url(mx_str url, mx_str *provider, mx_str *where)
 {
 	if (!mx_str_cut(url, ':', provider, where) || provider->n == 0)
-		return mx_error_new(MX_E_CONFIG,
-				    "[database] url must name its driver first, as in sqlite:/var/lib/myelin/myelin.db");
+		return mx_error_new(MX_E_CONFIG, "[database] url must name its driver first, as in "
+						 "sqlite:/var/lib/myelin/myelin.db");
 	return NULL;
 }
 
 mx_error *
 mx_db_unavailable(const char *text)
 {
-	return mx_error_with(mx_error_new(MX_E_UNAVAILABLE, "%s", text), "retry_after_ms", json_integer(2000));
+	return mx_error_with(mx_error_new(MX_E_UNAVAILABLE, "%s", text), "retry_after_ms",
+			     json_integer(2000));
 }
 
 void
@@ -61,7 +63,8 @@ mx_sql_misuse(const char *what)
 static mx_error *
 tables_are_there(struct mx_txn *tx, void *arg)
 {
-	static const struct mx_sql FORGET_GONE = MX_SQL("DELETE FROM writer WHERE seen < {now} - 86400000");
+	static const struct mx_sql FORGET_GONE =
+		MX_SQL("DELETE FROM writer WHERE seen < {now} - 86400000");
 
 	(void)arg;
 	tx->db->writer.follows = true;
@@ -81,7 +84,8 @@ bring_up(struct mx_db *db)
 {
 	MX_TRY(mx_migrate_prepare(db));
 	MX_TRY(mx_migrate(db, "sql", mx_sql_migrations, mx_sql_migration_count));
-	/* From the next transaction on, each begins by reading the stream's position when that is in doubt. */
+	/* From the next transaction on, each begins by reading the stream's position when that is
+	 * in doubt. */
 	MX_TRY(mx_write(db, tables_are_there, NULL));
 	return mx_write(db, nothing, NULL);
 }
@@ -92,7 +96,8 @@ mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str 
 {
 	*out = NULL;
 	if (ops->size < sizeof(*ops))
-		return mx_error_new(MX_E_CONFIG, "the storage driver was built for another version");
+		return mx_error_new(MX_E_CONFIG,
+				    "the storage driver was built for another version");
 	struct mx_db *db = mx_alloc(sizeof(*db));
 	db->ops = ops;
 	if (options != NULL)

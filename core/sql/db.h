@@ -1,5 +1,6 @@
-/* The database as the core opens it. What the rest does with it stands in <myelin/sql.h>; what a driver is, in
- * <myelin/storage.h>. The writer is a thread of the process, started by mx_db_open and ended by mx_db_close. */
+/* The database as the core opens it. What the rest does with it stands in <myelin/sql.h>; what a
+ * driver is, in <myelin/storage.h>. The writer is a thread of the process, started by mx_db_open
+ * and ended by mx_db_close. */
 #ifndef CORE_SQL_DB_H
 #define CORE_SQL_DB_H
 
@@ -20,37 +21,42 @@ extern const size_t mx_db_option_count;
 /* The built-in values, for tests and tools that have no configuration. */
 void mx_db_options_default(struct mx_db_options *o);
 
-/* "sqlite:/var/lib/…" into the name of the storage provider and what its driver's open takes as `where`; borrowed. */
+/* "sqlite:/var/lib/…" into the name of the storage provider and what its driver's open takes as
+ * `where`; borrowed. */
 mx_error *mx_db_url(mx_str url, mx_str *provider, mx_str *where) MX_MUST_USE;
 
-/* Opens the database through a driver, brings the tables of core/sql up to date and starts the writer. ops and
- * driver_options (the filled struct of the driver's own section) must stay valid until mx_db_close. The options are
- * copied; NULL: the built-in ones. Fails when the database cannot be reached now. */
+/* Opens the database through a driver, brings the tables of core/sql up to date and starts the
+ * writer. ops and driver_options (the filled struct of the driver's own section) must stay valid
+ * until mx_db_close. The options are copied; NULL: the built-in ones. Fails when the database
+ * cannot be reached now. */
 mx_error *mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str where,
 		     const struct mx_db_options *options, struct mx_db **out) MX_MUST_USE;
-/* Finishes what was handed in, ends the writer, and closes all connections. No reader may hold one any more and no
- * one may call mx_write: drain first. */
+/* Finishes what was handed in, ends the writer, and closes all connections. No reader may hold one
+ * any more and no one may call mx_write: drain first. */
 void mx_db_close(struct mx_db **db);
 
-/* What stands for a connection that could not be had: every query on it fails with e. Takes e; mx_conn_put frees it. */
+/* What stands for a connection that could not be had: every query on it fails with e. Takes e;
+ * mx_conn_put frees it. */
 struct mx_conn *mx_conn_failed(struct mx_db *db, mx_error *e);
 
 /* The stream position up to which everything is durable and may be read. */
 mx_pos mx_db_position(const struct mx_db *db);
 
-/* Who follows the stream in memory (core/stream) watches the writer. Set once, before the first write. Both are called
- * on the writer's thread, must not block, and must not write. */
+/* Who follows the stream in memory (core/stream) watches the writer. Set once, before the first
+ * write. Both are called on the writer's thread, must not block, and must not write. */
 struct mx_db_watch {
-	/* After the `after` calls of a batch whose positions are now visible, before any caller of mx_write returns. */
+	/* After the `after` calls of a batch whose positions are now visible, before any caller of
+	 * mx_write returns. */
 	void (*published)(void *arg, mx_pos upto);
-	/* Only on a shared database, at the start of a batch and inside its transaction: other processes have taken the
-	 * positions after `since` up to `upto`; read them through c. */
+	/* Only on a shared database, at the start of a batch and inside its transaction: other
+	 * processes have taken the positions after `since` up to `upto`; read them through c. */
 	mx_error *(*caught_up)(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
 	void *arg;
 };
 void mx_db_set_watch(struct mx_db *db, const struct mx_db_watch *watch);
 
-/* The bytes of the database's files, and its own consistency check (*report: for a person, free() it). */
+/* The bytes of the database's files, and its own consistency check (*report: for a person, free()
+ * it). */
 mx_error *mx_db_disk_size(struct mx_db *db, int64_t *out) MX_MUST_USE;
 mx_error *mx_db_check(struct mx_db *db, char **report) MX_MUST_USE;
 

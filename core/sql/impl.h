@@ -1,4 +1,5 @@
-/* What the files of core/sql share: the database, its connections and their statements, the writer. */
+/* What the files of core/sql share: the database, its connections and their statements, the writer.
+ */
 #ifndef CORE_SQL_IMPL_H
 #define CORE_SQL_IMPL_H
 
@@ -17,8 +18,8 @@
 struct mx_prepared {
 	struct mx_prepared *chain;
 	const struct mx_sql *key;
-	/* A module that was unloaded may leave its addresses to another one's statements, so an address that is
-	 * found counts only with the same text. */
+	/* A module that was unloaded may leave its addresses to another one's statements, so an
+	 * address that is found counts only with the same text. */
 	char *text;
 	struct mx_query *spare;
 	uint32_t open;

@@ -1,4 +1,5 @@
-/* Migrations: what brings an owner's tables from any released form to today's, and the record of it. */
+/* Migrations: what brings an owner's tables from any released form to today's, and the record of
+ * it. */
 #include "config.h"
 
 #include "core/sql/impl.h"
@@ -25,9 +26,12 @@ make_table(struct mx_txn *tx, void *arg)
 	struct mx_conn *c = mx_txn_conn(tx);
 
 	(void)arg;
-	return mx_conn_check(c, c->ops->exec(c->storage,
-					     "CREATE TABLE IF NOT EXISTS migration (owner TEXT NOT NULL, number BIGINT NOT NULL, "
-					     "applied BIGINT NOT NULL, PRIMARY KEY (owner, number)) {unkeyed};\n"));
+	return mx_conn_check(
+		c,
+		c->ops->exec(c->storage,
+			     "CREATE TABLE IF NOT EXISTS migration (owner TEXT NOT NULL, number "
+			     "BIGINT NOT NULL, "
+			     "applied BIGINT NOT NULL, PRIMARY KEY (owner, number)) {unkeyed};\n"));
 }
 
 mx_error *
@@ -77,17 +81,22 @@ mx_migrate(struct mx_db *db, const char *owner, const struct mx_migration *m, si
 
 	for (size_t i = 0; i < n; i++)
 		if (m[i].number != i + 1)
-			return mx_error_new(MX_E_CONFIG, "the migrations of %s are not numbered from 1 without a gap", owner);
+			return mx_error_new(
+				MX_E_CONFIG,
+				"the migrations of %s are not numbered from 1 without a gap",
+				owner);
 	MX_TRY(mx_conn_get(db, &c));
 	MX_TRY(applied(c, owner, &last));
 	mx_conn_put(&c);
 	if (last > (int64_t)n)
 		return mx_error_new(MX_E_CONFIG,
-				    "the tables of %s are newer (%lld) than this program knows (%zu): install a newer one",
+				    "the tables of %s are newer (%lld) than this program knows "
+				    "(%zu): install a newer one",
 				    owner, (long long)last, n);
 	for (size_t i = (size_t)last; i < n; i++) {
 		struct step step = { owner, &m[i] };
-		MX_TRY(mx_error_wrap(mx_write(db, apply, &step), "migration %u of %s (%s)", m[i].number, owner, m[i].what));
+		MX_TRY(mx_error_wrap(mx_write(db, apply, &step), "migration %u of %s (%s)",
+				     m[i].number, owner, m[i].what));
 	}
 	return NULL;
 }

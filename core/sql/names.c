@@ -1,5 +1,6 @@
-/* Interned strings and their cache. A name that is committed never changes, so what is cached needs no invalidation: only
- * the names of a transaction have to wait for its commit before they may enter. */
+/* Interned strings and their cache. A name that is committed never changes, so what is cached needs
+ * no invalidation: only the names of a transaction have to wait for its commit before they may
+ * enter. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -202,7 +203,8 @@ cache_text(struct mx_name_cache *nc, mx_nid nid, struct mx_arena *a, mx_str *out
 	return e != NULL;
 }
 
-/* ---- a name that a transaction has seen: it may be its own, so it is cached with the commit ---- */
+/* ---- a name that a transaction has seen: it may be its own, so it is cached with the commit ----
+ */
 
 struct pending {
 	struct mx_db *db;
@@ -263,7 +265,8 @@ know_last(struct mx_txn *tx)
 	struct mx_query *q = mx_query(tx->conn, &LAST);
 	mx_nid last = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	MX_TRY(mx_query_end(q));
-	/* What was allotted in a transaction that failed is not allotted again: it costs nothing. */
+	/* What was allotted in a transaction that failed is not allotted again: it costs nothing.
+	 */
 	if (last > db->name_max)
 		db->name_max = last;
 	tx->names_known = true;

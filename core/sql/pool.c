@@ -1,5 +1,5 @@
-/* Connections that are lent out: those for reading, and those of writes beside the writer. Opened when they are needed,
- * kept until the database is closed. */
+/* Connections that are lent out: those for reading, and those of writes beside the writer. Opened
+ * when they are needed, kept until the database is closed. */
 #include "config.h"
 
 #include <errno.h>
@@ -44,8 +44,8 @@ deadline_after(mx_msec wait)
 	return t;
 }
 
-/* Gives the longest waiting a connection, or (c is NULL) the right to open one; false when nobody waits. Called with the
- * lock held. */
+/* Gives the longest waiting a connection, or (c is NULL) the right to open one; false when nobody
+ * waits. Called with the lock held. */
 static bool
 serve_first(struct mx_conn_pool *p, struct mx_conn *c)
 {
@@ -74,8 +74,8 @@ stop_waiting(struct mx_conn_pool *p, struct mx_conn_wait *w)
 		p->waits_end = at;
 }
 
-/* Waits behind those who wait already: whoever gave a connection back and comes again would otherwise be faster than one
- * who has to be woken, every time. Called with the lock held. */
+/* Waits behind those who wait already: whoever gave a connection back and comes again would
+ * otherwise be faster than one who has to be woken, every time. Called with the lock held. */
 static bool
 wait_in_line(struct mx_conn_pool *p, struct mx_conn **out)
 {

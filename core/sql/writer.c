@@ -1,6 +1,6 @@
-/* The writer: one thread that takes every waiting function, runs them in one transaction with a savepoint each, commits
- * once, and tells the callers. Whoever comes during a commit is in the next batch: that is the group commit, and nothing
- * is ever delayed for its sake. */
+/* The writer: one thread that takes every waiting function, runs them in one transaction with a
+ * savepoint each, commits once, and tells the callers. Whoever comes during a commit is in the next
+ * batch: that is the group commit, and nothing is ever delayed for its sake. */
 #include "config.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@
 static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos FROM stream WHERE one = 1");
 static const struct mx_sql MOVE_POSITION = MX_SQL("UPDATE stream SET pos = $1 WHERE one = 1");
 
-/* Where a connection can be lost in a commit, each batch leaves its number behind, so that it can be found out whether it was
- * committed. */
+/* Where a connection can be lost in a commit, each batch leaves its number behind, so that it can
+ * be found out whether it was committed. */
 static const struct mx_sql MARK_BATCH =
 	MX_SQL("INSERT INTO writer (id, batch, seen) VALUES ($1, $2, {now}) "
 	       "ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, seen = excluded.seen");
@@ -70,7 +70,8 @@ writer_connect(struct mx_db *db, int64_t deadline)
 			break;
 		}
 		if (w->back_off == 0)
-			mx_log("sql", MX_ERROR, "SQL003", "the database cannot be reached", mx_fe(e));
+			mx_log("sql", MX_ERROR, "SQL003", "the database cannot be reached",
+			       mx_fe(e));
 		mx_error_free(&e);
 		w->back_off = w->back_off == 0 ? BACK_OFF_FIRST : w->back_off * 2;
 		if (w->back_off > BACK_OFF_LAST)
@@ -101,7 +102,8 @@ catch_up(struct mx_db *db, struct mx_conn *c)
 	now = mx_col_int(q, 0);
 	MX_TRY(mx_query_end(q));
 	if (!found || now < known) {
-		mx_log("sql", MX_ERROR, "SQL002", "the stream went backwards: restart after a database was restored",
+		mx_log("sql", MX_ERROR, "SQL002",
+		       "the stream went backwards: restart after a database was restored",
 		       mx_fi("known", known), mx_fi("now", now));
 		return mx_error_new(MX_E_UNKNOWN, "the database's stream went backwards");
 	}
@@ -123,7 +125,8 @@ is_shared(const struct mx_db *db)
 	return (db->ops->caps & MX_STORAGE_NOTIFY) != 0;
 }
 
-/* Whether the database is behind a connection that can be lost in a commit: then it is locked by hand, too. */
+/* Whether the database is behind a connection that can be lost in a commit: then it is locked by
+ * hand, too. */
 static bool
 is_remote(const struct mx_db *db)
 {
@@ -168,8 +171,9 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 	return mx_conn_check(c, c->ops->commit(c->storage));
 }
 
-/* Runs one function. guarded: within a savepoint, which is undone when it fails; otherwise it is alone in the transaction,
- * and the caller undoes that. An error that is returned is the batch's; the function's own is in job->error. */
+/* Runs one function. guarded: within a savepoint, which is undone when it fails; otherwise it is
+ * alone in the transaction, and the caller undoes that. An error that is returned is the batch's;
+ * the function's own is in job->error. */
 static mx_error *
 run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
 {
@@ -237,7 +241,8 @@ read_batch(struct mx_db *db, struct mx_conn *c, bool *committed)
 	return e;
 }
 
-/* Looks for the batch's number until `deadline`. NULL: it was committed; MX_E_UNAVAILABLE: it was not. Takes why. */
+/* Looks for the batch's number until `deadline`. NULL: it was committed; MX_E_UNAVAILABLE: it was
+ * not. Takes why. */
 static mx_error *
 settle(struct mx_db *db, int64_t deadline, mx_error *why)
 {
@@ -252,7 +257,10 @@ settle(struct mx_db *db, int64_t deadline, mx_error *why)
 			writer_disconnect(db);
 	}
 	mx_log("sql", MX_WARN, "SQL006", "the connection was lost in a commit",
-	       mx_fz("outcome", !known ? "unknown" : committed ? "committed" : "not committed"), mx_fe(why));
+	       mx_fz("outcome", !known      ? "unknown"
+				: committed ? "committed"
+					    : "not committed"),
+	       mx_fe(why));
 	if (!known)
 		return why;
 	mx_error_free(&why);
@@ -261,8 +269,8 @@ settle(struct mx_db *db, int64_t deadline, mx_error *why)
 
 /* ---- a batch ---- */
 
-/* One transaction of n functions. NULL: each one's fate is in its error; otherwise nothing has happened (or, with
- * MX_E_UNCERTAIN, perhaps everything). */
+/* One transaction of n functions. NULL: each one's fate is in its error; otherwise nothing has
+ * happened (or, with MX_E_UNCERTAIN, perhaps everything). */
 static mx_error *
 batch_try(struct mx_db *db, struct mx_job **jobs, size_t n, int64_t deadline)
 {
@@ -332,7 +340,8 @@ fail_all(struct mx_db *db, struct mx_job **jobs, size_t n, mx_error *e)
 
 static void batch_run(struct mx_db *db, struct mx_job **jobs, size_t n);
 
-/* What the batch as a whole failed with may be the fault of one function: alone, each has its own error only. */
+/* What the batch as a whole failed with may be the fault of one function: alone, each has its own
+ * error only. */
 static void
 batch_run_singly(struct mx_db *db, struct mx_job **jobs, size_t n)
 {
@@ -357,13 +366,16 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 			deliver_all(db, jobs, n);
 			return;
 		}
-		mx_log("sql", mx_error_is(e, MX_E_EXISTS) ? MX_DEBUG : MX_WARN, "SQL005", "a transaction failed",
-		       mx_fi("functions", n), mx_fi("attempt", attempt), mx_fe(e));
-		/* Undone because the connection is gone: that is nobody's fault, so the same again. */
+		mx_log("sql", mx_error_is(e, MX_E_EXISTS) ? MX_DEBUG : MX_WARN, "SQL005",
+		       "a transaction failed", mx_fi("functions", n), mx_fi("attempt", attempt),
+		       mx_fe(e));
+		/* Undone because the connection is gone: that is nobody's fault, so the same again.
+		 */
 		bool lost = w->conn == NULL || w->conn->lost || mx_error_is(e, MX_E_UNAVAILABLE);
 		if (lost)
 			writer_disconnect(db);
-		if (mx_error_is(e, MX_E_UNCERTAIN) || (!lost && n == 1) || (lost && mx_monotonic_us() > deadline))
+		if (mx_error_is(e, MX_E_UNCERTAIN) || (!lost && n == 1) ||
+		    (lost && mx_monotonic_us() > deadline))
 			break;
 		if (!lost || (n > 1 && attempt + 1 == BATCH_ATTEMPTS)) {
 			atomic_fetch_add_explicit(&db->retries, 1, memory_order_relaxed);
@@ -378,7 +390,8 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 
 /* ---- the thread ---- */
 
-/* Waits for work and takes up to a batch of it; 0: it is time to end. Functions that were refused are answered here. */
+/* Waits for work and takes up to a batch of it; 0: it is time to end. Functions that were refused
+ * are answered here. */
 static size_t
 writer_take(struct mx_db *db)
 {

@@ -41,7 +41,8 @@ admin_login_as(struct mx_request *rq)
 	return e != NULL ? mx_reply_error(rq, e) : mx_reply_json(rq, 200, answer);
 }
 
-/* ---- POST /_synapse/admin/v1/deactivate/{userId}; the user's rooms are left by client-account ---- */
+/* ---- POST /_synapse/admin/v1/deactivate/{userId}; the user's rooms are left by client-account
+ * ---- */
 
 static mx_error *
 deactivate(struct mx_request *rq)
@@ -61,7 +62,9 @@ admin_deactivate(struct mx_request *rq)
 {
 	mx_error *e = deactivate(rq);
 
-	return e != NULL ? mx_reply_error(rq, e) : mx_reply_json(rq, 200, json_pack("{s:s}", "id_server_unbind_result", "success"));
+	return e != NULL ? mx_reply_error(rq, e)
+			 : mx_reply_json(rq, 200,
+					 json_pack("{s:s}", "id_server_unbind_result", "success"));
 }
 
 /* ---- POST /_synapse/admin/v1/reset_password/{userId} ---- */
@@ -112,11 +115,13 @@ whois(struct mx_request *rq, json_t **answer)
 	size_t n;
 
 	MX_TRY(admin_target(rq, "userId", &u));
-	MX_TRY(mx_devices(admin_accounts(rq), mx_request_conn(rq), u.nid, mx_request_arena(rq), &v, &n));
+	MX_TRY(mx_devices(admin_accounts(rq), mx_request_conn(rq), u.nid, mx_request_arena(rq), &v,
+			  &n));
 	json_t *devices = json_object();
 	for (size_t i = 0; i < n; i++)
 		json_object_setn_new(devices, v[i].device_id.p, v[i].device_id.n,
-				     json_pack("{s:[{s:[o]}]}", "sessions", "connections", connection_json(&v[i])));
+				     json_pack("{s:[{s:[o]}]}", "sessions", "connections",
+					       connection_json(&v[i])));
 	*answer = json_object();
 	json_object_set_new(*answer, "user_id", admin_json_of(u.user_id));
 	json_object_set_new(*answer, "devices", devices);
@@ -139,7 +144,9 @@ admin_whois_self(struct mx_request *rq)
 	const struct mx_auth *auth = mx_request_auth(rq);
 
 	if (!auth->admin && !mx_str_eq(mx_request_param(rq, "userId"), auth->user_id))
-		return mx_reply_error(rq, mx_error_new(MX_E_FORBIDDEN, "You are not an administrator of this server"));
+		return mx_reply_error(rq,
+				      mx_error_new(MX_E_FORBIDDEN,
+						   "You are not an administrator of this server"));
 	return admin_whois(rq);
 }
 

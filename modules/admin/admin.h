@@ -20,9 +20,11 @@ mx_handler admin_suspend_get, admin_suspend_put, admin_lock_get, admin_lock_put;
 /* ---- common.c ---- */
 struct mx_accounts *admin_accounts(struct mx_request *rq);
 json_t *admin_json_of(mx_str s);
-/* The user whom the path's parameter names: a full id of this server. MX_E_INVALID_PARAM, MX_E_NOT_FOUND. */
+/* The user whom the path's parameter names: a full id of this server. MX_E_INVALID_PARAM,
+ * MX_E_NOT_FOUND. */
 mx_error *admin_target(struct mx_request *rq, const char *param, struct mx_user *out) MX_MUST_USE;
 /* Sets the display name, where the module client-profile is loaded. */
-mx_error *admin_set_displayname(struct mx_request *rq, mx_nid user, mx_str user_id, mx_str name) MX_MUST_USE;
+mx_error *admin_set_displayname(struct mx_request *rq, mx_nid user, mx_str user_id,
+				mx_str name) MX_MUST_USE;
 
 #endif

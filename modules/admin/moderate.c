@@ -10,7 +10,8 @@ target(struct mx_request *rq, struct mx_user *u)
 	if (u->deactivated)
 		return mx_error_new(MX_E_NOT_FOUND, "This account is deactivated");
 	if (u->admin && u->nid != mx_request_auth(rq)->user)
-		return mx_error_new(MX_E_FORBIDDEN, "Administrators are not locked or suspended by each other");
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "Administrators are not locked or suspended by each other");
 	return NULL;
 }
 
@@ -33,7 +34,8 @@ put(struct mx_request *rq, const char *key, enum mx_user_flag flag, bool *on)
 static enum mx_outcome
 answer(struct mx_request *rq, mx_error *e, const char *key, bool on)
 {
-	return e != NULL ? mx_reply_error(rq, e) : mx_reply_json(rq, 200, json_pack("{s:b}", key, (int)on));
+	return e != NULL ? mx_reply_error(rq, e)
+			 : mx_reply_json(rq, 200, json_pack("{s:b}", key, (int)on));
 }
 
 enum mx_outcome

@@ -1,7 +1,8 @@
 /* Registration by who knows a secret of the operator: Synapse's "Register Users" of the admin API.
  *
- * A nonce is a moment and a signature by the secret, so that it needs no memory and any process of the server knows it. It
- * is good for a minute, and once: the newest that were used are remembered. */
+ * A nonce is a moment and a signature by the secret, so that it needs no memory and any process of
+ * the server knows it. It is good for a minute, and once: the newest that were used are remembered.
+ */
 #include "config.h"
 
 #include "admin.h"
@@ -118,7 +119,8 @@ enabled(struct mx_request *rq, const char **secret)
 	const struct admin_options *o = mx_self_options(mx_request_self(rq));
 
 	if (o->registration_shared_secret == NULL || o->registration_shared_secret[0] == '\0')
-		return mx_error_new(MX_E_BAD_REQUEST, "Shared-secret registration is not configured");
+		return mx_error_new(MX_E_BAD_REQUEST,
+				    "Shared-secret registration is not configured");
 	*secret = o->registration_shared_secret;
 	return NULL;
 }
@@ -140,7 +142,8 @@ admin_nonce(struct mx_request *rq)
 	return mx_reply_json(rq, 200, json_pack("{s:s}", "nonce", mx_buf_cstr(b)));
 }
 
-/* As everywhere: names are asked for in capitals and made without. The mac is over what was asked. */
+/* As everywhere: names are asked for in capitals and made without. The mac is over what was asked.
+ */
 static mx_str
 lower(struct mx_arena *a, mx_str s)
 {
@@ -195,7 +198,8 @@ mac_right(const char *secret, const struct asked *a)
 	}
 	mx_str text = mx_buf_view(b);
 	hmac(EVP_sha1(), secret, text.p, text.n, mac);
-	return a->mac.n == 2 * SHA1_SIZE && unhex(a->mac, given, SHA1_SIZE) && CRYPTO_memcmp(mac, given, SHA1_SIZE) == 0;
+	return a->mac.n == 2 * SHA1_SIZE && unhex(a->mac, given, SHA1_SIZE) &&
+	       CRYPTO_memcmp(mac, given, SHA1_SIZE) == 0;
 }
 
 static mx_error *
@@ -226,14 +230,18 @@ make(struct mx_request *rq, json_t **answer)
 	MX_TRY(read_body(rq, &a));
 	MX_TRY(allowed(rq, &a));
 	a.username = lower(mx_request_arena(rq), a.username);
-	struct mx_new_user u = { .localpart = a.username, .password = a.password, .admin = a.admin };
+	struct mx_new_user u = { .localpart = a.username,
+				 .password = a.password,
+				 .admin = a.admin };
 	if (a.password.n == 0)
 		return mx_error_new(MX_E_INVALID_PARAM, "The password is empty");
 	/* Spares the hash of a name that is taken. */
 	MX_TRY(mx_user_available(mx_core_accounts(core), mx_request_conn(rq), a.username));
-	MX_TRY(mx_user_register(mx_core_accounts(core), &u, a.inhibit_login ? NULL : &n, mx_request_arena(rq), &user, &s));
+	MX_TRY(mx_user_register(mx_core_accounts(core), &u, a.inhibit_login ? NULL : &n,
+				mx_request_arena(rq), &user, &s));
 	mx_str server = mx_core_server_name(core);
-	mx_str user_id = mx_arena_printf(mx_request_arena(rq), "@%.*s:%.*s", MX_SFMT(a.username), MX_SFMT(server));
+	mx_str user_id = mx_arena_printf(mx_request_arena(rq), "@%.*s:%.*s", MX_SFMT(a.username),
+					 MX_SFMT(server));
 	if (a.displayname.n > 0)
 		MX_TRY(admin_set_displayname(rq, user, user_id, a.displayname));
 	*answer = json_object();

@@ -21,7 +21,8 @@ profile_of(struct mx_request *rq, mx_nid user, struct mx_profile_user *out)
 	*out = (struct mx_profile_user){ 0 };
 	if (profile == NULL)
 		return NULL;
-	mx_error *e = profile->get(mx_request_core(rq), mx_request_conn(rq), user, mx_request_arena(rq), out);
+	mx_error *e = profile->get(mx_request_core(rq), mx_request_conn(rq), user,
+				   mx_request_arena(rq), out);
 	if (mx_error_is(e, MX_E_NOT_FOUND))
 		mx_error_free(&e);
 	return e;
@@ -103,8 +104,8 @@ fits(const struct filter *f, const struct mx_user *u)
 
 	(void)mx_id_user(u->user_id, &localpart, NULL);
 	return (f->guests || !u->guest) && (f->deactivated || !u->deactivated) &&
-	       (f->admins < 0 || u->admin == (f->admins != 0)) && contains(u->user_id, f->user_id) &&
-	       contains(localpart, f->name);
+	       (f->admins < 0 || u->admin == (f->admins != 0)) &&
+	       contains(u->user_id, f->user_id) && contains(localpart, f->name);
 }
 
 /* `from` counts users that fit, as Synapse's tools expect: so all are looked at. */
@@ -119,7 +120,8 @@ list(struct mx_request *rq, const struct filter *f, json_t *users, int64_t *tota
 	while (n == CHUNK) {
 		MX_AUTO(mx_arena) *a = mx_arena_new();
 
-		MX_TRY(mx_user_list(admin_accounts(rq), mx_request_conn(rq), after, CHUNK, a, chunk, &n));
+		MX_TRY(mx_user_list(admin_accounts(rq), mx_request_conn(rq), after, CHUNK, a, chunk,
+				    &n));
 		for (size_t i = 0; i < n; i++) {
 			after = chunk[i].nid;
 			if (!fits(f, &chunk[i]))
@@ -151,7 +153,8 @@ admin_users(struct mx_request *rq)
 	json_t *answer = json_pack("{s:O, s:I}", "users", users, "total", (json_int_t)total);
 	if (f.from + f.limit < total)
 		json_object_set_new(answer, "next_token",
-				    admin_json_of(mx_arena_printf(mx_request_arena(rq), "%lld", (long long)(f.from + f.limit))));
+				    admin_json_of(mx_arena_printf(mx_request_arena(rq), "%lld",
+								  (long long)(f.from + f.limit))));
 	return mx_reply_json(rq, 200, answer);
 }
 
@@ -219,13 +222,15 @@ user_make(struct mx_request *rq, mx_str user_id, const struct change *ch)
 	mx_nid nid;
 
 	if (ch->has_deactivated && ch->deactivated)
-		return mx_error_new(MX_E_INVALID_PARAM, "An account that does not exist cannot be deactivated");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "An account that does not exist cannot be deactivated");
 	if (!mx_id_user(user_id, &u.localpart, NULL))
 		return mx_error_new(MX_E_INVALID_PARAM, "userId: a user id is \"@name:server\"");
 	MX_TRY(mx_user_create(admin_accounts(rq), &u, &nid));
 	if (ch->has_locked && ch->locked)
 		MX_TRY(mx_user_set(admin_accounts(rq), nid, MX_USER_LOCKED, true));
-	return ch->displayname.n > 0 ? admin_set_displayname(rq, nid, user_id, ch->displayname) : NULL;
+	return ch->displayname.n > 0 ? admin_set_displayname(rq, nid, user_id, ch->displayname)
+				     : NULL;
 }
 
 static mx_error *
@@ -234,24 +239,30 @@ user_change(struct mx_request *rq, const struct mx_user *u, const struct change 
 	struct mx_accounts *as = admin_accounts(rq);
 	bool self = u->nid == mx_request_auth(rq)->user;
 
-	if (self && ((ch->has_admin && !ch->admin) || (ch->has_deactivated && ch->deactivated) || (ch->has_locked && ch->locked)))
-		return mx_error_new(MX_E_FORBIDDEN, "You cannot take your own account's rights away");
+	if (self && ((ch->has_admin && !ch->admin) || (ch->has_deactivated && ch->deactivated) ||
+		     (ch->has_locked && ch->locked)))
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "You cannot take your own account's rights away");
 	if (ch->has_deactivated && ch->deactivated)
 		return u->deactivated ? NULL : mx_user_deactivate(as, u->nid, false);
 	if (u->deactivated) {
 		if (!ch->has_deactivated)
 			return mx_error_new(MX_E_BAD_REQUEST, "This account is deactivated");
 		if (ch->password.n == 0)
-			return mx_error_new(MX_E_INVALID_PARAM, "To give a deactivated account back, a password is needed");
+			return mx_error_new(
+				MX_E_INVALID_PARAM,
+				"To give a deactivated account back, a password is needed");
 		MX_TRY(mx_user_reactivate(as, u->nid, ch->password));
 	} else if (ch->password.n > 0) {
-		MX_TRY(mx_user_set_password(as, u->nid, ch->password, ch->logout_devices, self ? mx_request_auth(rq)->device : 0));
+		MX_TRY(mx_user_set_password(as, u->nid, ch->password, ch->logout_devices,
+					    self ? mx_request_auth(rq)->device : 0));
 	}
 	if (ch->has_admin && ch->admin != u->admin)
 		MX_TRY(mx_user_set(as, u->nid, MX_USER_ADMIN, ch->admin));
 	if (ch->has_locked && ch->locked != u->locked)
 		MX_TRY(mx_user_set(as, u->nid, MX_USER_LOCKED, ch->locked));
-	return ch->has_displayname ? admin_set_displayname(rq, u->nid, u->user_id, ch->displayname) : NULL;
+	return ch->has_displayname ? admin_set_displayname(rq, u->nid, u->user_id, ch->displayname)
+				   : NULL;
 }
 
 static mx_error *

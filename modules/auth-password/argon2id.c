@@ -32,8 +32,8 @@ hash(struct mx_module_self *self, mx_str password)
 	const struct auth_password_options *o = mx_self_options(self);
 	char text[crypto_pwhash_STRBYTES];
 
-	if (crypto_pwhash_str_alg(text, password.p, password.n, (unsigned long long)o->operations, (size_t)o->memory.bytes,
-				  crypto_pwhash_ALG_ARGON2ID13) != 0)
+	if (crypto_pwhash_str_alg(text, password.p, password.n, (unsigned long long)o->operations,
+				  (size_t)o->memory.bytes, crypto_pwhash_ALG_ARGON2ID13) != 0)
 		return NULL;
 	return mx_str_dup(mx_str_of(text));
 }
@@ -47,9 +47,14 @@ outdated(struct mx_module_self *self, mx_str old)
 	if (old.n >= sizeof(text))
 		return true;
 	memcpy(text, old.p, old.n);
-	return crypto_pwhash_str_needs_rehash(text, (unsigned long long)o->operations, (size_t)o->memory.bytes) != 0;
+	return crypto_pwhash_str_needs_rehash(text, (unsigned long long)o->operations,
+					      (size_t)o->memory.bytes) != 0;
 }
 
 const struct mx_password_ops auth_password_argon2id = {
-	.size = sizeof(struct mx_password_ops), .claims = claims, .verify = verify, .hash = hash, .outdated = outdated,
+	.size = sizeof(struct mx_password_ops),
+	.claims = claims,
+	.verify = verify,
+	.hash = hash,
+	.outdated = outdated,
 };

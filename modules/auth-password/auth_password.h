@@ -23,8 +23,10 @@ struct throttle;
 
 struct throttle *throttle_new(void);
 void throttle_free(struct throttle **t);
-/* MX_E_LIMIT_EXCEEDED when the account has had burst failures, of which one is forgiven every `every`. */
-mx_error *throttle_check(struct throttle *t, mx_str account, int64_t burst, mx_msec every) MX_MUST_USE;
+/* MX_E_LIMIT_EXCEEDED when the account has had burst failures, of which one is forgiven every
+ * `every`. */
+mx_error *throttle_check(struct throttle *t, mx_str account, int64_t burst,
+			 mx_msec every) MX_MUST_USE;
 void throttle_failed(struct throttle *t, mx_str account, int64_t burst, mx_msec every);
 
 #endif

@@ -1,5 +1,5 @@
-/* Bcrypt, for accounts that come from Synapse: verified only, and replaced at the first login. Synapse may append a pepper
- * to each password (its password_config.pepper). */
+/* Bcrypt, for accounts that come from Synapse: verified only, and replaced at the first login.
+ * Synapse may append a pepper to each password (its password_config.pepper). */
 #include "config.h"
 
 #include "auth_password.h"
@@ -11,7 +11,8 @@
 static bool
 claims(mx_str hash)
 {
-	return mx_str_starts(hash, MX_S("$2a$")) || mx_str_starts(hash, MX_S("$2b$")) || mx_str_starts(hash, MX_S("$2y$"));
+	return mx_str_starts(hash, MX_S("$2a$")) || mx_str_starts(hash, MX_S("$2b$")) ||
+	       mx_str_starts(hash, MX_S("$2y$"));
 }
 
 static mx_error *
@@ -25,7 +26,8 @@ verify(struct mx_module_self *self, mx_str hash, mx_str password, bool *right)
 
 	const char *made = crypt_r(phrase.p, mx_arena_str(a, hash).p, data);
 	/* A failure is a text that begins with '*', and no hash does. */
-	*right = made != NULL && made[0] == '$' && strlen(made) == hash.n && sodium_memcmp(made, hash.p, hash.n) == 0;
+	*right = made != NULL && made[0] == '$' && strlen(made) == hash.n &&
+		 sodium_memcmp(made, hash.p, hash.n) == 0;
 	sodium_memzero((char *)(uintptr_t)phrase.p, phrase.n);
 	sodium_memzero(data, sizeof(*data));
 	free(data);

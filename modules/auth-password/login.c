@@ -1,4 +1,5 @@
-/* m.login.password, at login and as a stage of user-interactive authentication. Client-Server API, "Password-based". */
+/* m.login.password, at login and as a stage of user-interactive authentication. Client-Server API,
+ * "Password-based". */
 #include "config.h"
 
 #include "auth_password.h"
@@ -18,7 +19,8 @@ named_user(const json_t *body, mx_str *out)
 		return mx_json_opt_str(body, "user", out);
 	MX_TRY(mx_json_get_str(identifier, "type", &type));
 	if (!mx_str_eq(type, MX_S("m.id.user")))
-		return mx_error_new(MX_E_FORBIDDEN, "This server knows users by their user ids only (m.id.user)");
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "This server knows users by their user ids only (m.id.user)");
 	return mx_json_get_str(identifier, "user", out);
 }
 
@@ -36,7 +38,8 @@ lower(struct mx_arena *a, mx_str s)
 static mx_error *
 get(struct mx_request *rq, mx_str name, struct mx_user *out)
 {
-	mx_error *e = mx_user_get(mx_core_accounts(mx_request_core(rq)), mx_request_conn(rq), name, mx_request_arena(rq), out);
+	mx_error *e = mx_user_get(mx_core_accounts(mx_request_core(rq)), mx_request_conn(rq), name,
+				  mx_request_arena(rq), out);
 
 	if (e != NULL)
 		*out = (struct mx_user){ 0 };
@@ -45,8 +48,8 @@ get(struct mx_request *rq, mx_str name, struct mx_user *out)
 	return e;
 }
 
-/* The user of that name as it is written, or else with its localpart in lower case: old ids may have capitals, and phones
- * like to make some. out->nid is 0 when there is none. */
+/* The user of that name as it is written, or else with its localpart in lower case: old ids may
+ * have capitals, and phones like to make some. out->nid is 0 when there is none. */
 static mx_error *
 find(struct mx_request *rq, mx_str name, struct mx_user *out)
 {
@@ -58,13 +61,16 @@ find(struct mx_request *rq, mx_str name, struct mx_user *out)
 		return NULL;
 	if (mx_id_user(name, &localpart, &server)) {
 		localpart = lower(a, localpart);
-		return get(rq, mx_arena_printf(a, "@%.*s:%.*s", MX_SFMT(localpart), MX_SFMT(server)), out);
+		return get(rq,
+			   mx_arena_printf(a, "@%.*s:%.*s", MX_SFMT(localpart), MX_SFMT(server)),
+			   out);
 	}
 	return get(rq, lower(a, name), out);
 }
 
 static mx_error *
-login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str user, mx_str *localpart)
+login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str user,
+      mx_str *localpart)
 {
 	const struct auth_password_options *o = mx_self_options(self);
 	struct throttle *t = mx_self_state(self);
@@ -81,7 +87,8 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	mx_str account = found.nid != 0 ? found.user_id : name;
 	MX_TRY(mx_request_limit(rq, MX_RATE_LOGIN, account));
 	MX_TRY(throttle_check(t, account, o->failed_burst, o->failed_every.ms));
-	mx_error *e = mx_user_check_password(mx_core_accounts(mx_self_core(self)), mx_request_conn(rq), found.nid, password);
+	mx_error *e = mx_user_check_password(mx_core_accounts(mx_self_core(self)),
+					     mx_request_conn(rq), found.nid, password);
 	if (mx_error_is(e, MX_E_FORBIDDEN))
 		throttle_failed(t, account, o->failed_burst, o->failed_every.ms);
 	if (e != NULL)
@@ -90,4 +97,5 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	return NULL;
 }
 
-const struct mx_login_ops auth_password_login = { .size = sizeof(struct mx_login_ops), .login = login };
+const struct mx_login_ops auth_password_login = { .size = sizeof(struct mx_login_ops),
+						  .login = login };

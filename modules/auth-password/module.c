@@ -6,15 +6,20 @@
 #include <sodium.h>
 
 static const struct mx_option options[] = {
-	MX_OPT(struct auth_password_options, memory, .def = "19M", .min = 8192, .max = INT64_C(4) << 30, .flags = MX_OPT_RELOAD,
+	MX_OPT(struct auth_password_options, memory, .def = "19M", .min = 8192,
+	       .max = INT64_C(4) << 30, .flags = MX_OPT_RELOAD,
 	       .help = "Memory that hashing a password takes, with argon2id."),
-	MX_OPT(struct auth_password_options, operations, .def = "2", .min = 1, .max = 1000, .flags = MX_OPT_RELOAD,
-	       .help = "How often argon2id goes over that memory."),
+	MX_OPT(struct auth_password_options, operations, .def = "2", .min = 1, .max = 1000,
+	       .flags = MX_OPT_RELOAD, .help = "How often argon2id goes over that memory."),
 	MX_OPT(struct auth_password_options, bcrypt_pepper, .flags = MX_OPT_SECRET,
-	       .help = "What Synapse appended to passwords (password_config.pepper), for accounts that come from there."),
-	MX_OPT(struct auth_password_options, failed_burst, .def = "10", .max = 100000, .flags = MX_OPT_RELOAD,
-	       .help = "Wrong passwords in a row that one account may be tried with; 0: any number."),
-	MX_OPT(struct auth_password_options, failed_every, .def = "15s", .min = 1, .max = 86400000, .flags = MX_OPT_RELOAD,
+	       .help = "What Synapse appended to passwords (password_config.pepper), for accounts "
+		       "that come from there."),
+	MX_OPT(struct auth_password_options, failed_burst, .def = "10", .max = 100000,
+	       .flags = MX_OPT_RELOAD,
+	       .help = "Wrong passwords in a row that one account may be tried with; 0: any "
+		       "number."),
+	MX_OPT(struct auth_password_options, failed_every, .def = "15s", .min = 1, .max = 86400000,
+	       .flags = MX_OPT_RELOAD,
 	       .help = "After that, one more may be tried each time this is over."),
 };
 

@@ -1,5 +1,6 @@
-/* Guessing is slow: an account may be tried with a number of wrong passwords in a row, then with one every so often, from
- * wherever they come. A table of fixed size remembers; accounts that share a slot share their failures. */
+/* Guessing is slow: an account may be tried with a number of wrong passwords in a row, then with
+ * one every so often, from wherever they come. A table of fixed size remembers; accounts that share
+ * a slot share their failures. */
 #include "config.h"
 
 #include "auth_password.h"
@@ -51,8 +52,9 @@ throttle_check(struct throttle *t, mx_str account, int64_t burst, mx_msec every)
 	pthread_mutex_unlock(&t->lock);
 	if (wait <= 0)
 		return NULL;
-	return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Too many wrong passwords for this account"),
-			     "retry_after_ms", json_integer(wait));
+	return mx_error_with(
+		mx_error_new(MX_E_LIMIT_EXCEEDED, "Too many wrong passwords for this account"),
+		"retry_after_ms", json_integer(wait));
 }
 
 void
@@ -66,7 +68,8 @@ throttle_failed(struct throttle *t, mx_str account, int64_t burst, mx_msec every
 	mx_msec *full_at = slot_of(t, account);
 	if (*full_at < now)
 		*full_at = now;
-	/* Several attempts that ran at once may fail together; no more is owed than a full burst. */
+	/* Several attempts that ran at once may fail together; no more is owed than a full burst.
+	 */
 	if (*full_at < now + burst * every)
 		*full_at += every;
 	pthread_mutex_unlock(&t->lock);

@@ -1,5 +1,6 @@
-/* Tokens in place of passwords: m.login.token, which a logged-in user makes for another device, and registration tokens, which
- * the operator gives to the people who may register. Client-Server API, "Token-based", "Token-authenticated registration". */
+/* Tokens in place of passwords: m.login.token, which a logged-in user makes for another device, and
+ * registration tokens, which the operator gives to the people who may register. Client-Server API,
+ * "Token-based", "Token-authenticated registration". */
 #include "config.h"
 
 #include <myelin/module.h>
@@ -12,16 +13,18 @@ struct options {
 
 static const struct mx_option options[] = {
 	MX_OPT(struct options, registration_tokens, .flags = MX_OPT_SECRET | MX_OPT_RELOAD,
-	       .help = "Tokens that allow to register, each any number of times, where client-register asks for one."),
+	       .help = "Tokens that allow to register, each any number of times, where "
+		       "client-register asks for one."),
 	MX_OPT(struct options, login_tokens, .def = "yes", .flags = MX_OPT_RELOAD,
 	       .help = "Whether users may make a token that logs another of their devices in."),
-	MX_OPT(struct options, login_token_lifetime, .def = "2m", .min = 1000, .max = 3600000, .flags = MX_OPT_RELOAD,
-	       .help = "Of such a token."),
+	MX_OPT(struct options, login_token_lifetime, .def = "2m", .min = 1000, .max = 3600000,
+	       .flags = MX_OPT_RELOAD, .help = "Of such a token."),
 };
 
 static const struct mx_migration migrations[] = {
 	{ 1, "login tokens",
-	  "CREATE TABLE auth_token_login (hash {blob} PRIMARY KEY, user_nid BIGINT NOT NULL, expires BIGINT NOT NULL) {unkeyed};\n"
+	  "CREATE TABLE auth_token_login (hash {blob} PRIMARY KEY, user_nid BIGINT NOT NULL, "
+	  "expires BIGINT NOT NULL) {unkeyed};\n"
 	  "CREATE INDEX auth_token_login_user ON auth_token_login (user_nid)" },
 };
 
@@ -36,10 +39,12 @@ struct login_token {
 	bool found;
 };
 
-static const struct mx_sql TOKEN_EXPIRED = MX_SQL("DELETE FROM auth_token_login WHERE user_nid = $1 AND expires < $2");
+static const struct mx_sql TOKEN_EXPIRED =
+	MX_SQL("DELETE FROM auth_token_login WHERE user_nid = $1 AND expires < $2");
 static const struct mx_sql TOKEN_COUNT = MX_SQL("SELECT count(*) FROM auth_token_login WHERE user_nid = $1");
 static const struct mx_sql TOKEN_INSERT = MX_SQL("INSERT INTO auth_token_login (hash, user_nid, expires) VALUES ($1, $2, $3)");
-static const struct mx_sql TOKEN_TAKE = MX_SQL("DELETE FROM auth_token_login WHERE hash = $1 RETURNING user_nid, expires");
+static const struct mx_sql TOKEN_TAKE =
+	MX_SQL("DELETE FROM auth_token_login WHERE hash = $1 RETURNING user_nid, expires");
 static const struct mx_sql TOKENS_OLD = MX_SQL("DELETE FROM auth_token_login WHERE expires < $1");
 
 static mx_error *
@@ -56,8 +61,11 @@ token_insert(struct mx_txn *tx, void *arg)
 	int64_t n = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	MX_TRY(mx_query_end(q));
 	if (n >= TOKENS_A_USER)
-		return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "You have %d login tokens already: use them first", TOKENS_A_USER),
-				     "retry_after_ms", json_integer(t->expires - t->now));
+		return mx_error_with(
+			mx_error_new(MX_E_LIMIT_EXCEEDED,
+				     "You have %d login tokens already: use them first",
+				     TOKENS_A_USER),
+			"retry_after_ms", json_integer(t->expires - t->now));
 	q = mx_query(mx_txn_conn(tx), &TOKEN_INSERT);
 	mx_bind_blob(q, 1, t->hash, MX_SHA256_SIZE);
 	mx_bind_int(q, 2, t->user);
@@ -105,7 +113,8 @@ get_token(struct mx_request *rq, json_t **answer)
 	MX_TRY(mx_write(mx_core_db(mx_request_core(rq)), token_insert, &t));
 	/* Each token is confirmed anew. */
 	mx_uia_finish(rq);
-	*answer = json_pack("{s:s, s:I}", "login_token", token, "expires_in_ms", (json_int_t)o->login_token_lifetime.ms);
+	*answer = json_pack("{s:s, s:I}", "login_token", token, "expires_in_ms",
+			    (json_int_t)o->login_token_lifetime.ms);
 	return NULL;
 }
 
@@ -128,7 +137,8 @@ describe(struct mx_module_self *self, json_t *flow)
 }
 
 static mx_error *
-login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str user, mx_str *localpart)
+login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str user,
+      mx_str *localpart)
 {
 	struct login_token t = { 0 };
 	mx_str token, user_id;
@@ -141,7 +151,9 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 		MX_TRY(mx_write(mx_core_db(mx_self_core(self)), token_take, &t));
 	}
 	if (!t.found || t.expires < mx_now())
-		return mx_error_new(MX_E_FORBIDDEN, "This login token is not valid, was used before, or has expired");
+		return mx_error_new(
+			MX_E_FORBIDDEN,
+			"This login token is not valid, was used before, or has expired");
 	MX_TRY(mx_name_text(mx_request_conn(rq), t.user, mx_request_arena(rq), &user_id));
 	if (!mx_id_user(user_id, localpart, NULL))
 		return mx_error_new(MX_E_UNKNOWN, "the user of a login token has no user id");
@@ -197,8 +209,10 @@ get_validity(struct mx_request *rq)
 	mx_str token;
 
 	if (!mx_request_query(rq, "token", &token))
-		return mx_reply_error(rq, mx_error_new(MX_E_MISSING_PARAM, "Missing parameter: token"));
-	return mx_reply_json(rq, 200, json_pack("{s:b}", "valid", (int)registration_token_valid(o, token)));
+		return mx_reply_error(rq,
+				      mx_error_new(MX_E_MISSING_PARAM, "Missing parameter: token"));
+	return mx_reply_json(rq, 200,
+			     json_pack("{s:b}", "valid", (int)registration_token_valid(o, token)));
 }
 
 /* ---- the module ---- */
@@ -209,7 +223,8 @@ capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *all)
 	const struct options *o = mx_self_options(self);
 
 	(void)rq;
-	json_object_set_new(all, "m.get_login_token", json_pack("{s:b}", "enabled", (int)o->login_tokens));
+	json_object_set_new(all, "m.get_login_token",
+			    json_pack("{s:b}", "enabled", (int)o->login_tokens));
 }
 
 static mx_error *
@@ -221,8 +236,10 @@ collect(struct mx_module_self *self)
 }
 
 static const struct mx_route routes[] = {
-	{ "POST", "/_matrix/client/v1/login/get_token", post_get_token, MX_AUTH_USER, MX_RATE_LOGIN, MX_ROUTE_CPU, 0 },
-	{ "GET", "/_matrix/client/v1/register/m.login.registration_token/validity", get_validity, MX_AUTH_NONE, MX_RATE_LOGIN, 0, 0 },
+	{ "POST", "/_matrix/client/v1/login/get_token", post_get_token, MX_AUTH_USER, MX_RATE_LOGIN,
+	  MX_ROUTE_CPU, 0 },
+	{ "GET", "/_matrix/client/v1/register/m.login.registration_token/validity", get_validity,
+	  MX_AUTH_NONE, MX_RATE_LOGIN, 0, 0 },
 };
 
 static const struct mx_provider_row providers[] = {
@@ -231,11 +248,14 @@ static const struct mx_provider_row providers[] = {
 };
 
 static const struct mx_hook_row hooks[] = { MX_ON(capabilities, MX_PRIO_NORMAL, capabilities) };
-static const struct mx_job_row jobs[] = { { "expired login tokens", 3600 * 1000, MX_ONE_PROCESS, collect } };
+static const struct mx_job_row jobs[] = { { "expired login tokens", 3600 * 1000, MX_ONE_PROCESS,
+					    collect } };
 
 MX_MODULE(auth_token) = {
-	MX_MODULE_HEAD("auth-token", "0.1.0", "Logging in with a short-lived token, registering with the operator's"),
-	.options = MX_TABLE(options), .options_size = sizeof(struct options),
+	MX_MODULE_HEAD("auth-token", "0.1.0",
+		       "Logging in with a short-lived token, registering with the operator's"),
+	.options = MX_TABLE(options),
+	.options_size = sizeof(struct options),
 	.migrations = MX_TABLE(migrations),
 	.routes = MX_TABLE(routes),
 	.hooks = MX_TABLE(hooks),

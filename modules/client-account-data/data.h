@@ -1,5 +1,5 @@
-/* client-account-data inside: store.c keeps the rows and announces changes; ignored.c keeps who is ignored at hand; routes.c and
- * tags.c are the endpoints; sync.c is its part of /sync. */
+/* client-account-data inside: store.c keeps the rows and announces changes; ignored.c keeps who is
+ * ignored at hand; routes.c and tags.c are the endpoints; sync.c is its part of /sync. */
 #ifndef MODULES_CLIENT_ACCOUNT_DATA_DATA_H
 #define MODULES_CLIENT_ACCOUNT_DATA_DATA_H
 
@@ -12,14 +12,16 @@ struct data_options {
 };
 
 /* The row, as JSON in the arena; empty when there is none. room 0: global. */
-mx_error *data_get(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_nid room, mx_str type, struct mx_arena *a,
-		   mx_str *content) MX_MUST_USE;
+mx_error *data_get(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_nid room, mx_str type,
+		   struct mx_arena *a, mx_str *content) MX_MUST_USE;
 
-/* Changes a row within the writer: change sees the JSON that is there (empty: none) and puts the new one onto out. */
+/* Changes a row within the writer: change sees the JSON that is there (empty: none) and puts the
+ * new one onto out. */
 typedef mx_error *data_change_fn(void *arg, mx_str old, struct mx_buf *out);
-mx_error *data_change(struct mx_core *core, mx_nid user, mx_nid room, mx_str type, int64_t max_types, data_change_fn *change,
-		      void *arg) MX_MUST_USE;
-mx_error *data_set(struct mx_core *core, mx_nid user, mx_nid room, mx_str type, mx_str content) MX_MUST_USE;
+mx_error *data_change(struct mx_core *core, mx_nid user, mx_nid room, mx_str type,
+		      int64_t max_types, data_change_fn *change, void *arg) MX_MUST_USE;
+mx_error *data_set(struct mx_core *core, mx_nid user, mx_nid room, mx_str type,
+		   mx_str content) MX_MUST_USE;
 
 /* ---- who is ignored ---- */
 struct ignored_cache;
@@ -28,8 +30,8 @@ void ignored_free(struct ignored_cache **c);
 struct ignored_cache *data_ignored_cache(void);	/* of the running module */
 /* After the commit of an m.ignored_user_list. */
 void ignored_forget(struct ignored_cache *c, mx_nid user);
-mx_error *ignored_list(struct ignored_cache *cache, struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a,
-		       mx_str **out, size_t *n) MX_MUST_USE;
+mx_error *ignored_list(struct ignored_cache *cache, struct mx_core *core, struct mx_conn *c,
+		       mx_nid user, struct mx_arena *a, mx_str **out, size_t *n) MX_MUST_USE;
 
 /* MX_E_FORBIDDEN unless the path's {userId} is who asks. */
 mx_error *data_check_owner(struct mx_request *rq) MX_MUST_USE;
@@ -42,6 +44,7 @@ enum mx_outcome tags_get(struct mx_request *rq);
 enum mx_outcome tags_put(struct mx_request *rq);
 enum mx_outcome tags_delete(struct mx_request *rq);
 
-void data_sync(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section section, struct mx_jw *w);
+void data_sync(struct mx_module_self *self, const struct mx_sync *sync,
+	       enum mx_sync_section section, struct mx_jw *w);
 
 #endif

@@ -75,7 +75,8 @@ unpack(const char *ids, size_t n, struct mx_arena *a)
 }
 
 static bool
-find(struct ignored_cache *c, mx_nid user, struct mx_arena *a, mx_str **out, size_t *n, uint64_t *changes)
+find(struct ignored_cache *c, mx_nid user, struct mx_arena *a, mx_str **out, size_t *n,
+     uint64_t *changes)
 {
 	struct entry *e = slot_of(c, user);
 	bool found;
@@ -141,8 +142,8 @@ read_list(mx_nid user, mx_str json)
 }
 
 mx_error *
-ignored_list(struct ignored_cache *cache, struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a,
-	     mx_str **out, size_t *n)
+ignored_list(struct ignored_cache *cache, struct mx_core *core, struct mx_conn *c, mx_nid user,
+	     struct mx_arena *a, mx_str **out, size_t *n)
 {
 	struct entry e;
 	uint64_t changes;

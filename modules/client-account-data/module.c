@@ -22,26 +22,33 @@ static const struct mx_migration migrations[] = {
 };
 
 static const struct mx_route routes[] = {
-	{ "GET", "/_matrix/client/v3/user/{userId}/account_data/{type}", data_route_get, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
-	{ "PUT", "/_matrix/client/v3/user/{userId}/account_data/{type}", data_route_put, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
-	{ "GET", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}", data_route_get, MX_AUTH_USER,
+	{ "GET", "/_matrix/client/v3/user/{userId}/account_data/{type}", data_route_get,
+	  MX_AUTH_USER, MX_RATE_READ, 0, 0 },
+	{ "PUT", "/_matrix/client/v3/user/{userId}/account_data/{type}", data_route_put,
+	  MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "GET", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}",
+	  data_route_get, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
+	{ "PUT", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}",
+	  data_route_put, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "GET", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags", tags_get, MX_AUTH_USER,
 	  MX_RATE_READ, 0, 0 },
-	{ "PUT", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}", data_route_put, MX_AUTH_USER,
-	  MX_RATE_WRITE, 0, 0 },
-	{ "GET", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags", tags_get, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
-	{ "PUT", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", tags_put, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
-	{ "DELETE", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", tags_delete, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "PUT", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", tags_put,
+	  MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "DELETE", "/_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}", tags_delete,
+	  MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
 };
 
 static const struct mx_hook_row hooks[] = {
 	MX_ON(sync_section, MX_PRIO_NORMAL, data_sync),
 };
 
-/* The service is asked without a module to go by: the cache is the process's, as long as the module runs. */
+/* The service is asked without a module to go by: the cache is the process's, as long as the module
+ * runs. */
 static struct ignored_cache *cache;
 
 static mx_error *
-service_ignored(struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a, mx_str **out, size_t *n)
+service_ignored(struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a,
+		mx_str **out, size_t *n)
 {
 	return ignored_list(cache, core, c, user, a, out, n);
 }

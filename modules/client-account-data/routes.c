@@ -36,7 +36,9 @@ get(struct mx_request *rq, mx_str *content)
 	MX_TRY(data_room(rq, &room));
 	MX_TRY(data_get(mx_request_core(rq), mx_request_conn(rq), mx_request_auth(rq)->user, room,
 			mx_request_param(rq, "type"), mx_request_arena(rq), content));
-	return content->n > 0 ? NULL : mx_error_new(MX_E_NOT_FOUND, "there is no account data of this type");
+	return content->n > 0
+		       ? NULL
+		       : mx_error_new(MX_E_NOT_FOUND, "there is no account data of this type");
 }
 
 enum mx_outcome
@@ -60,7 +62,8 @@ check_type(mx_str type)
 	if (type.n == 0 || type.n > 255)
 		return mx_error_new(MX_E_INVALID_PARAM, "a type has from 1 to 255 bytes");
 	if (mx_str_eq(type, MX_S("m.fully_read")) || mx_str_eq(type, MX_S("m.push_rules")))
-		return mx_error_new(MX_E_MANAGED, "%.*s is set through its own endpoint", MX_SFMT(type));
+		return mx_error_new(MX_E_MANAGED, "%.*s is set through its own endpoint",
+				    MX_SFMT(type));
 	return NULL;
 }
 
@@ -85,8 +88,10 @@ put(struct mx_request *rq)
 	MX_TRY(data_room(rq, &room));
 	MX_TRY(mx_request_json(rq, &content));
 	if (mx_request_body(rq).n > (size_t)o->max_content.bytes)
-		return mx_error_new(MX_E_TOO_LARGE, "account data has at most %lld bytes", (long long)o->max_content.bytes);
-	return data_change(mx_request_core(rq), mx_request_auth(rq)->user, room, type, o->max_types, replace, content);
+		return mx_error_new(MX_E_TOO_LARGE, "account data has at most %lld bytes",
+				    (long long)o->max_content.bytes);
+	return data_change(mx_request_core(rq), mx_request_auth(rq)->user, room, type, o->max_types,
+			   replace, content);
 }
 
 enum mx_outcome

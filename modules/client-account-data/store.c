@@ -4,12 +4,14 @@
 static const struct mx_sql GET =
 	MX_SQL("SELECT json FROM client_account_data WHERE owner = $1 AND room = $2 AND type = $3");
 static const struct mx_sql COUNT = MX_SQL("SELECT COUNT(*) FROM client_account_data WHERE owner = $1 AND room = $2");
-static const struct mx_sql PUT =
-	MX_SQL("INSERT INTO client_account_data (owner, room, type, pos, json) VALUES ($1, $2, $3, $4, $5) "
-	       "ON CONFLICT (owner, room, type) DO UPDATE SET pos = excluded.pos, json = excluded.json");
+static const struct mx_sql PUT = MX_SQL(
+	"INSERT INTO client_account_data (owner, room, type, pos, json) VALUES ($1, $2, $3, $4, "
+	"$5) "
+	"ON CONFLICT (owner, room, type) DO UPDATE SET pos = excluded.pos, json = excluded.json");
 
 mx_error *
-data_get(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_nid room, mx_str type, struct mx_arena *a, mx_str *content)
+data_get(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_nid room, mx_str type,
+	 struct mx_arena *a, mx_str *content)
 {
 	struct mx_query *q = mx_query(c, &GET);
 
@@ -64,7 +66,9 @@ check_count(struct mx_conn *c, const struct change *ch)
 	if (mx_query_next(q))
 		n = mx_col_int(q, 0);
 	MX_TRY(mx_query_end(q));
-	return n < ch->max_types ? NULL : mx_error_new(MX_E_TOO_LARGE, "there are too many types of account data already");
+	return n < ch->max_types ? NULL
+				 : mx_error_new(MX_E_TOO_LARGE,
+						"there are too many types of account data already");
 }
 
 static mx_error *
@@ -101,7 +105,8 @@ apply(struct mx_txn *tx, void *arg)
 }
 
 mx_error *
-data_change(struct mx_core *core, mx_nid user, mx_nid room, mx_str type, int64_t max_types, data_change_fn *change, void *arg)
+data_change(struct mx_core *core, mx_nid user, mx_nid room, mx_str type, int64_t max_types,
+	    data_change_fn *change, void *arg)
 {
 	struct change ch = { core, user, room, type, max_types, change, arg };
 

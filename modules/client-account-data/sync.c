@@ -1,8 +1,9 @@
 /* Account data in /sync. */
 #include "data.h"
 
-static const struct mx_sql NEWS = MX_SQL("SELECT type, json FROM client_account_data "
-					 "WHERE owner = $1 AND room = $2 AND pos > $3 AND pos <= $4");
+static const struct mx_sql NEWS =
+	MX_SQL("SELECT type, json FROM client_account_data "
+	       "WHERE owner = $1 AND room = $2 AND pos > $3 AND pos <= $4");
 
 static mx_error *
 write_news(const struct mx_sync *sync, enum mx_sync_section section, mx_nid room, struct mx_jw *w)
@@ -27,7 +28,8 @@ write_news(const struct mx_sync *sync, enum mx_sync_section section, mx_nid room
 }
 
 void
-data_sync(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section section, struct mx_jw *w)
+data_sync(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section section,
+	  struct mx_jw *w)
 {
 	mx_nid room = 0;
 	mx_error *e;

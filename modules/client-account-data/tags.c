@@ -24,8 +24,8 @@ tags_get(struct mx_request *rq)
 	if (e == NULL)
 		e = data_room(rq, &room);
 	if (e == NULL)
-		e = data_get(mx_request_core(rq), mx_request_conn(rq), mx_request_auth(rq)->user, room, TAG,
-			     mx_request_arena(rq), &content);
+		e = data_get(mx_request_core(rq), mx_request_conn(rq), mx_request_auth(rq)->user,
+			     room, TAG, mx_request_arena(rq), &content);
 	if (e != NULL)
 		return mx_reply_error(rq, e);
 	b = mx_buf_new(0);
@@ -74,7 +74,8 @@ change_tag(struct mx_request *rq, json_t *value)
 	MX_TRY(data_check_owner(rq));
 	MX_TRY(check_tag(ch.tag));
 	MX_TRY(data_room(rq, &room));
-	return data_change(mx_request_core(rq), mx_request_auth(rq)->user, room, TAG, o->max_types, change, &ch);
+	return data_change(mx_request_core(rq), mx_request_auth(rq)->user, room, TAG, o->max_types,
+			   change, &ch);
 }
 
 static mx_error *

@@ -1,4 +1,5 @@
-/* A user's own account: its password, its end, and what it is known by elsewhere. Client-Server API, "Account management". */
+/* A user's own account: its password, its end, and what it is known by elsewhere. Client-Server
+ * API, "Account management". */
 #include "config.h"
 
 #include "client_account.h"
@@ -8,12 +9,14 @@ struct options {
 };
 
 static const struct mx_option options[] = {
-	MX_OPT(struct options, change_password, .def = "yes", .flags = MX_OPT_RELOAD, .help = "Whether users may change their password."),
+	MX_OPT(struct options, change_password, .def = "yes", .flags = MX_OPT_RELOAD,
+	       .help = "Whether users may change their password."),
 };
 
 static const struct mx_migration migrations[] = {
 	{ 1, "OpenID tokens",
-	  "CREATE TABLE client_account_openid (hash {blob} PRIMARY KEY, user_nid BIGINT NOT NULL, expires BIGINT NOT NULL) {unkeyed}" },
+	  "CREATE TABLE client_account_openid (hash {blob} PRIMARY KEY, user_nid BIGINT NOT NULL, "
+	  "expires BIGINT NOT NULL) {unkeyed}" },
 };
 
 static struct mx_accounts *
@@ -67,7 +70,8 @@ deactivate(struct mx_request *rq)
 	MX_TRY(mx_json_opt_str(body, "id_server", &id_server));
 	/* Suspended users may do this, locked ones may not. */
 	if (auth->locked)
-		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"), "soft_logout", json_true());
+		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"),
+				     "soft_logout", json_true());
 	MX_TRY(mx_uia_confirm(rq));
 	MX_TRY(mx_user_deactivate(accounts_of(rq), auth->user, erase));
 	mx_uia_finish(rq);
@@ -94,7 +98,8 @@ static void
 capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *all)
 {
 	const struct options *o = mx_self_options(self);
-	bool possible = o->change_password && mx_core_has_provider(mx_request_core(rq), "password", "");
+	bool possible =
+		o->change_password && mx_core_has_provider(mx_request_core(rq), "password", "");
 
 	json_object_set_new(all, "m.change_password", json_pack("{s:b}", "enabled", (int)possible));
 	json_object_set_new(all, "m.3pid_changes", json_pack("{s:b}", "enabled", 0));
@@ -107,11 +112,13 @@ leave_now(struct mx_core *core, void *arg)
 
 	(void)core;
 	if (e != NULL)
-		mx_log("client-account", MX_WARN, "CAC002", "leaving the rooms of a deactivated user is put off", mx_fe(e));
+		mx_log("client-account", MX_WARN, "CAC002",
+		       "leaving the rooms of a deactivated user is put off", mx_fe(e));
 	mx_error_free(&e);
 }
 
-/* Its rooms may be many: who deactivates it does not wait for them. The job leaves what is left over. */
+/* Its rooms may be many: who deactivates it does not wait for them. The job leaves what is left
+ * over. */
 static void
 user_deactivated(struct mx_module_self *self, mx_nid user, mx_str user_id)
 {
@@ -129,11 +136,15 @@ leave_job(struct mx_module_self *self)
 #define V3 "/_matrix/client/v3/"
 
 static const struct mx_route routes[] = {
-	{ "POST", V3 "account/password", post_password, MX_AUTH_USER, MX_RATE_LOGIN, MX_ROUTE_CPU, 0 },
-	{ "POST", V3 "account/deactivate", post_deactivate, MX_AUTH_USER, MX_RATE_LOGIN, MX_ROUTE_CPU | MX_ROUTE_SUSPENDED_OK, 0 },
+	{ "POST", V3 "account/password", post_password, MX_AUTH_USER, MX_RATE_LOGIN, MX_ROUTE_CPU,
+	  0 },
+	{ "POST", V3 "account/deactivate", post_deactivate, MX_AUTH_USER, MX_RATE_LOGIN,
+	  MX_ROUTE_CPU | MX_ROUTE_SUSPENDED_OK, 0 },
 	{ "GET", V3 "account/3pid", get_threepids, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
-	{ "POST", V3 "user/{userId}/openid/request_token", openid_request_token, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
-	{ "GET", "/_matrix/federation/v1/openid/userinfo", openid_userinfo, MX_AUTH_NONE, MX_RATE_READ, 0, 0 },
+	{ "POST", V3 "user/{userId}/openid/request_token", openid_request_token, MX_AUTH_USER,
+	  MX_RATE_WRITE, 0, 0 },
+	{ "GET", "/_matrix/federation/v1/openid/userinfo", openid_userinfo, MX_AUTH_NONE,
+	  MX_RATE_READ, 0, 0 },
 };
 
 static const struct mx_hook_row hooks[] = {

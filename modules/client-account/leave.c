@@ -1,5 +1,6 @@
-/* Who was deactivated leaves all rooms. The account remembers that this is still to be done, so that it is done even when
- * the process ends in between, and for accounts that a tool deactivated without a server. */
+/* Who was deactivated leaves all rooms. The account remembers that this is still to be done, so
+ * that it is done even when the process ends in between, and for accounts that a tool deactivated
+ * without a server. */
 #include "config.h"
 
 #include "client_account.h"
@@ -44,8 +45,9 @@ leave_rooms(struct mx_core *core, struct mx_conn *c, const struct mx_departing *
 		/* A refusal stays one; anything else may pass. */
 		if (mx_error_status(e) >= 500)
 			*left = false;
-		mx_log("client-account", MX_WARN, "CAC001", "a deactivated user could not leave a room",
-		       mx_fs("user", who->user_id), mx_fi("room", rooms[i].room), mx_fe(e));
+		mx_log("client-account", MX_WARN, "CAC001",
+		       "a deactivated user could not leave a room", mx_fs("user", who->user_id),
+		       mx_fi("room", rooms[i].room), mx_fe(e));
 		mx_error_free(&e);
 	}
 	return NULL;
@@ -61,7 +63,8 @@ erase_profile(struct mx_module_self *self, struct mx_conn *c, const struct mx_de
 	if (profile == NULL || profile->size <= offsetof(struct mx_profile_service, set))
 		return NULL;
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		MX_TRY(profile->set(mx_self_core(self), c, who->user, who->user_id, mx_str_of(fields[i]), NULL));
+		MX_TRY(profile->set(mx_self_core(self), c, who->user, who->user_id,
+				    mx_str_of(fields[i]), NULL));
 	return NULL;
 }
 

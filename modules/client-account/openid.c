@@ -1,5 +1,5 @@
-/* OpenID tokens: a user proves to another service who it is, and that service asks here. Client-Server API, "OpenID";
- * Server-Server API, "OpenID". */
+/* OpenID tokens: a user proves to another service who it is, and that service asks here.
+ * Client-Server API, "OpenID"; Server-Server API, "OpenID". */
 #include "config.h"
 
 #include "client_account.h"
@@ -8,7 +8,8 @@ enum { TOKEN_RANDOM = 40, TOKEN_MAX = 255, LIFETIME_S = 3600 };
 
 static const struct mx_sql TOKEN_INSERT = MX_SQL("INSERT INTO client_account_openid (hash, user_nid, expires) VALUES ($1, $2, $3)");
 static const struct mx_sql TOKEN_GET = MX_SQL("SELECT user_nid FROM client_account_openid WHERE hash = $1 AND expires > $2");
-static const struct mx_sql TOKENS_OLD = MX_SQL("DELETE FROM client_account_openid WHERE expires < $1");
+static const struct mx_sql TOKENS_OLD =
+	MX_SQL("DELETE FROM client_account_openid WHERE expires < $1");
 
 struct openid_token {
 	unsigned char hash[MX_SHA256_SIZE];
@@ -33,7 +34,8 @@ request_token(struct mx_request *rq, json_t **answer)
 {
 	const struct mx_auth *auth = mx_request_auth(rq);
 	struct mx_core *core = mx_request_core(rq);
-	struct openid_token t = { .user = auth->user, .expires = mx_now() + (mx_msec)LIFETIME_S * 1000 };
+	struct openid_token t = { .user = auth->user,
+				  .expires = mx_now() + (mx_msec)LIFETIME_S * 1000 };
 	char token[4 + TOKEN_RANDOM + 1] = "mxo_";
 	json_t *body;
 

@@ -5,14 +5,18 @@
 
 #include "directory.h"
 
-/* Whether the asking user could change the room's canonical alias: who can, looks after its aliases. */
+/* Whether the asking user could change the room's canonical alias: who can, looks after its
+ * aliases. */
 static mx_error *
 may_manage(struct mx_request *rq, struct mx_room *room, bool *out)
 {
 	const struct mx_auth *who = mx_request_auth(rq);
 	MX_AUTO_JSON *content = json_object();
-	struct mx_draft draft = { .type = MX_S("m.room.canonical_alias"), .state_key = MX_S(""), .content = content,
-				  .sender = who->user, .sender_id = who->user_id };
+	struct mx_draft draft = { .type = MX_S("m.room.canonical_alias"),
+				  .state_key = MX_S(""),
+				  .content = content,
+				  .sender = who->user,
+				  .sender_id = who->user_id };
 	mx_error *e;
 
 	*out = who->admin;
@@ -38,7 +42,8 @@ directory_get_alias(struct mx_request *rq)
 	if (!mx_id_alias(alias, NULL, NULL))
 		e = mx_error_new(MX_E_INVALID_PARAM, "This is no room alias");
 	if (e == NULL)
-		e = directory_service.resolve(core, mx_request_conn(rq), alias, mx_request_arena(rq), &room_id);
+		e = directory_service.resolve(core, mx_request_conn(rq), alias,
+					      mx_request_arena(rq), &room_id);
 	if (e != NULL)
 		return mx_reply_error(rq, e);
 	return mx_reply_json(rq, 200, json_pack("{s:s%, s:[s%]}", "room_id", room_id.p, room_id.n,
@@ -53,7 +58,9 @@ put_alias(struct mx_request *rq)
 	struct mx_core *core = mx_request_core(rq);
 	const struct mx_auth *who = mx_request_auth(rq);
 	MX_AUTO(mx_room) *room = NULL;
-	struct directory_alias a = { .alias = mx_request_param(rq, "roomAlias"), .creator = who->user, .made = mx_now() };
+	struct directory_alias a = { .alias = mx_request_param(rq, "roomAlias"),
+				     .creator = who->user,
+				     .made = mx_now() };
 	struct mx_member member;
 	json_t *body;
 	mx_str room_id;
@@ -66,7 +73,8 @@ put_alias(struct mx_request *rq)
 	e = mx_room_get(mx_core_rooms(core), mx_request_conn(rq), room_id, &room);
 	member.membership = MX_MEMBER_NONE;
 	if (e == NULL)
-		e = mx_room_member(mx_core_rooms(core), mx_request_conn(rq), room, who->user, &member);
+		e = mx_room_member(mx_core_rooms(core), mx_request_conn(rq), room, who->user,
+				   &member);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;
 	mx_error_free(&e);
@@ -101,7 +109,8 @@ take_out(json_t *content, mx_str alias)
 	for (size_t i = json_array_size(others); i-- > 0;) {
 		const json_t *item = json_array_get(others, i);
 
-		if (!mx_str_eq((mx_str){ json_string_value(item), json_string_length(item) }, alias))
+		if (!mx_str_eq((mx_str){ json_string_value(item), json_string_length(item) },
+			       alias))
 			continue;
 		json_array_remove(others, i);
 		changed = true;
@@ -117,7 +126,9 @@ update_canonical(struct mx_request *rq, struct mx_room *room, mx_str alias)
 {
 	const struct mx_auth *who = mx_request_auth(rq);
 	struct mx_rooms *rs = mx_core_rooms(mx_request_core(rq));
-	struct mx_draft draft = { .type = MX_S("m.room.canonical_alias"), .state_key = MX_S(""), .sender = who->user,
+	struct mx_draft draft = { .type = MX_S("m.room.canonical_alias"),
+				  .state_key = MX_S(""),
+				  .sender = who->user,
 				  .sender_id = who->user_id };
 	MX_AUTO(mx_event) *now = NULL;
 	MX_AUTO_JSON *content = NULL;
@@ -146,12 +157,15 @@ delete_alias(struct mx_request *rq)
 	if (!allowed)
 		MX_TRY(may_manage(rq, room, &allowed));
 	if (!allowed)
-		return mx_error_new(MX_E_FORBIDDEN, "Only who made the alias, or has the power to change the room's main "
-						    "alias, may remove it");
+		return mx_error_new(
+			MX_E_FORBIDDEN,
+			"Only who made the alias, or has the power to change the room's main "
+			"alias, may remove it");
 	MX_TRY(directory_drop(mx_core_db(core), a.alias, a.room));
 	e = update_canonical(rq, room, a.alias);
 	if (e != NULL && !mx_error_is(e, MX_E_FORBIDDEN))
-		mx_log("client-directory", MX_WARN, "DIR002", "a room keeps naming an alias that was removed",
+		mx_log("client-directory", MX_WARN, "DIR002",
+		       "a room keeps naming an alias that was removed",
 		       mx_fs("room", mx_room_id(room)), mx_fe(e));
 	mx_error_free(&e);
 	return NULL;
@@ -188,11 +202,13 @@ room_aliases(struct mx_request *rq, json_t *aliases)
 	MX_TRY(e);
 	MX_TRY(mx_room_member(rs, mx_request_conn(rq), room, who->user, &member));
 	if (member.membership != MX_MEMBER_JOIN && !who->admin) {
-		MX_TRY(mx_room_summary(rs, mx_request_conn(rq), room, mx_request_arena(rq), &summary));
+		MX_TRY(mx_room_summary(rs, mx_request_conn(rq), room, mx_request_arena(rq),
+				       &summary));
 		if (!summary.world_readable)
 			return mx_error_new(MX_E_FORBIDDEN, "You are not in this room");
 	}
-	MX_TRY(directory_aliases(mx_request_conn(rq), mx_room_nid(room), mx_request_arena(rq), &list, &n));
+	MX_TRY(directory_aliases(mx_request_conn(rq), mx_room_nid(room), mx_request_arena(rq),
+				 &list, &n));
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(aliases, json_stringn(list[i].p, list[i].n));
 	return NULL;
@@ -216,7 +232,8 @@ static mx_error *
 known_room(struct mx_request *rq, struct mx_room **out)
 {
 	MX_TRY(mx_id_check_room(mx_request_param(rq, "roomId"), "roomId"));
-	return mx_room_get(mx_core_rooms(mx_request_core(rq)), mx_request_conn(rq), mx_request_param(rq, "roomId"), out);
+	return mx_room_get(mx_core_rooms(mx_request_core(rq)), mx_request_conn(rq),
+			   mx_request_param(rq, "roomId"), out);
 }
 
 enum mx_outcome
@@ -230,7 +247,8 @@ directory_get_visibility(struct mx_request *rq)
 		e = directory_is_listed(mx_request_conn(rq), mx_room_nid(room), &listed);
 	if (e != NULL)
 		return mx_reply_error(rq, e);
-	return mx_reply_json(rq, 200, json_pack("{s:s}", "visibility", listed ? "public" : "private"));
+	return mx_reply_json(rq, 200,
+			     json_pack("{s:s}", "visibility", listed ? "public" : "private"));
 }
 
 static mx_error *
@@ -251,7 +269,8 @@ put_visibility(struct mx_request *rq)
 	if (!allowed)
 		return mx_error_new(MX_E_FORBIDDEN, "You have not the power to publish this room");
 	if (on)
-		MX_TRY(mx_check_directory(mx_request_core(rq), mx_request_auth(rq)->user_id, mx_room_id(room), (mx_str){ NULL, 0 }));
+		MX_TRY(mx_check_directory(mx_request_core(rq), mx_request_auth(rq)->user_id,
+					  mx_room_id(room), (mx_str){ NULL, 0 }));
 	return directory_list_room(mx_core_db(mx_request_core(rq)), mx_room_nid(room), on);
 }
 

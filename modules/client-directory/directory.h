@@ -1,5 +1,6 @@
-/* What the files of client-directory share. Tables: client_directory_aliases (an alias, its room or 0 while it is reserved,
- * who made it) and client_directory_rooms (the rooms of the public list). */
+/* What the files of client-directory share. Tables: client_directory_aliases (an alias, its room or
+ * 0 while it is reserved, who made it) and client_directory_rooms (the rooms of the public list).
+ */
 #ifndef CLIENT_DIRECTORY_DIRECTORY_H
 #define CLIENT_DIRECTORY_DIRECTORY_H
 
@@ -31,11 +32,13 @@ enum { DIRECTORY_MIGRATIONS = 1 };
 extern const struct mx_migration directory_migrations[DIRECTORY_MIGRATIONS];
 /* MX_E_NOT_FOUND when there is none; a reservation counts as none. */
 mx_error *directory_find(struct mx_conn *c, mx_str alias, struct directory_alias *out) MX_MUST_USE;
-/* Makes the alias; room 0 reserves it. MX_E_EXISTS. A reservation of the same creator becomes the alias. */
+/* Makes the alias; room 0 reserves it. MX_E_EXISTS. A reservation of the same creator becomes the
+ * alias. */
 mx_error *directory_put(struct mx_db *db, const struct directory_alias *a) MX_MUST_USE;
 /* Removes it when it leads to that room (0: when it is reserved). */
 mx_error *directory_drop(struct mx_db *db, mx_str alias, mx_nid room) MX_MUST_USE;
-mx_error *directory_aliases(struct mx_conn *c, mx_nid room, struct mx_arena *a, mx_str **out, size_t *n) MX_MUST_USE;
+mx_error *directory_aliases(struct mx_conn *c, mx_nid room, struct mx_arena *a, mx_str **out,
+			    size_t *n) MX_MUST_USE;
 mx_error *directory_move(struct mx_db *db, mx_nid from, mx_nid to) MX_MUST_USE;
 mx_error *directory_is_listed(struct mx_conn *c, mx_nid room, bool *out) MX_MUST_USE;
 mx_error *directory_list_room(struct mx_db *db, mx_nid room, bool on) MX_MUST_USE;

@@ -1,4 +1,5 @@
-/* Keeping the list of public rooms: made anew when it is asked for and too old, from what has changed. */
+/* Keeping the list of public rooms: made anew when it is asked for and too old, from what has
+ * changed. */
 #include "config.h"
 
 #include <pthread.h>
@@ -111,7 +112,8 @@ entry_make(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *room, struct 
 	text = mx_buf_view(b).n;
 	mx_buf_str(b, s.room_type);
 	if (mx_buf_failed(b))
-		return mx_error_new(MX_E_UNKNOWN, "a room's summary is too large for the public list");
+		return mx_error_new(MX_E_UNKNOWN,
+				    "a room's summary is too large for the public list");
 	e = mx_alloc(sizeof(*e));
 	atomic_init(&e->refs, 1);
 	e->room = mx_room_nid(room);
@@ -129,7 +131,8 @@ entry_make(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *room, struct 
 static int
 by_room(const void *a, const void *b)
 {
-	const struct list_entry *x = *(struct list_entry *const *)a, *y = *(struct list_entry *const *)b;
+	const struct list_entry *x = *(struct list_entry *const *)a,
+				*y = *(struct list_entry *const *)b;
 
 	return (x->room > y->room) - (x->room < y->room);
 }
@@ -137,16 +140,19 @@ by_room(const void *a, const void *b)
 static int
 by_members(const void *a, const void *b)
 {
-	const struct list_entry *x = *(struct list_entry *const *)a, *y = *(struct list_entry *const *)b;
+	const struct list_entry *x = *(struct list_entry *const *)a,
+				*y = *(struct list_entry *const *)b;
 
 	if (x->joined != y->joined)
 		return x->joined < y->joined ? 1 : -1;
 	return by_room(a, b);
 }
 
-/* The entry of a room: the old one, when nothing has changed since. *out stays NULL when the room is gone. */
+/* The entry of a room: the old one, when nothing has changed since. *out stays NULL when the room
+ * is gone. */
 static mx_error *
-entry_of(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct list_entry **old, size_t old_n, struct list_entry **out)
+entry_of(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct list_entry **old, size_t old_n,
+	 struct list_entry **out)
 {
 	MX_AUTO(mx_room) *room = NULL;
 	struct list_entry wanted = { .room = nid }, *key = &wanted, **found;
@@ -217,8 +223,8 @@ snapshot_ref(struct list_snapshot *s)
 	return s;
 }
 
-/* Whether the list that is there will do. While another thread makes the next one, an old one does, unless this process has
- * changed the list since. */
+/* Whether the list that is there will do. While another thread makes the next one, an old one does,
+ * unless this process has changed the list since. */
 static bool
 good_enough(const struct directory_list *l, int64_t age_us)
 {

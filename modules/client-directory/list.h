@@ -1,4 +1,5 @@
-/* The public list as it was a moment ago: each room as the JSON that is answered, in the order in which it is answered. */
+/* The public list as it was a moment ago: each room as the JSON that is answered, in the order in
+ * which it is answered. */
 #ifndef CLIENT_DIRECTORY_LIST_H
 #define CLIENT_DIRECTORY_LIST_H
 
@@ -21,7 +22,8 @@ struct list_snapshot {
 	size_t n;
 };
 
-/* The list, at most list_age old and with every change that this process made. Release with list_release. */
+/* The list, at most list_age old and with every change that this process made. Release with
+ * list_release. */
 mx_error *list_take(struct mx_request *rq, struct list_snapshot **out) MX_MUST_USE;
 void list_release(struct list_snapshot **s);
 

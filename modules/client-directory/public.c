@@ -1,5 +1,6 @@
-/* GET and POST /publicRooms. A batch token names the room at its border, so that a list that changes meanwhile skips and repeats
- * nothing but what moved itself. Client-Server API, "Published room directory". */
+/* GET and POST /publicRooms. A batch token names the room at its border, so that a list that
+ * changes meanwhile skips and repeats nothing but what moved itself. Client-Server API, "Published
+ * room directory". */
 #include "config.h"
 
 #include "list.h"
@@ -30,8 +31,10 @@ read_border(mx_str since, struct border *out)
 		return NULL;
 	out->given = true;
 	out->back = since.p[0] == 'p';
-	if ((out->back || since.p[0] == 'n') && mx_str_cut((mx_str){ since.p + 1, since.n - 1 }, '.', &joined, &room) &&
-	    mx_str_int(joined, 0, INT64_MAX, &count) && mx_str_int(room, 0, INT64_MAX, &out->room)) {
+	if ((out->back || since.p[0] == 'n') &&
+	    mx_str_cut((mx_str){ since.p + 1, since.n - 1 }, '.', &joined, &room) &&
+	    mx_str_int(joined, 0, INT64_MAX, &count) &&
+	    mx_str_int(room, 0, INT64_MAX, &out->room)) {
 		out->joined = (size_t)count;
 		return NULL;
 	}
@@ -165,10 +168,12 @@ check_asker(struct mx_request *rq)
 	mx_str server;
 
 	if (mx_request_auth(rq) == NULL && !o->anonymous)
-		return mx_error_new(MX_E_MISSING_TOKEN, "The list of public rooms is for who is logged in");
+		return mx_error_new(MX_E_MISSING_TOKEN,
+				    "The list of public rooms is for who is logged in");
 	if (mx_request_query(rq, "server", &server) && server.n > 0 &&
 	    !mx_str_eq(server, mx_core_server_name(mx_request_core(rq))))
-		return mx_error_new(MX_E_INVALID_PARAM, "This server knows no lists of other servers");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "This server knows no lists of other servers");
 	return NULL;
 }
 

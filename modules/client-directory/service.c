@@ -13,7 +13,8 @@ directory_check_alias(struct mx_core *core, mx_str alias)
 	if (!mx_id_alias(alias, NULL, &server))
 		return mx_error_new(MX_E_INVALID_PARAM, "This is no room alias");
 	if (!mx_str_eq(server, mx_core_server_name(core)))
-		return mx_error_new(MX_E_INVALID_PARAM, "Room aliases of other servers are made there");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "Room aliases of other servers are made there");
 	return NULL;
 }
 
@@ -42,7 +43,9 @@ reserve(struct mx_core *core, const struct mx_auth *who, mx_str alias)
 static mx_error *
 bind(struct mx_core *core, const struct mx_auth *who, mx_str alias, struct mx_room *room)
 {
-	struct directory_alias a = { .alias = alias, .room = mx_room_nid(room), .creator = who->user, .made = mx_now() };
+	struct directory_alias a = {
+		.alias = alias, .room = mx_room_nid(room), .creator = who->user, .made = mx_now()
+	};
 
 	return directory_put(mx_core_db(core), &a);
 }
@@ -55,7 +58,8 @@ release(struct mx_core *core, const struct mx_auth *who, mx_str alias)
 }
 
 static mx_error *
-aliases(struct mx_core *core, struct mx_conn *c, struct mx_room *room, struct mx_arena *a, mx_str **out, size_t *n)
+aliases(struct mx_core *core, struct mx_conn *c, struct mx_room *room, struct mx_arena *a,
+	mx_str **out, size_t *n)
 {
 	(void)core;
 	return directory_aliases(c, mx_room_nid(room), a, out, n);
@@ -82,6 +86,12 @@ set_visible(struct mx_core *core, struct mx_room *room, bool on)
 
 const struct mx_directory_service directory_service = {
 	.size = sizeof(struct mx_directory_service),
-	.resolve = resolve, .reserve = reserve, .bind = bind, .release = release, .aliases = aliases, .move = move,
-	.visible = visible, .set_visible = set_visible,
+	.resolve = resolve,
+	.reserve = reserve,
+	.bind = bind,
+	.release = release,
+	.aliases = aliases,
+	.move = move,
+	.visible = visible,
+	.set_visible = set_visible,
 };

@@ -39,12 +39,15 @@ directory_changes(void)
 static const struct mx_sql FIND = MX_SQL("SELECT room, creator, made FROM client_directory_aliases WHERE alias = $1");
 static const struct mx_sql PUT = MX_SQL(
 	"INSERT INTO client_directory_aliases (alias, room, creator, made) VALUES ($1, $2, $3, $4) "
-	"ON CONFLICT (alias) DO UPDATE SET room = excluded.room, creator = excluded.creator, made = excluded.made");
-static const struct mx_sql DROP = MX_SQL("DELETE FROM client_directory_aliases WHERE alias = $1 AND room = $2");
+	"ON CONFLICT (alias) DO UPDATE SET room = excluded.room, creator = excluded.creator, made "
+	"= excluded.made");
+static const struct mx_sql DROP =
+	MX_SQL("DELETE FROM client_directory_aliases WHERE alias = $1 AND room = $2");
 static const struct mx_sql OF_ROOM = MX_SQL(
 	"SELECT alias FROM client_directory_aliases WHERE room = $1 ORDER BY alias LIMIT $2");
 static const struct mx_sql COUNT = MX_SQL("SELECT count(*) FROM client_directory_aliases WHERE room = $1");
-static const struct mx_sql MOVE = MX_SQL("UPDATE client_directory_aliases SET room = $2 WHERE room = $1");
+static const struct mx_sql MOVE =
+	MX_SQL("UPDATE client_directory_aliases SET room = $2 WHERE room = $1");
 
 static mx_error *
 find_any(struct mx_conn *c, mx_str alias, struct directory_alias *out, bool *found)
@@ -97,11 +100,14 @@ put_in(struct mx_txn *tx, void *arg)
 	bool found;
 
 	MX_TRY(find_any(c, a->alias, &now, &found));
-	if (found && (now.room != 0 || (now.creator != a->creator && now.made + RESERVED_FOR > a->made)))
-		return mx_error_new(MX_E_EXISTS, "The room alias %.*s exists already", MX_SFMT(a->alias));
+	if (found &&
+	    (now.room != 0 || (now.creator != a->creator && now.made + RESERVED_FOR > a->made)))
+		return mx_error_new(MX_E_EXISTS, "The room alias %.*s exists already",
+				    MX_SFMT(a->alias));
 	/* Its own reservation that runs is taken too, as long as it is only reserved again. */
 	if (found && a->room == 0 && now.made + RESERVED_FOR > a->made)
-		return mx_error_new(MX_E_EXISTS, "The room alias %.*s exists already", MX_SFMT(a->alias));
+		return mx_error_new(MX_E_EXISTS, "The room alias %.*s exists already",
+				    MX_SFMT(a->alias));
 	if (a->room != 0)
 		MX_TRY(check_count(c, a->room));
 	q = mx_query(c, &PUT);

@@ -1,5 +1,5 @@
-/* POST /user_directory/search: users of this server whom the asking user may know of: who shares a room, or is in a room that
- * anybody may join or read. Client-Server API, "User directory". */
+/* POST /user_directory/search: users of this server whom the asking user may know of: who shares a
+ * room, or is in a room that anybody may join or read. Client-Server API, "User directory". */
 #include "config.h"
 
 #include "directory.h"
@@ -34,7 +34,8 @@ struct search {
 };
 
 static mx_error *
-is_value(const struct search *s, struct mx_room *room, mx_str type, const char *key, mx_str value, bool *out)
+is_value(const struct search *s, struct mx_room *room, mx_str type, const char *key, mx_str value,
+	 bool *out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 	MX_AUTO_JSON *content = NULL;
@@ -54,10 +55,11 @@ room_open(struct search *s, mx_nid nid, bool *out)
 
 	if (seen->room != nid) {
 		MX_TRY(mx_room_by_nid(s->rs, s->conn, nid, &room));
-		MX_TRY(is_value(s, room, MX_S("m.room.join_rules"), "join_rule", MX_S("public"), &seen->open));
+		MX_TRY(is_value(s, room, MX_S("m.room.join_rules"), "join_rule", MX_S("public"),
+				&seen->open));
 		if (!seen->open)
-			MX_TRY(is_value(s, room, MX_S("m.room.history_visibility"), "history_visibility",
-					MX_S("world_readable"), &seen->open));
+			MX_TRY(is_value(s, room, MX_S("m.room.history_visibility"),
+					"history_visibility", MX_S("world_readable"), &seen->open));
 		seen->room = nid;
 	}
 	*out = seen->open;
@@ -87,7 +89,8 @@ may_know(struct search *s, const struct mx_profile_user *u, bool *out)
 	*out = false;
 	if (u->user == s->who->user)
 		return NULL;
-	MX_TRY(mx_user_get(mx_core_accounts(s->core), s->conn, u->user_id, mx_request_arena(s->rq), &account));
+	MX_TRY(mx_user_get(mx_core_accounts(s->core), s->conn, u->user_id, mx_request_arena(s->rq),
+			   &account));
 	if (account.deactivated)
 		return NULL;
 	*out = s->options->search_all_users;
@@ -105,21 +108,25 @@ add_result(struct search *s, const struct mx_profile_user *u)
 
 	json_object_set_new(o, "user_id", json_stringn(u->user_id.p, u->user_id.n));
 	if (u->displayname.n > 0)
-		json_object_set_new(o, "display_name", json_stringn(u->displayname.p, u->displayname.n));
+		json_object_set_new(o, "display_name",
+				    json_stringn(u->displayname.p, u->displayname.n));
 	if (u->avatar_url.n > 0)
-		json_object_set_new(o, "avatar_url", json_stringn(u->avatar_url.p, u->avatar_url.n));
+		json_object_set_new(o, "avatar_url",
+				    json_stringn(u->avatar_url.p, u->avatar_url.n));
 	json_array_append_new(s->results, o);
 }
 
 static mx_error *
 search(struct search *s)
 {
-	struct mx_profile_user *batch = mx_arena_alloc(mx_request_arena(s->rq), BATCH * sizeof(*batch));
+	struct mx_profile_user *batch =
+		mx_arena_alloc(mx_request_arena(s->rq), BATCH * sizeof(*batch));
 	mx_str after = { NULL, 0 };
 	size_t n = BATCH;
 
 	for (size_t looked = 0; looked < CANDIDATES_MAX && n == BATCH; looked += n) {
-		MX_TRY(s->profile->search(s->core, s->conn, s->term, after, mx_request_arena(s->rq), batch, &n));
+		MX_TRY(s->profile->search(s->core, s->conn, s->term, after, mx_request_arena(s->rq),
+					  batch, &n));
 		for (size_t i = 0; i < n; i++) {
 			bool known;
 
@@ -157,15 +164,22 @@ enum mx_outcome
 directory_search_users(struct mx_request *rq)
 {
 	struct mx_core *core = mx_request_core(rq);
-	struct search s = { .rq = rq, .core = core, .rs = mx_core_rooms(core), .conn = mx_request_conn(rq),
-			    .who = mx_request_auth(rq), .options = mx_self_options(mx_request_self(rq)),
-			    .profile = mx_self_service(mx_request_self(rq), "profile"), .results = json_array() };
+	struct search s = { .rq = rq,
+			    .core = core,
+			    .rs = mx_core_rooms(core),
+			    .conn = mx_request_conn(rq),
+			    .who = mx_request_auth(rq),
+			    .options = mx_self_options(mx_request_self(rq)),
+			    .profile = mx_self_service(mx_request_self(rq), "profile"),
+			    .results = json_array() };
 	mx_error *e = read_body(&s);
 
 	if (e == NULL && s.profile != NULL && s.term.n > 0)
 		e = search(&s);
 	if (e == NULL)
-		return mx_reply_json(rq, 200, json_pack("{s:o, s:b}", "results", s.results, "limited", (int)s.limited));
+		return mx_reply_json(
+			rq, 200,
+			json_pack("{s:o, s:b}", "results", s.results, "limited", (int)s.limited));
 	json_decref(s.results);
 	return mx_reply_error(rq, e);
 }

@@ -1,5 +1,5 @@
-/* What the server is and can: composed from what is loaded. Client-Server API, "API Versions", "Capabilities negotiation",
- * "Server Discovery". */
+/* What the server is and can: composed from what is loaded. Client-Server API, "API Versions",
+ * "Capabilities negotiation", "Server Discovery". */
 #include "config.h"
 
 #include <myelin/module.h>
@@ -9,17 +9,22 @@ struct options {
 };
 
 static const struct mx_option options[] = {
-	MX_OPT(struct options, support_page, .flags = MX_OPT_RELOAD, .help = "A page for people who need help with this server."),
-	MX_OPT(struct options, support_email, .flags = MX_OPT_RELOAD, .help = "Where its administrators can be reached by mail."),
-	MX_OPT(struct options, support_user, .flags = MX_OPT_RELOAD, .help = "The Matrix user id of an administrator."),
+	MX_OPT(struct options, support_page, .flags = MX_OPT_RELOAD,
+	       .help = "A page for people who need help with this server."),
+	MX_OPT(struct options, support_email, .flags = MX_OPT_RELOAD,
+	       .help = "Where its administrators can be reached by mail."),
+	MX_OPT(struct options, support_user, .flags = MX_OPT_RELOAD,
+	       .help = "The Matrix user id of an administrator."),
 	MX_OPT(struct options, support_role, .def = "m.role.admin", .flags = MX_OPT_RELOAD,
 	       .help = "What that contact is for: m.role.admin or m.role.security."),
 };
 
-/* The versions whose client routes the server's own modules serve. Clients switch features on by this list (threads at
- * v1.4, room summaries at v1.15, profile fields at v1.16): a module that brings a later version's routes adds it by the hook. */
+/* The versions whose client routes the server's own modules serve. Clients switch features on by
+ * this list (threads at v1.4, room summaries at v1.15, profile fields at v1.16): a module that
+ * brings a later version's routes adds it by the hook. */
 static const char *const versions[] = {
-	"r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12",
+	"r0.6.1", "v1.1", "v1.2", "v1.3",  "v1.4",  "v1.5",  "v1.6",
+	"v1.7",   "v1.8", "v1.9", "v1.10", "v1.11", "v1.12",
 };
 
 static enum mx_outcome
@@ -30,7 +35,8 @@ get_versions(struct mx_request *rq)
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
 		json_array_append_new(list, json_string(versions[i]));
 	mx_run_versions(mx_request_core(rq), list, unstable);
-	return mx_reply_json(rq, 200, json_pack("{s:o, s:o}", "versions", list, "unstable_features", unstable));
+	return mx_reply_json(
+		rq, 200, json_pack("{s:o, s:o}", "versions", list, "unstable_features", unstable));
 }
 
 static json_t *
@@ -50,7 +56,8 @@ room_versions(const struct mx_rooms *rooms)
 
 		json_object_setn_new(available, name.p, name.n, json_string("stable"));
 	}
-	return json_pack("{s:o, s:o}", "default", json_of(mx_room_version_name(mx_rooms_default_version(rooms))),
+	return json_pack("{s:o, s:o}", "default",
+			 json_of(mx_room_version_name(mx_rooms_default_version(rooms))),
 			 "available", available);
 }
 
@@ -71,7 +78,9 @@ get_well_known(struct mx_request *rq)
 	mx_str url = mx_core_public_url(mx_request_core(rq));
 
 	if (url.n == 0)
-		return mx_reply_error(rq, mx_error_new(MX_E_NOT_FOUND, "This server does not say where it is reached"));
+		return mx_reply_error(rq,
+				      mx_error_new(MX_E_NOT_FOUND,
+						   "This server does not say where it is reached"));
 	json_t *document = json_pack("{s:{s:o}}", "m.homeserver", "base_url", json_of(url));
 	mx_run_well_known(mx_request_core(rq), document);
 	return mx_reply_json(rq, 200, document);
@@ -102,7 +111,8 @@ get_support(struct mx_request *rq)
 
 static const struct mx_route routes[] = {
 	{ "GET", "/_matrix/client/versions", get_versions, MX_AUTH_OPTIONAL, MX_RATE_NONE, 0, 0 },
-	{ "GET", "/_matrix/client/v3/capabilities", get_capabilities, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "GET", "/_matrix/client/v3/capabilities", get_capabilities, MX_AUTH_GUEST, MX_RATE_READ,
+	  0, 0 },
 	{ "GET", "/.well-known/matrix/client", get_well_known, MX_AUTH_NONE, MX_RATE_NONE, 0, 0 },
 	{ "GET", "/.well-known/matrix/support", get_support, MX_AUTH_NONE, MX_RATE_NONE, 0, 0 },
 };
@@ -113,13 +123,17 @@ configure(struct mx_module_self *self)
 	const struct options *o = mx_self_options(self);
 
 	if (o->support_user != NULL && !mx_id_user(mx_str_of(o->support_user), NULL, NULL))
-		return mx_error_new(MX_E_CONFIG, "[client-discovery] support_user: %s is not a user id", o->support_user);
+		return mx_error_new(MX_E_CONFIG,
+				    "[client-discovery] support_user: %s is not a user id",
+				    o->support_user);
 	return NULL;
 }
 
 MX_MODULE(client_discovery) = {
-	MX_MODULE_HEAD("client-discovery", "0.1.0", "Versions, capabilities, and how clients find the server"),
-	.options = MX_TABLE(options), .options_size = sizeof(struct options),
+	MX_MODULE_HEAD("client-discovery", "0.1.0",
+		       "Versions, capabilities, and how clients find the server"),
+	.options = MX_TABLE(options),
+	.options_size = sizeof(struct options),
 	.routes = MX_TABLE(routes),
 	.configure = configure,
 };

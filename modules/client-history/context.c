@@ -1,5 +1,5 @@
-/* GET /rooms/{}/context/{}: an event with what was said around it, and the tokens to go on from there in both directions.
- * Client-Server API, "Event context". */
+/* GET /rooms/{}/context/{}: an event with what was said around it, and the tokens to go on from
+ * there in both directions. Client-Server API, "Event context". */
 #include "config.h"
 
 #include "history.h"
@@ -16,12 +16,16 @@ find_event(const struct history_room *r, struct mx_event **out)
 	bool visible = false;
 	mx_error *e = mx_event_get(r->rs, r->conn, mx_request_param(r->rq, "eventId"), out);
 
-	if (e == NULL && mx_event_room(*out) == mx_room_nid(r->room) && !mx_event_rejected(*out) && !mx_event_soft_failed(*out))
-		e = mx_event_visible(r->rs, r->conn, r->room, *out, r->who->user, r->who->user_id, &visible);
+	if (e == NULL && mx_event_room(*out) == mx_room_nid(r->room) && !mx_event_rejected(*out) &&
+	    !mx_event_soft_failed(*out))
+		e = mx_event_visible(r->rs, r->conn, r->room, *out, r->who->user, r->who->user_id,
+				     &visible);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;
 	mx_error_free(&e);
-	return visible ? NULL : mx_error_new(MX_E_NOT_FOUND, "There is no such event, or you may not see it");
+	return visible ? NULL
+		       : mx_error_new(MX_E_NOT_FOUND,
+				      "There is no such event, or you may not see it");
 }
 
 static mx_error *
@@ -36,7 +40,9 @@ read_around(const struct history_room *r, struct context *x)
 	here = mx_event_nid(x->event);
 	x->before = (struct history_page){ .after = INT64_MIN, .before = here, .backwards = true,
 					   .limit = limit / 2, .filter = x->filter };
-	x->after = (struct history_page){ .after = here, .before = INT64_MAX, .limit = limit - limit / 2, .filter = x->filter };
+	x->after = (struct history_page){
+		.after = here, .before = INT64_MAX, .limit = limit - limit / 2, .filter = x->filter
+	};
 	MX_TRY(history_page(r, &x->before));
 	return history_page(r, &x->after);
 }
@@ -47,15 +53,16 @@ needed_member(const struct context *x, const struct mx_event *member)
 {
 	mx_str user = mx_event_state_key(member);
 
-	return mx_str_eq(mx_event_sender(x->event), user) || history_sent_by(&x->before.events, user) ||
-	       history_sent_by(&x->after.events, user);
+	return mx_str_eq(mx_event_sender(x->event), user) ||
+	       history_sent_by(&x->before.events, user) || history_sent_by(&x->after.events, user);
 }
 
 /* The state at the last event that is answered. */
 static mx_error *
 write_state(const struct history_room *r, const struct context *x, struct mx_jw *w)
 {
-	const struct mx_event *last = x->after.events.n > 0 ? x->after.events.v[x->after.events.n - 1] : x->event;
+	const struct mx_event *last =
+		x->after.events.n > 0 ? x->after.events.v[x->after.events.n - 1] : x->event;
 	struct mx_reader reader = mx_reader_of(r->rq, r->room);
 	bool lazy = mx_filter_lazy_members(x->filter);
 	struct mx_events state = { 0 }, kept = { 0 };
@@ -66,7 +73,8 @@ write_state(const struct history_room *r, const struct context *x, struct mx_jw 
 		struct mx_event *ev = state.v[i];
 
 		if (!mx_filter_event(x->filter, ev) ||
-		    (lazy && mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) && !needed_member(x, ev)))
+		    (lazy && mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) &&
+		     !needed_member(x, ev)))
 			continue;
 		mx_events_add(&kept, mx_event_ref(ev));
 	}

@@ -12,7 +12,8 @@ struct history_options {
 	int64_t max_scan;		/* events looked at for one answer, when a filter passes few */
 };
 
-/* A room that the asking user may read: now, or up to a position. Zero-initialise; free with history_room_clear. */
+/* A room that the asking user may read: now, or up to a position. Zero-initialise; free with
+ * history_room_clear. */
 struct history_room {
 	struct mx_request *rq;
 	struct mx_rooms *rs;
@@ -29,7 +30,8 @@ void history_room_clear(struct history_room *r);
 /* {the room's state as the user may read it} */
 mx_error *history_room_root(const struct history_room *r, struct mx_state_root *out) MX_MUST_USE;
 
-/* A page: set the first part, then history_page fills the second. Free with mx_events_clear(&p.events). */
+/* A page: set the first part, then history_page fills the second. Free with
+ * mx_events_clear(&p.events). */
 struct history_page {
 	mx_nid after, before;		/* exclusive; history_page keeps within what the user may read */
 	bool backwards;
@@ -41,21 +43,25 @@ struct history_page {
 	bool more;			/* whether there may be more behind it */
 };
 mx_error *history_page(const struct history_room *r, struct history_page *p) MX_MUST_USE;
-/* The token from which to go on behind the page, in its direction; where it began when it looked at nothing. */
+/* The token from which to go on behind the page, in its direction; where it began when it looked at
+ * nothing. */
 mx_pos history_page_end(const struct history_page *p, mx_pos begun);
 
 /* ---- the query ---- */
 mx_error *history_query_filter(struct mx_request *rq, struct mx_filter **out) MX_MUST_USE;
 /* "limit", or the filter's, or fallback; at most max_page. */
-mx_error *history_query_limit(const struct history_room *r, const struct mx_filter *f, int64_t fallback, size_t *out) MX_MUST_USE;
+mx_error *history_query_limit(const struct history_room *r, const struct mx_filter *f,
+			      int64_t fallback, size_t *out) MX_MUST_USE;
 /* "dir": whether it is "b". It must be given. */
 mx_error *history_query_backwards(struct mx_request *rq, bool *out) MX_MUST_USE;
 
 /* ---- writing ---- */
 void history_write_token(struct mx_jw *w, mx_str key, mx_pos pos);
-mx_error *history_write_events(const struct history_room *r, struct mx_jw *w, mx_str key, const struct mx_events *l) MX_MUST_USE;
+mx_error *history_write_events(const struct history_room *r, struct mx_jw *w, mx_str key,
+			       const struct mx_events *l) MX_MUST_USE;
 /* The senders' member events in that state, as "state": for lazy loading. Sorts nothing of l. */
-mx_error *history_write_senders(const struct history_room *r, struct mx_jw *w, const struct mx_events *l, struct mx_state_root root) MX_MUST_USE;
+mx_error *history_write_senders(const struct history_room *r, struct mx_jw *w,
+				const struct mx_events *l, struct mx_state_root root) MX_MUST_USE;
 /* Whether user sent one of the first n events of l. */
 bool history_sent_by(const struct mx_events *l, mx_str user);
 

@@ -1,4 +1,5 @@
-/* GET /rooms/{}/initialSync: a room at a glance, for who looks into it without joining. Client-Server API, "Room previews". */
+/* GET /rooms/{}/initialSync: a room at a glance, for who looks into it without joining.
+ * Client-Server API, "Room previews". */
 #include "config.h"
 
 #include <stdlib.h>
@@ -55,7 +56,8 @@ write_messages(const struct history_room *r, struct history_page *p, struct mx_j
 static mx_error *
 write_visibility(const struct history_room *r, struct mx_jw *w)
 {
-	const struct mx_directory_service *directory = mx_self_service(mx_request_self(r->rq), "directory");
+	const struct mx_directory_service *directory =
+		mx_self_service(mx_request_self(r->rq), "directory");
 	bool visible;
 
 	if (directory == NULL)

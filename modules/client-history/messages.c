@@ -1,5 +1,6 @@
-/* GET /rooms/{}/messages. A token stands between events: "s5_0" is behind the event at position 5, so that paging back from it
- * begins with that event and paging on begins behind it. Client-Server API, "Getting events for a room". */
+/* GET /rooms/{}/messages. A token stands between events: "s5_0" is behind the event at position 5,
+ * so that paging back from it begins with that event and paging on begins behind it. Client-Server
+ * API, "Getting events for a room". */
 #include "config.h"
 
 #include "history.h"
@@ -42,7 +43,8 @@ read_query(const struct history_room *r, struct ask *q)
 	q->page.after = INT64_MIN;
 	q->page.before = INT64_MAX;
 	if (q->page.backwards) {
-		q->begun = has_from ? from.pos : mx_stream_head(mx_core_stream(mx_request_core(r->rq))).pos;
+		q->begun = has_from ? from.pos
+				    : mx_stream_head(mx_core_stream(mx_request_core(r->rq))).pos;
 		q->page.before = behind(q->begun);
 		if (has_to)
 			q->page.after = to.pos;

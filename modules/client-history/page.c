@@ -1,4 +1,5 @@
-/* A page of the timeline: read in as few queries as the filter allows, and only what the reader may see. */
+/* A page of the timeline: read in as few queries as the filter allows, and only what the reader may
+ * see. */
 #include "config.h"
 
 #include "history.h"
@@ -13,12 +14,16 @@ history_room_open(struct mx_request *rq, struct history_room *out)
 	mx_str id = mx_request_param(rq, "roomId");
 	mx_error *e;
 
-	*out = (struct history_room){ .rq = rq, .rs = mx_core_rooms(core), .conn = mx_request_conn(rq),
-				      .who = mx_request_auth(rq), .options = mx_self_options(mx_request_self(rq)) };
+	*out = (struct history_room){ .rq = rq,
+				      .rs = mx_core_rooms(core),
+				      .conn = mx_request_conn(rq),
+				      .who = mx_request_auth(rq),
+				      .options = mx_self_options(mx_request_self(rq)) };
 	MX_TRY(mx_id_check_room(id, "roomId"));
 	e = mx_room_get(out->rs, out->conn, id, &out->room);
 	if (e == NULL)
-		e = mx_room_readable(out->rs, out->conn, out->room, out->who->user, out->who->user_id, &out->now, &out->until);
+		e = mx_room_readable(out->rs, out->conn, out->room, out->who->user,
+				     out->who->user_id, &out->now, &out->until);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;
 	if (e == NULL && (out->now || out->until != 0))
@@ -61,13 +66,15 @@ read_batch(const struct history_room *r, struct history_page *p, size_t n, size_
 {
 	bool everything = mx_filter_everything(p->filter);
 	struct mx_events batch = { 0 };
-	mx_error *e = mx_room_timeline(r->rs, r->conn, r->room, p->after, p->before, n, p->backwards, &batch, &p->more);
+	mx_error *e = mx_room_timeline(r->rs, r->conn, r->room, p->after, p->before, n,
+				       p->backwards, &batch, &p->more);
 
 	*scanned = batch.n;
 	if (e == NULL && batch.n > 0) {
 		mx_nid last = mx_event_nid(batch.v[batch.n - 1]);
 
-		e = mx_events_filter_visible(r->rs, r->conn, r->room, &batch, r->who->user, r->who->user_id);
+		e = mx_events_filter_visible(r->rs, r->conn, r->room, &batch, r->who->user,
+					     r->who->user_id);
 		if (e == NULL)
 			take(p, &batch, everything);
 		p->edge = last;
@@ -127,11 +134,13 @@ history_query_filter(struct mx_request *rq, struct mx_filter **out)
 }
 
 mx_error *
-history_query_limit(const struct history_room *r, const struct mx_filter *f, int64_t fallback, size_t *out)
+history_query_limit(const struct history_room *r, const struct mx_filter *f, int64_t fallback,
+		    size_t *out)
 {
 	int64_t max = r->options->max_page, limit;
 
-	MX_TRY(mx_request_query_int(r->rq, "limit", 0, INT64_MAX, mx_filter_limit(f, fallback, max), &limit));
+	MX_TRY(mx_request_query_int(r->rq, "limit", 0, INT64_MAX, mx_filter_limit(f, fallback, max),
+				    &limit));
 	*out = (size_t)(limit < max ? limit : max);
 	return NULL;
 }
@@ -162,7 +171,8 @@ history_write_token(struct mx_jw *w, mx_str key, mx_pos pos)
 }
 
 mx_error *
-history_write_events(const struct history_room *r, struct mx_jw *w, mx_str key, const struct mx_events *l)
+history_write_events(const struct history_room *r, struct mx_jw *w, mx_str key,
+		     const struct mx_events *l)
 {
 	struct mx_reader reader = mx_reader_of(r->rq, r->room);
 
@@ -182,7 +192,8 @@ history_sent_by(const struct mx_events *l, mx_str user)
 }
 
 mx_error *
-history_write_senders(const struct history_room *r, struct mx_jw *w, const struct mx_events *l, struct mx_state_root root)
+history_write_senders(const struct history_room *r, struct mx_jw *w, const struct mx_events *l,
+		      struct mx_state_root root)
 {
 	MX_AUTO_JSON *seen = json_object();
 	struct mx_events members = { 0 };

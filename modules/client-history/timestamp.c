@@ -1,6 +1,6 @@
-/* GET /rooms/{}/timestamp_to_event. Positions follow the clock but for events that came late or carry a foreign time, so the
- * place is found by bisection over positions, and the events around it decide. Client-Server API, "Getting events for a
- * room". */
+/* GET /rooms/{}/timestamp_to_event. Positions follow the clock but for events that came late or
+ * carry a foreign time, so the place is found by bisection over positions, and the events around it
+ * decide. Client-Server API, "Getting events for a room". */
 #include "config.h"
 
 #include "history.h"
@@ -17,14 +17,16 @@ event_behind(const struct history_room *r, mx_nid after, struct mx_event **out)
 {
 	struct mx_events l = { 0 };
 	bool more;
-	mx_error *e = mx_room_timeline(r->rs, r->conn, r->room, after, INT64_MAX, 1, false, &l, &more);
+	mx_error *e =
+		mx_room_timeline(r->rs, r->conn, r->room, after, INT64_MAX, 1, false, &l, &more);
 
 	*out = e == NULL && l.n > 0 ? mx_event_ref(l.v[0]) : NULL;
 	mx_events_clear(&l);
 	return e;
 }
 
-/* A position such that events up to it are, by and large, before ts, and events behind it are not. */
+/* A position such that events up to it are, by and large, before ts, and events behind it are not.
+ */
 static mx_error *
 find_place(const struct history_room *r, mx_msec ts, mx_nid *out)
 {
@@ -66,7 +68,8 @@ better(const struct mx_event *ev, const struct mx_event *best, mx_msec ts, bool 
 
 /* Looks at one page and keeps the best of it. *more: whether it makes sense to go on. */
 static mx_error *
-look(const struct history_room *r, struct history_page *p, mx_msec ts, bool backwards, struct mx_event **best, bool *more)
+look(const struct history_room *r, struct history_page *p, mx_msec ts, bool backwards,
+     struct mx_event **best, bool *more)
 {
 	mx_error *e;
 
@@ -126,7 +129,8 @@ find(const struct history_room *r, struct mx_event **best)
 		return mx_error_new(MX_E_INVALID_PARAM, "ts must be a time in milliseconds");
 	MX_TRY(search(r, ts, backwards, best));
 	if (*best == NULL)
-		return mx_error_new(MX_E_NOT_FOUND, "There is no event %s that time", backwards ? "before" : "after");
+		return mx_error_new(MX_E_NOT_FOUND, "There is no event %s that time",
+				    backwards ? "before" : "after");
 	return NULL;
 }
 
@@ -142,6 +146,8 @@ history_timestamp(struct mx_request *rq)
 	history_room_clear(&r);
 	if (e != NULL)
 		return mx_reply_error(rq, e);
-	return mx_reply_json(rq, 200, json_pack("{s:s%, s:I}", "event_id", mx_event_id(best).p, mx_event_id(best).n,
-						"origin_server_ts", (json_int_t)mx_event_ts(best)));
+	return mx_reply_json(rq, 200,
+			     json_pack("{s:s%, s:I}", "event_id", mx_event_id(best).p,
+				       mx_event_id(best).n, "origin_server_ts",
+				       (json_int_t)mx_event_ts(best)));
 }

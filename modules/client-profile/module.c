@@ -8,7 +8,8 @@ static const struct mx_option options[] = {
 	       .help = "Whether profiles are shown to who is logged in only."),
 	MX_OPT(struct profile_options, shared_rooms_only, .def = "no", .flags = MX_OPT_RELOAD,
 	       .help = "Whether profiles are shown to who shares a room with the user only."),
-	MX_OPT(struct profile_options, spread_batch, .def = "50", .min = 1, .max = 1000, .flags = MX_OPT_RELOAD,
+	MX_OPT(struct profile_options, spread_batch, .def = "50", .min = 1, .max = 1000,
+	       .flags = MX_OPT_RELOAD,
 	       .help = "How many rooms are told of a new name or picture in one go."),
 	MX_OPT(struct profile_options, default_displayname, .def = "yes", .flags = MX_OPT_RELOAD,
 	       .help = "Whether a new user's display name is the local part of its user id."),
@@ -36,11 +37,13 @@ find_user(struct mx_request *rq, struct mx_user *out)
 	MX_TRY(mx_id_check_user(id, "userId"));
 	if (!mx_str_eq(mx_id_server_of(id), mx_core_server_name(core)))
 		return mx_error_new(MX_E_NOT_FOUND, "There is no profile of that user here");
-	MX_TRY(mx_user_get(mx_core_accounts(core), mx_request_conn(rq), id, mx_request_arena(rq), out));
+	MX_TRY(mx_user_get(mx_core_accounts(core), mx_request_conn(rq), id, mx_request_arena(rq),
+			   out));
 	if (out->deactivated)
 		return mx_error_new(MX_E_NOT_FOUND, "There is no profile of that user here");
 	if (options_of(rq)->shared_rooms_only && who->user != out->nid)
-		MX_TRY(mx_users_share(mx_core_rooms(core), mx_request_conn(rq), who->user, out->nid, &share));
+		MX_TRY(mx_users_share(mx_core_rooms(core), mx_request_conn(rq), who->user, out->nid,
+				      &share));
 	return share ? NULL : mx_error_new(MX_E_FORBIDDEN, "You share no room with that user");
 }
 
@@ -92,7 +95,8 @@ get_field(struct mx_request *rq)
 
 /* ---- changing ---- */
 
-/* Whose profile is to be changed: one's own, or anybody's by an administrator. Guests may change their name. */
+/* Whose profile is to be changed: one's own, or anybody's by an administrator. Guests may change
+ * their name. */
 static mx_error *
 check_right(struct mx_request *rq, mx_str field, struct mx_user *user)
 {
@@ -105,12 +109,14 @@ check_right(struct mx_request *rq, mx_str field, struct mx_user *user)
 	if (!mx_str_eq(id, who->user_id) && !who->admin)
 		return mx_error_new(MX_E_FORBIDDEN, "You may change your own profile only");
 	if (who->guest && !mx_str_eq(field, MX_S("displayname")))
-		return mx_error_new(MX_E_GUEST_FORBIDDEN, "Guests may change their display name only");
+		return mx_error_new(MX_E_GUEST_FORBIDDEN,
+				    "Guests may change their display name only");
 	if (mx_str_eq(id, who->user_id)) {
 		*user = (struct mx_user){ .nid = who->user, .user_id = who->user_id };
 		return NULL;
 	}
-	return mx_user_get(mx_core_accounts(core), mx_request_conn(rq), id, mx_request_arena(rq), user);
+	return mx_user_get(mx_core_accounts(core), mx_request_conn(rq), id, mx_request_arena(rq),
+			   user);
 }
 
 static mx_error *
@@ -127,7 +133,8 @@ change_field(struct mx_request *rq, bool remove)
 		if (value == NULL)
 			return mx_error_new(MX_E_MISSING_PARAM, "%.*s is missing", MX_SFMT(field));
 	}
-	return profile_set(mx_request_core(rq), user.nid, user.user_id, field, value, options_of(rq)->spread_batch);
+	return profile_set(mx_request_core(rq), user.nid, user.user_id, field, value,
+			   options_of(rq)->spread_batch);
 }
 
 static enum mx_outcome
@@ -157,8 +164,8 @@ user_created(struct mx_module_self *self, mx_nid user, mx_str user_id)
 					     : profile_add_name(mx_core_db(core), user, user_id);
 
 	if (e != NULL)
-		mx_log("client-profile", MX_WARN, "PROF003", "a new user cannot be found by searching",
-		       mx_fs("user", user_id), mx_fe(e));
+		mx_log("client-profile", MX_WARN, "PROF003",
+		       "a new user cannot be found by searching", mx_fs("user", user_id), mx_fe(e));
 	mx_error_free(&e);
 }
 
@@ -169,9 +176,12 @@ add_capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *cap
 
 	(void)self;
 	json_object_set_new(capabilities, "m.set_displayname", json_pack("{s:b}", "enabled", 1));
-	json_object_set_new(capabilities, "m.set_avatar_url", json_pack("{s:b}", "enabled", (int)!guest));
-	json_object_set_new(capabilities, "m.profile_fields", guest
-		? json_pack("{s:b, s:[s]}", "enabled", 1, "allowed", "displayname") : json_pack("{s:b}", "enabled", 1));
+	json_object_set_new(capabilities, "m.set_avatar_url",
+			    json_pack("{s:b}", "enabled", (int)!guest));
+	json_object_set_new(
+		capabilities, "m.profile_fields",
+		guest ? json_pack("{s:b, s:[s]}", "enabled", 1, "allowed", "displayname")
+		      : json_pack("{s:b}", "enabled", 1));
 }
 
 #define PROFILE "/_matrix/client/v3/profile/{userId}"

@@ -15,14 +15,17 @@ fill(struct mx_core *core, struct mx_conn *c, mx_nid user, json_t *content)
 	(void)core;
 	MX_TRY(profile_pair(c, user, a, &displayname, &avatar_url));
 	if (displayname.n > 0 && json_object_get(content, "displayname") == NULL)
-		json_object_set_new(content, "displayname", json_stringn(displayname.p, displayname.n));
+		json_object_set_new(content, "displayname",
+				    json_stringn(displayname.p, displayname.n));
 	if (avatar_url.n > 0 && json_object_get(content, "avatar_url") == NULL)
-		json_object_set_new(content, "avatar_url", json_stringn(avatar_url.p, avatar_url.n));
+		json_object_set_new(content, "avatar_url",
+				    json_stringn(avatar_url.p, avatar_url.n));
 	return NULL;
 }
 
 static mx_error *
-get(struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a, struct mx_profile_user *out)
+get(struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a,
+    struct mx_profile_user *out)
 {
 	(void)core;
 	*out = (struct mx_profile_user){ .user = user };
@@ -31,20 +34,25 @@ get(struct mx_core *core, struct mx_conn *c, mx_nid user, struct mx_arena *a, st
 }
 
 static mx_error *
-search(struct mx_core *core, struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a, struct mx_profile_user *out,
-       size_t *n)
+search(struct mx_core *core, struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a,
+       struct mx_profile_user *out, size_t *n)
 {
 	(void)core;
 	return profile_search(c, term, after, a, out, n);
 }
 
 static mx_error *
-set(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_str user_id, mx_str field, json_t *value)
+set(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_str user_id, mx_str field,
+    json_t *value)
 {
 	(void)c;
 	return profile_set(core, user, user_id, field, value, BATCH);
 }
 
 const struct mx_profile_service profile_service = {
-	.size = sizeof(struct mx_profile_service), .fill = fill, .get = get, .search = search, .set = set,
+	.size = sizeof(struct mx_profile_service),
+	.fill = fill,
+	.get = get,
+	.search = search,
+	.set = set,
 };

@@ -1,6 +1,7 @@
-/* Telling rooms of a new name or picture: an m.room.member event in each room that the user is joined to. It runs behind the
- * answer, a batch of rooms at a time, and its place stands in the database, so that a crash loses nothing. Telling twice does no
- * harm: who is told already is left alone. Client-Server API, "Events on Change of Profile Information". */
+/* Telling rooms of a new name or picture: an m.room.member event in each room that the user is
+ * joined to. It runs behind the answer, a batch of rooms at a time, and its place stands in the
+ * database, so that a crash loses nothing. Telling twice does no harm: who is told already is left
+ * alone. Client-Server API, "Events on Change of Profile Information". */
 #include "config.h"
 
 #include <stdlib.h>
@@ -92,12 +93,14 @@ tell_batch(struct telling *t, struct profile_spread *s, int64_t batch, bool *don
 			return NULL;
 		}
 		e = tell_room(t, rooms[i].room, &s->told);
-		/* A room that refuses (or that the user left meanwhile) must not keep the others from knowing. */
+		/* A room that refuses (or that the user left meanwhile) must not keep the others
+		 * from knowing. */
 		if (mx_error_is(e, MX_E_UNAVAILABLE) || mx_error_is(e, MX_E_UNKNOWN))
 			return e;
 		if (e != NULL)
-			mx_log("client-profile", MX_INFO, "PROF001", "a room does not take a new profile",
-			       mx_fi("room", rooms[i].room), mx_fs("user", t->user_id), mx_fe(e));
+			mx_log("client-profile", MX_INFO, "PROF001",
+			       "a room does not take a new profile", mx_fi("room", rooms[i].room),
+			       mx_fs("user", t->user_id), mx_fe(e));
 		mx_error_free(&e);
 		s->after = rooms[i].room;
 	}
@@ -143,8 +146,9 @@ run_later(struct mx_core *core, void *arg)
 		return;
 	}
 	if (e != NULL)
-		mx_log("client-profile", MX_WARN, "PROF002", "rooms will be told of a new profile later",
-		       mx_fi("user", l->user), mx_fe(e));
+		mx_log("client-profile", MX_WARN, "PROF002",
+		       "rooms will be told of a new profile later", mx_fi("user", l->user),
+		       mx_fe(e));
 	mx_error_free(&e);
 	free(l);
 }

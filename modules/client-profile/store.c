@@ -72,7 +72,8 @@ text_of(mx_str json, struct mx_arena *a)
 }
 
 mx_error *
-profile_pair(struct mx_conn *c, mx_nid user, struct mx_arena *a, mx_str *displayname, mx_str *avatar_url)
+profile_pair(struct mx_conn *c, mx_nid user, struct mx_arena *a, mx_str *displayname,
+	     mx_str *avatar_url)
 {
 	struct mx_query *q = mx_query(c, &PAIR);
 
@@ -94,7 +95,8 @@ static const struct mx_sql SIZE = MX_SQL(
 static const struct mx_sql PUT = MX_SQL(
 	"INSERT INTO client_profile_fields (account, field, json, bytes) VALUES ($1, $2, $3, $4) "
 	"ON CONFLICT (account, field) DO UPDATE SET json = excluded.json, bytes = excluded.bytes");
-static const struct mx_sql DROP = MX_SQL("DELETE FROM client_profile_fields WHERE account = $1 AND field = $2");
+static const struct mx_sql DROP =
+	MX_SQL("DELETE FROM client_profile_fields WHERE account = $1 AND field = $2");
 static const struct mx_sql NAME = MX_SQL(
 	"INSERT INTO client_profile_names (account, user_id, folded) VALUES ($1, $2, $3) "
 	"ON CONFLICT (account) DO UPDATE SET folded = excluded.folded");
@@ -113,7 +115,8 @@ check_size(struct mx_conn *c, const struct profile_change *ch, int64_t bytes)
 	sum = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	MX_TRY(mx_query_end(q));
 	if (sum + bytes + 2 > PROFILE_MAX)
-		return mx_error_new(MX_E_PROFILE_TOO_LARGE, "A profile may have %d bytes", PROFILE_MAX);
+		return mx_error_new(MX_E_PROFILE_TOO_LARGE, "A profile may have %d bytes",
+				    PROFILE_MAX);
 	return NULL;
 }
 
@@ -224,7 +227,8 @@ write_pattern(mx_str term, struct mx_buf *b)
 }
 
 mx_error *
-profile_search(struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a, struct mx_profile_user *out, size_t *n)
+profile_search(struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a,
+	       struct mx_profile_user *out, size_t *n)
 {
 	MX_AUTO(mx_buf) *pattern = mx_buf_new(0);
 	size_t max = *n;
@@ -239,7 +243,8 @@ profile_search(struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a,
 	mx_bind_str(q, 2, after.p != NULL ? after : MX_S(""));
 	mx_bind_int(q, 3, (int64_t)max);
 	while (*n < max && mx_query_next(q)) {
-		out[*n] = (struct mx_profile_user){ .user = mx_col_int(q, 0), .user_id = mx_arena_str(a, mx_col_str(q, 1)) };
+		out[*n] = (struct mx_profile_user){ .user = mx_col_int(q, 0),
+						    .user_id = mx_arena_str(a, mx_col_str(q, 1)) };
 		(*n)++;
 	}
 	MX_TRY(mx_query_end(q));
@@ -253,18 +258,23 @@ profile_search(struct mx_conn *c, mx_str term, mx_str after, struct mx_arena *a,
 static const struct mx_sql SPREAD_NEXT = MX_SQL(
 	"SELECT account, stamp, after_room FROM client_profile_spread WHERE account > $1 ORDER BY account LIMIT 1");
 static const struct mx_sql SPREAD_GET = MX_SQL("SELECT account, stamp, after_room FROM client_profile_spread WHERE account = $1");
-static const struct mx_sql SPREAD_STEP = MX_SQL("UPDATE client_profile_spread SET after_room = $2 WHERE account = $1");
-static const struct mx_sql SPREAD_DONE = MX_SQL("DELETE FROM client_profile_spread WHERE account = $1");
+static const struct mx_sql SPREAD_STEP =
+	MX_SQL("UPDATE client_profile_spread SET after_room = $2 WHERE account = $1");
+static const struct mx_sql SPREAD_DONE =
+	MX_SQL("DELETE FROM client_profile_spread WHERE account = $1");
 
 static mx_error *
-read_spread(struct mx_conn *c, const struct mx_sql *sql, mx_nid user, struct profile_spread *out, bool *found)
+read_spread(struct mx_conn *c, const struct mx_sql *sql, mx_nid user, struct profile_spread *out,
+	    bool *found)
 {
 	struct mx_query *q = mx_query(c, sql);
 
 	mx_bind_int(q, 1, user);
 	*found = mx_query_next(q);
 	if (*found)
-		*out = (struct profile_spread){ .user = mx_col_int(q, 0), .stamp = mx_col_int(q, 1), .after = mx_col_int(q, 2) };
+		*out = (struct profile_spread){ .user = mx_col_int(q, 0),
+						.stamp = mx_col_int(q, 1),
+						.after = mx_col_int(q, 2) };
 	return mx_query_end(q);
 }
 

@@ -18,9 +18,10 @@ static const struct mx_migration migrations[] = {
 };
 
 static const struct mx_route routes[] = {
-	{ "POST", "/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}", receipts_post, MX_AUTH_USER, MX_RATE_WRITE,
-	  0, 0 },
-	{ "POST", "/_matrix/client/v3/rooms/{roomId}/read_markers", receipts_markers, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", "/_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}",
+	  receipts_post, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", "/_matrix/client/v3/rooms/{roomId}/read_markers", receipts_markers, MX_AUTH_USER,
+	  MX_RATE_WRITE, 0, 0 },
 };
 
 static const struct mx_hook_row hooks[] = {

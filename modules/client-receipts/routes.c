@@ -31,7 +31,8 @@ find_event(struct mx_request *rq, struct mx_room *room, mx_str id, mx_nid *nid)
 		return mx_error_new(MX_E_INVALID_PARAM, "this is not an event id");
 	MX_TRY(mx_event_get(rs, mx_request_conn(rq), id, &ev));
 	if (mx_event_room(ev) == mx_room_nid(room))
-		MX_TRY(mx_event_visible(rs, mx_request_conn(rq), room, ev, who->user, who->user_id, &visible));
+		MX_TRY(mx_event_visible(rs, mx_request_conn(rq), room, ev, who->user, who->user_id,
+					&visible));
 	if (!visible)
 		return mx_error_new(MX_E_NOT_FOUND, "there is no such event in this room");
 	*nid = mx_event_nid(ev);
@@ -39,10 +40,15 @@ find_event(struct mx_request *rq, struct mx_room *room, mx_str id, mx_nid *nid)
 }
 
 static mx_error *
-put_receipt(struct mx_request *rq, struct mx_room *room, bool private, mx_str event_id, mx_str thread)
+put_receipt(struct mx_request *rq, struct mx_room *room, bool private, mx_str event_id,
+	    mx_str thread)
 {
-	struct receipt r = { .room = mx_room_nid(room), .reader = mx_request_auth(rq)->user, .private = private,
-			     .thread = thread, .event_id = event_id, .ts = mx_now() };
+	struct receipt r = { .room = mx_room_nid(room),
+			     .reader = mx_request_auth(rq)->user,
+			     .private = private,
+			     .thread = thread,
+			     .event_id = event_id,
+			     .ts = mx_now() };
 
 	MX_TRY(find_event(rq, room, event_id, &r.event));
 	return receipt_put(mx_request_core(rq), &r);
@@ -52,7 +58,8 @@ put_receipt(struct mx_request *rq, struct mx_room *room, bool private, mx_str ev
 static mx_error *
 put_marker(struct mx_request *rq, struct mx_room *room, mx_str event_id)
 {
-	const struct mx_account_data_service *data = mx_self_service(mx_request_self(rq), "account-data");
+	const struct mx_account_data_service *data =
+		mx_self_service(mx_request_self(rq), "account-data");
 	MX_AUTO(mx_buf) *content = mx_buf_new(0);
 	struct mx_jw w = mx_jw_on(content);
 
@@ -64,19 +71,21 @@ put_marker(struct mx_request *rq, struct mx_room *room, mx_str event_id)
 	mx_jw_key(&w, MX_S("event_id"));
 	mx_jw_str(&w, event_id);
 	mx_jw_object_end(&w);
-	return data->set(mx_request_core(rq), mx_request_auth(rq)->user, mx_room_nid(room), MX_S("m.fully_read"),
-			 mx_buf_view(content));
+	return data->set(mx_request_core(rq), mx_request_auth(rq)->user, mx_room_nid(room),
+			 MX_S("m.fully_read"), mx_buf_view(content));
 }
 
 static mx_error *
-put_by_type(struct mx_request *rq, struct mx_room *room, mx_str type, mx_str event_id, mx_str thread)
+put_by_type(struct mx_request *rq, struct mx_room *room, mx_str type, mx_str event_id,
+	    mx_str thread)
 {
 	if (mx_str_eq(type, MX_S("m.read")))
 		return put_receipt(rq, room, false, event_id, thread);
 	if (mx_str_eq(type, MX_S("m.read.private")))
 		return put_receipt(rq, room, true, event_id, thread);
 	if (!mx_str_eq(type, MX_S("m.fully_read")))
-		return mx_error_new(MX_E_INVALID_PARAM, "%.*s is no type of receipt", MX_SFMT(type));
+		return mx_error_new(MX_E_INVALID_PARAM, "%.*s is no type of receipt",
+				    MX_SFMT(type));
 	if (thread.n > 0)
 		return mx_error_new(MX_E_INVALID_PARAM, "m.fully_read has no threads");
 	return put_marker(rq, room, event_id);
@@ -93,7 +102,8 @@ read_thread(struct mx_request *rq, mx_str *thread)
 	if (json_object_get(body, "thread_id") == NULL)
 		return NULL;
 	if (!mx_str_eq(*thread, MX_S("main")) && !mx_id_event(*thread))
-		return mx_error_new(MX_E_INVALID_PARAM, "thread_id is neither \"main\" nor an event id");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "thread_id is neither \"main\" nor an event id");
 	return NULL;
 }
 
@@ -105,7 +115,8 @@ post(struct mx_request *rq)
 
 	MX_TRY(read_thread(rq, &thread));
 	MX_TRY(joined_room(rq, &room));
-	return put_by_type(rq, room, mx_request_param(rq, "receiptType"), mx_request_param(rq, "eventId"), thread);
+	return put_by_type(rq, room, mx_request_param(rq, "receiptType"),
+			   mx_request_param(rq, "eventId"), thread);
 }
 
 enum mx_outcome

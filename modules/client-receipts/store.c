@@ -1,11 +1,11 @@
 /* The newest receipt of each reader, kind and thread. */
 #include "receipts.h"
 
-static const struct mx_sql PUT =
-	MX_SQL("INSERT INTO client_receipt (room, reader, private, thread, event_id, event, ts, pos) "
-	       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
-	       "ON CONFLICT (room, reader, private, thread) DO UPDATE SET event_id = excluded.event_id, "
-	       "event = excluded.event, ts = excluded.ts, pos = excluded.pos");
+static const struct mx_sql PUT = MX_SQL(
+	"INSERT INTO client_receipt (room, reader, private, thread, event_id, event, ts, pos) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+	"ON CONFLICT (room, reader, private, thread) DO UPDATE SET event_id = excluded.event_id, "
+	"event = excluded.event, ts = excluded.ts, pos = excluded.pos");
 static const struct mx_sql GET =
 	MX_SQL("SELECT event FROM client_receipt WHERE room = $1 AND reader = $2 AND private = $3 AND thread = $4");
 
@@ -35,7 +35,8 @@ put(struct mx_txn *tx, void *arg)
 	const struct put *p = arg;
 	const struct receipt *r = p->r;
 	struct mx_conn *c = mx_txn_conn(tx);
-	struct mx_item item = { .kind = r->private ? MX_ITEM_PRIVATE_RECEIPT : MX_ITEM_RECEIPT, .room = r->room,
+	struct mx_item item = { .kind = r->private ? MX_ITEM_PRIVATE_RECEIPT : MX_ITEM_RECEIPT,
+				.room = r->room,
 				.user = r->reader };
 	struct mx_query *q;
 	bool found;

@@ -5,7 +5,8 @@
 static const struct mx_sql NEWS =
 	MX_SQL("SELECT event_id, private, text, thread, ts FROM ("
 	       "SELECT event_id, private, reader, thread, ts FROM client_receipt "
-	       "WHERE room = $1 AND pos > $2 AND pos <= $3 AND (private = 0 OR reader = $4) ORDER BY pos DESC LIMIT 1000"
+	       "WHERE room = $1 AND pos > $2 AND pos <= $3 AND (private = 0 OR reader = $4) ORDER "
+	       "BY pos DESC LIMIT 1000"
 	       ") AS r JOIN name ON name.nid = r.reader ORDER BY event_id, private, text");
 
 /* Where the writer stands within {"$event":{"m.read":{"@user":{…}}}}. */
@@ -88,15 +89,18 @@ write_news(const struct mx_sync *sync, struct mx_buf *content)
 }
 
 void
-receipts_sync(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section section, struct mx_jw *w)
+receipts_sync(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section section,
+	      struct mx_jw *w)
 {
 	MX_AUTO(mx_buf) *content = NULL;
 	mx_error *e;
 
 	(void)self;
-	if (section != MX_SYNC_ROOM_EPHEMERAL || !mx_sync_wants(sync, section, MX_S("m.receipt"), (mx_str){ 0 }))
+	if (section != MX_SYNC_ROOM_EPHEMERAL ||
+	    !mx_sync_wants(sync, section, MX_S("m.receipt"), (mx_str){ 0 }))
 		return;
-	if (!mx_sync_may_have(sync, MX_ITEM_RECEIPT) && !mx_sync_may_have(sync, MX_ITEM_PRIVATE_RECEIPT))
+	if (!mx_sync_may_have(sync, MX_ITEM_RECEIPT) &&
+	    !mx_sync_may_have(sync, MX_ITEM_PRIVATE_RECEIPT))
 		return;
 	content = mx_buf_new(0);
 	e = write_news(sync, content);

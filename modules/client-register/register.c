@@ -1,5 +1,5 @@
-/* Registration. Off unless the configuration turns it on; then the stages in it stand before every new account.
- * Client-Server API, "Account registration", "Guest Access". */
+/* Registration. Off unless the configuration turns it on; then the stages in it stand before every
+ * new account. Client-Server API, "Account registration", "Guest Access". */
 #include "config.h"
 
 #include <myelin/module.h>
@@ -10,12 +10,15 @@ struct options {
 };
 
 static const struct mx_option options[] = {
-	MX_OPT(struct options, enabled, .def = "no", .flags = MX_OPT_RELOAD, .help = "Whether people may register."),
+	MX_OPT(struct options, enabled, .def = "no", .flags = MX_OPT_RELOAD,
+	       .help = "Whether people may register."),
 	MX_OPT(struct options, stages, .def = "token", .flags = MX_OPT_RELOAD,
-	       .help = "What they must do: token (a registration token, see auth-token), dummy (nothing: open to all), or the"
+	       .help = "What they must do: token (a registration token, see auth-token), dummy "
+		       "(nothing: open to all), or the"
 		       " names of stages of other modules."),
 	MX_OPT(struct options, guests, .def = "no", .flags = MX_OPT_RELOAD,
-	       .help = "Whether guests get an account without a password, for rooms that admit guests."),
+	       .help = "Whether guests get an account without a password, for rooms that admit "
+		       "guests."),
 };
 
 enum { STAGES_MAX = 8, RANDOM_NAME = 12 };
@@ -48,7 +51,10 @@ stages_pass(struct mx_request *rq, const struct options *o)
 	for (n = 0; n < o->stages.n && n < STAGES_MAX; n++) {
 		flow[n] = stage_name(o->stages.v[n]);
 		if (!mx_core_has_provider(mx_request_core(rq), "stage", flow[n]))
-			return mx_error_new(MX_E_FORBIDDEN, "Registration asks for %s, and no module of this server offers that", flow[n]);
+			return mx_error_new(MX_E_FORBIDDEN,
+					    "Registration asks for %s, and no module of this "
+					    "server offers that",
+					    flow[n]);
 	}
 	return mx_uia_check(rq, flows, 1, NULL);
 }
@@ -120,7 +126,8 @@ make(struct mx_request *rq, const struct mx_new_user *u, const struct asked *a, 
 	if (a->inhibit_login) {
 		MX_TRY(mx_user_create(mx_core_accounts(core), u, NULL));
 		mx_str server = mx_core_server_name(core);
-		s.user_id = mx_arena_printf(arena, "@%.*s:%.*s", MX_SFMT(u->localpart), MX_SFMT(server));
+		s.user_id = mx_arena_printf(arena, "@%.*s:%.*s", MX_SFMT(u->localpart),
+					    MX_SFMT(server));
 	} else {
 		MX_TRY(mx_user_register(mx_core_accounts(core), u, &a->session, arena, NULL, &s));
 	}
@@ -149,7 +156,8 @@ register_guest(struct mx_request *rq, const struct options *o, json_t **answer)
 	MX_TRY(read_body(rq, &a));
 	a.inhibit_login = false;
 	a.session.device_id = (mx_str){ NULL, 0 };
-	struct mx_new_user u = { .localpart = localpart_for(rq, (mx_str){ NULL, 0 }), .guest = true };
+	struct mx_new_user u = { .localpart = localpart_for(rq, (mx_str){ NULL, 0 }),
+				 .guest = true };
 	u.localpart = mx_arena_printf(mx_request_arena(rq), "guest-%.*s", MX_SFMT(u.localpart));
 	MX_TRY(mx_check_register(core, u.localpart, mx_request_address(rq)));
 	return make(rq, &u, &a, answer);
@@ -160,7 +168,8 @@ attempts(struct mx_request *rq)
 {
 	json_t *body;
 
-	return !mx_error_drop(mx_request_json(rq, &body)) && mx_json_str(json_object_get(body, "auth"), "type").n > 0;
+	return !mx_error_drop(mx_request_json(rq, &body)) &&
+	       mx_json_str(json_object_get(body, "auth"), "type").n > 0;
 }
 
 static mx_error *
@@ -173,7 +182,8 @@ register_user(struct mx_request *rq, const struct options *o, json_t **answer)
 	if (!o->enabled)
 		return mx_error_new(MX_E_FORBIDDEN, "Registration is closed on this server");
 	/* What cannot succeed is said before anybody does a stage for it. */
-	struct mx_new_user u = { .localpart = localpart_for(rq, a.username), .password = a.password };
+	struct mx_new_user u = { .localpart = localpart_for(rq, a.username),
+				 .password = a.password };
 	MX_TRY(mx_user_available(as, mx_request_conn(rq), u.localpart));
 	if (a.password.p != NULL)
 		MX_TRY(mx_password_acceptable(as, a.password));
@@ -227,14 +237,17 @@ get_available(struct mx_request *rq)
 {
 	mx_error *e = available(rq);
 
-	return e != NULL ? mx_reply_error(rq, e) : mx_reply_json(rq, 200, json_pack("{s:b}", "available", 1));
+	return e != NULL ? mx_reply_error(rq, e)
+			 : mx_reply_json(rq, 200, json_pack("{s:b}", "available", 1));
 }
 
 /* ---- the module ---- */
 
 static const struct mx_route routes[] = {
-	{ "POST", "/_matrix/client/v3/register", post_register, MX_AUTH_NONE, MX_RATE_REGISTER, MX_ROUTE_CPU, 0 },
-	{ "GET", "/_matrix/client/v3/register/available", get_available, MX_AUTH_NONE, MX_RATE_LOGIN, 0, 0 },
+	{ "POST", "/_matrix/client/v3/register", post_register, MX_AUTH_NONE, MX_RATE_REGISTER,
+	  MX_ROUTE_CPU, 0 },
+	{ "GET", "/_matrix/client/v3/register/available", get_available, MX_AUTH_NONE,
+	  MX_RATE_LOGIN, 0, 0 },
 };
 
 static const struct mx_provider_row providers[] = {
@@ -247,9 +260,11 @@ configure(struct mx_module_self *self)
 	const struct options *o = mx_self_options(self);
 
 	if (o->enabled && o->stages.n == 0)
-		return mx_error_new(MX_E_CONFIG, "[client-register] stages is empty; \"stages = dummy\" lets everybody register");
+		return mx_error_new(MX_E_CONFIG, "[client-register] stages is empty; \"stages = "
+						 "dummy\" lets everybody register");
 	if (o->stages.n > STAGES_MAX)
-		return mx_error_new(MX_E_CONFIG, "[client-register] stages: at most %d", STAGES_MAX);
+		return mx_error_new(MX_E_CONFIG, "[client-register] stages: at most %d",
+				    STAGES_MAX);
 	return NULL;
 }
 

@@ -9,8 +9,13 @@ rooms_call_of(struct mx_request *rq)
 	struct mx_core *core = mx_request_core(rq);
 
 	return (struct rooms_call){
-		.rq = rq, .self = mx_request_self(rq), .core = core, .rs = mx_core_rooms(core),
-		.conn = mx_request_conn(rq), .arena = mx_request_arena(rq), .who = mx_request_auth(rq),
+		.rq = rq,
+		.self = mx_request_self(rq),
+		.core = core,
+		.rs = mx_core_rooms(core),
+		.conn = mx_request_conn(rq),
+		.arena = mx_request_arena(rq),
+		.who = mx_request_auth(rq),
 	};
 }
 
@@ -61,13 +66,15 @@ rooms_find_named(const struct rooms_call *c, mx_str name, struct mx_room **out)
 			return mx_error_new(MX_E_NOT_FOUND, "This server has no room aliases");
 		MX_TRY(directory->resolve(c->core, c->conn, name, c->arena, &id));
 	} else if (!mx_id_room(name)) {
-		return mx_error_new(MX_E_INVALID_PARAM, "This is neither a room id nor a room alias");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "This is neither a room id nor a room alias");
 	}
 	return mx_room_get(c->rs, c->conn, id, out);
 }
 
 mx_error *
-rooms_member(const struct rooms_call *c, struct mx_room *room, mx_str user_id, struct mx_member *out)
+rooms_member(const struct rooms_call *c, struct mx_room *room, mx_str user_id,
+	     struct mx_member *out)
 {
 	mx_nid user = 0;
 
@@ -82,7 +89,8 @@ rooms_member(const struct rooms_call *c, struct mx_room *room, mx_str user_id, s
 }
 
 mx_error *
-rooms_state_content(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key, json_t **out)
+rooms_state_content(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key,
+		    json_t **out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
@@ -109,7 +117,10 @@ rooms_device(const struct rooms_call *c)
 struct mx_draft
 rooms_draft(const struct rooms_call *c, mx_str type, json_t *content)
 {
-	return (struct mx_draft){ .type = type, .content = content, .sender = c->who->user, .sender_id = c->who->user_id };
+	return (struct mx_draft){ .type = type,
+				  .content = content,
+				  .sender = c->who->user,
+				  .sender_id = c->who->user_id };
 }
 
 struct mx_draft
@@ -122,7 +133,8 @@ rooms_state_draft(const struct rooms_call *c, mx_str type, mx_str key, json_t *c
 }
 
 mx_error *
-rooms_send(const struct rooms_call *c, struct mx_room *room, const struct mx_draft *draft, mx_str *event_id)
+rooms_send(const struct rooms_call *c, struct mx_room *room, const struct mx_draft *draft,
+	   mx_str *event_id)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 

@@ -1,5 +1,5 @@
-/* POST /createRoom: the request is checked whole, then becomes one list of events that is stored at once or not at all.
- * Client-Server API, "Creation". */
+/* POST /createRoom: the request is checked whole, then becomes one list of events that is stored at
+ * once or not at all. Client-Server API, "Creation". */
 #include "config.h"
 
 #include <myelin/hook.h>
@@ -64,7 +64,8 @@ read_version(struct creation *cr)
 			return NULL;
 		}
 	}
-	return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION, "This server cannot make rooms of that version");
+	return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
+			    "This server cannot make rooms of that version");
 }
 
 static mx_error *
@@ -79,7 +80,8 @@ read_preset(struct creation *cr)
 	cr->preset = cr->public ? MX_S("public_chat") : MX_S("private_chat");
 	MX_TRY(mx_json_opt_str(cr->body, "preset", &cr->preset));
 	cr->trusted = mx_str_eq(cr->preset, MX_S("trusted_private_chat"));
-	if (!cr->trusted && !mx_str_eq(cr->preset, MX_S("private_chat")) && !mx_str_eq(cr->preset, MX_S("public_chat")))
+	if (!cr->trusted && !mx_str_eq(cr->preset, MX_S("private_chat")) &&
+	    !mx_str_eq(cr->preset, MX_S("public_chat")))
 		return mx_error_new(MX_E_INVALID_PARAM, "There is no such preset");
 	return NULL;
 }
@@ -92,9 +94,12 @@ read_alias(struct creation *cr)
 	MX_TRY(mx_json_opt_str(cr->body, "room_alias_name", &local));
 	if (local.p == NULL)
 		return NULL;
-	if (local.n == 0 || memchr(local.p, ':', local.n) != NULL || memchr(local.p, '\0', local.n) != NULL)
-		return mx_error_new(MX_E_INVALID_PARAM, "room_alias_name must be the local part of an alias");
-	cr->alias = mx_arena_printf(cr->c->arena, "#%.*s:%.*s", MX_SFMT(local), MX_SFMT(mx_core_server_name(cr->c->core)));
+	if (local.n == 0 || memchr(local.p, ':', local.n) != NULL ||
+	    memchr(local.p, '\0', local.n) != NULL)
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "room_alias_name must be the local part of an alias");
+	cr->alias = mx_arena_printf(cr->c->arena, "#%.*s:%.*s", MX_SFMT(local),
+				    MX_SFMT(mx_core_server_name(cr->c->core)));
 	if (!mx_id_alias(cr->alias, NULL, NULL))
 		return mx_error_new(MX_E_INVALID_PARAM, "room_alias_name makes no valid alias");
 	if (rooms_directory(cr->c) == NULL)
@@ -123,8 +128,10 @@ read_invites(struct creation *cr)
 		return mx_error_new(MX_E_THREEPID_DENIED, "This server invites by user id only");
 	MX_TRY(mx_json_opt_array(cr->body, "invite", &invites));
 	if ((int64_t)json_array_size(invites) > o->max_invites)
-		return mx_error_new(MX_E_INVALID_PARAM, "More than %lld invites at once", (long long)o->max_invites);
-	cr->invites = mx_arena_alloc(cr->c->arena, (json_array_size(invites) + 1) * sizeof(*cr->invites));
+		return mx_error_new(MX_E_INVALID_PARAM, "More than %lld invites at once",
+				    (long long)o->max_invites);
+	cr->invites =
+		mx_arena_alloc(cr->c->arena, (json_array_size(invites) + 1) * sizeof(*cr->invites));
 	json_array_foreach(invites, i, item) {
 		mx_str user;
 
@@ -141,7 +148,8 @@ read_invites(struct creation *cr)
 	return NULL;
 }
 
-/* One entry of initial_state: kept to be sent, or set aside because something else says the same. */
+/* One entry of initial_state: kept to be sent, or set aside because something else says the same.
+ */
 static mx_error *
 read_initial(struct creation *cr, const json_t *item)
 {
@@ -154,7 +162,8 @@ read_initial(struct creation *cr, const json_t *item)
 	MX_TRY(mx_json_opt_str(item, "state_key", &key));
 	MX_TRY(mx_json_get_object(item, "content", &content));
 	if (mx_str_eq(type, MX_S("m.room.create")) || mx_str_eq(type, MX_S("m.room.member")))
-		return mx_error_new(MX_E_INVALID_ROOM_STATE, "initial_state must not hold %.*s", MX_SFMT(type));
+		return mx_error_new(MX_E_INVALID_ROOM_STATE, "initial_state must not hold %.*s",
+				    MX_SFMT(type));
 	if (key.n == 0) {
 		if (mx_str_eq(type, MX_S("m.room.power_levels"))) {
 			cr->initial_levels = content;
@@ -164,7 +173,8 @@ read_initial(struct creation *cr, const json_t *item)
 		    (mx_str_eq(type, MX_S("m.room.topic")) && cr->topic.p != NULL))
 			return NULL;
 		if (mx_str_eq(type, MX_S("m.room.canonical_alias")))
-			MX_TRY(rooms_check_aliases(cr->c, (mx_str){ NULL, 0 }, cr->alias, NULL, content));
+			MX_TRY(rooms_check_aliases(cr->c, (mx_str){ NULL, 0 }, cr->alias, NULL,
+						   content));
 	}
 	cr->initial[cr->initial_n++] = item;
 	return NULL;
@@ -186,7 +196,8 @@ read_content(struct creation *cr)
 	if ((int64_t)json_array_size(cr->initial_state) > o->max_initial_state)
 		return mx_error_new(MX_E_INVALID_PARAM, "initial_state has more than %lld entries",
 				    (long long)o->max_initial_state);
-	cr->initial = mx_arena_alloc(cr->c->arena, (json_array_size(cr->initial_state) + 1) * sizeof(*cr->initial));
+	cr->initial = mx_arena_alloc(cr->c->arena, (json_array_size(cr->initial_state) + 1) *
+							   sizeof(*cr->initial));
 	json_array_foreach(cr->initial_state, i, item)
 		MX_TRY(read_initial(cr, item));
 	return NULL;
@@ -217,7 +228,8 @@ static bool
 in_initial(const struct creation *cr, mx_str type)
 {
 	for (size_t i = 0; i < cr->initial_n; i++)
-		if (mx_str_eq(mx_json_str(cr->initial[i], "type"), type) && mx_json_str(cr->initial[i], "state_key").n == 0)
+		if (mx_str_eq(mx_json_str(cr->initial[i], "type"), type) &&
+		    mx_json_str(cr->initial[i], "state_key").n == 0)
 			return true;
 	return false;
 }
@@ -237,7 +249,8 @@ add_creators(const struct creation *cr, json_t *content)
 	json_object_set_new(seen, mx_arena_str(cr->c->arena, cr->c->who->user_id).p, json_true());
 	json_array_foreach(given, i, item) {
 		if (!json_is_string(item))
-			return mx_error_new(MX_E_BAD_JSON, "additional_creators must hold user ids");
+			return mx_error_new(MX_E_BAD_JSON,
+					    "additional_creators must hold user ids");
 		MX_TRY(mx_id_check_user(str_of(item), "additional_creators"));
 		if (json_object_get(seen, json_string_value(item)) == NULL)
 			json_array_append(creators, item);
@@ -245,7 +258,8 @@ add_creators(const struct creation *cr, json_t *content)
 	}
 	for (i = 0; cr->trusted && i < cr->invites_n; i++)
 		if (json_object_get(seen, cr->invites[i].p) == NULL)	/* it came out of jansson: there is a NUL behind it */
-			json_array_append_new(creators, json_stringn(cr->invites[i].p, cr->invites[i].n));
+			json_array_append_new(creators,
+					      json_stringn(cr->invites[i].p, cr->invites[i].n));
 	if (json_array_size(creators) > 0)
 		json_object_set(content, "additional_creators", creators);
 	else
@@ -256,7 +270,8 @@ add_creators(const struct creation *cr, json_t *content)
 static mx_error *
 add_create(struct creation *cr)
 {
-	json_t *content = cr->creation_content != NULL ? json_copy(cr->creation_content) : json_object();
+	json_t *content =
+		cr->creation_content != NULL ? json_copy(cr->creation_content) : json_object();
 
 	json_object_del(content, "creator");
 	json_object_del(content, "room_version");
@@ -274,7 +289,9 @@ add_levels(struct creation *cr)
 		levels = json_deep_copy(cr->initial_levels);
 	} else {
 		levels = rooms_levels_new(cr->version, cr->c->who->user_id, members_invite);
-		for (size_t i = 0; cr->trusted && !mx_room_version_creators(cr->version) && i < cr->invites_n; i++)
+		for (size_t i = 0;
+		     cr->trusted && !mx_room_version_creators(cr->version) && i < cr->invites_n;
+		     i++)
 			rooms_levels_set_user(levels, cr->invites[i], ROOMS_ADMIN);
 	}
 	rooms_levels_override(levels, cr->levels_override);
@@ -287,9 +304,11 @@ add_preset(struct creation *cr)
 	bool open = mx_str_eq(cr->preset, MX_S("public_chat"));
 
 	if (!in_initial(cr, MX_S("m.room.join_rules")))
-		add(cr, MX_S("m.room.join_rules"), MX_S(""), json_pack("{s:s}", "join_rule", open ? "public" : "invite"));
+		add(cr, MX_S("m.room.join_rules"), MX_S(""),
+		    json_pack("{s:s}", "join_rule", open ? "public" : "invite"));
 	if (!in_initial(cr, MX_S("m.room.history_visibility")))
-		add(cr, MX_S("m.room.history_visibility"), MX_S(""), json_pack("{s:s}", "history_visibility", "shared"));
+		add(cr, MX_S("m.room.history_visibility"), MX_S(""),
+		    json_pack("{s:s}", "history_visibility", "shared"));
 	if (!in_initial(cr, MX_S("m.room.guest_access")))
 		add(cr, MX_S("m.room.guest_access"), MX_S(""),
 		    json_pack("{s:s}", "guest_access", open ? "forbidden" : "can_join"));
@@ -315,19 +334,23 @@ make_drafts(struct creation *cr)
 {
 	json_t *content;
 
-	cr->drafts = mx_arena_alloc(cr->c->arena, (OWN_EVENTS + cr->initial_n + cr->invites_n) * sizeof(*cr->drafts));
+	cr->drafts = mx_arena_alloc(cr->c->arena, (OWN_EVENTS + cr->initial_n + cr->invites_n) *
+							  sizeof(*cr->drafts));
 	MX_TRY(add_create(cr));
 	MX_TRY(rooms_member_content(cr->c, MX_MEMBER_JOIN, cr->c->who->user_id, &content));
 	add(cr, MX_S("m.room.member"), cr->c->who->user_id, content);
 	add_levels(cr);
 	if (cr->alias.n > 0 && !in_initial(cr, MX_S("m.room.canonical_alias")))
-		add(cr, MX_S("m.room.canonical_alias"), MX_S(""), json_pack("{s:s%}", "alias", cr->alias.p, cr->alias.n));
+		add(cr, MX_S("m.room.canonical_alias"), MX_S(""),
+		    json_pack("{s:s%}", "alias", cr->alias.p, cr->alias.n));
 	add_preset(cr);
 	for (size_t i = 0; i < cr->initial_n; i++)
-		add(cr, mx_json_str(cr->initial[i], "type"), mx_json_str(cr->initial[i], "state_key"),
+		add(cr, mx_json_str(cr->initial[i], "type"),
+		    mx_json_str(cr->initial[i], "state_key"),
 		    json_incref(json_object_get(cr->initial[i], "content")));
 	if (cr->name.p != NULL)
-		add(cr, MX_S("m.room.name"), MX_S(""), json_pack("{s:s%}", "name", cr->name.p, cr->name.n));
+		add(cr, MX_S("m.room.name"), MX_S(""),
+		    json_pack("{s:s%}", "name", cr->name.p, cr->name.n));
 	if (cr->topic.p != NULL)
 		add(cr, MX_S("m.room.topic"), MX_S(""),
 		    json_pack("{s:s%, s:{s:[{s:s%}]}}", "topic", cr->topic.p, cr->topic.n,
@@ -346,7 +369,8 @@ prepare(struct creation *cr)
 
 	MX_TRY(mx_check_room_create(cr->c->core, cr->c->who->user_id, cr->body));
 	if (cr->public && directory != NULL)
-		MX_TRY(mx_check_directory(cr->c->core, cr->c->who->user_id, (mx_str){ NULL, 0 }, (mx_str){ NULL, 0 }));
+		MX_TRY(mx_check_directory(cr->c->core, cr->c->who->user_id, (mx_str){ NULL, 0 },
+					  (mx_str){ NULL, 0 }));
 	MX_TRY(make_drafts(cr));
 	if (cr->alias.n == 0)
 		return NULL;

@@ -1,4 +1,5 @@
-/* One member event: what stands in it, and what is checked beside the auth rules. Client-Server API, "Room membership". */
+/* One member event: what stands in it, and what is checked beside the auth rules. Client-Server
+ * API, "Room membership". */
 #include "config.h"
 
 #include "rooms.h"
@@ -54,7 +55,8 @@ rooms_check_reachable(const struct rooms_call *c, mx_str user_id)
 {
 	if (rooms_local(c, user_id))
 		return NULL;
-	return mx_error_new(MX_E_BAD_REQUEST, "%.*s is a user of another server, and this server does not federate",
+	return mx_error_new(MX_E_BAD_REQUEST,
+			    "%.*s is a user of another server, and this server does not federate",
 			    MX_SFMT(user_id));
 }
 
@@ -72,7 +74,8 @@ check_guest(const struct rooms_call *c, struct mx_room *room)
 }
 
 mx_error *
-rooms_check_join(const struct rooms_call *c, struct mx_room *room, enum mx_membership was, json_t *content)
+rooms_check_join(const struct rooms_call *c, struct mx_room *room, enum mx_membership was,
+		 json_t *content)
 {
 	if (was == MX_MEMBER_BAN)
 		return mx_error_new(MX_E_FORBIDDEN, "You are banned from this room");
@@ -83,7 +86,8 @@ rooms_check_join(const struct rooms_call *c, struct mx_room *room, enum mx_membe
 }
 
 mx_error *
-rooms_check_member_state(const struct rooms_call *c, struct mx_room *room, mx_str target, json_t *content)
+rooms_check_member_state(const struct rooms_call *c, struct mx_room *room, mx_str target,
+			 json_t *content)
 {
 	enum mx_membership to;
 	struct mx_member member;
@@ -93,7 +97,8 @@ rooms_check_member_state(const struct rooms_call *c, struct mx_room *room, mx_st
 	MX_TRY(mx_json_get_str(content, "membership", &name));
 	to = mx_membership_of(name);
 	if (to == MX_MEMBER_NONE)
-		return mx_error_new(MX_E_BAD_JSON, "There is no membership \"%.*s\"", MX_SFMT(name));
+		return mx_error_new(MX_E_BAD_JSON, "There is no membership \"%.*s\"",
+				    MX_SFMT(name));
 	/* Who authorises a join is found here, never claimed. */
 	json_object_del(content, "join_authorised_via_users_server");
 	MX_TRY(rooms_member(c, room, target, &member));

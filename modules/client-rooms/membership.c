@@ -16,7 +16,8 @@ add_reason(const json_t *body, json_t *content)
 }
 
 static mx_error *
-change(const struct rooms_call *c, struct mx_room *room, mx_str target, enum mx_membership to, const json_t *body)
+change(const struct rooms_call *c, struct mx_room *room, mx_str target, enum mx_membership to,
+       const json_t *body)
 {
 	MX_AUTO_JSON *content = NULL;
 	struct mx_draft draft;
@@ -165,9 +166,11 @@ rooms_forget(struct mx_request *rq)
 
 /* ---- others ---- */
 
-/* The room of the path, which the asking user must be in, and the body's user_id with what that user is to the room. */
+/* The room of the path, which the asking user must be in, and the body's user_id with what that
+ * user is to the room. */
 static mx_error *
-target_of(const struct rooms_call *c, struct mx_room **room, json_t **body, mx_str *target, struct mx_member *member)
+target_of(const struct rooms_call *c, struct mx_room **room, json_t **body, mx_str *target,
+	  struct mx_member *member)
 {
 	struct mx_member self;
 
@@ -196,7 +199,8 @@ invite(const struct rooms_call *c, struct mx_room **room)
 	case MX_MEMBER_JOIN:
 		return mx_error_new(MX_E_FORBIDDEN, "%.*s is already in the room", MX_SFMT(target));
 	case MX_MEMBER_BAN:
-		return mx_error_new(MX_E_FORBIDDEN, "%.*s is banned from the room", MX_SFMT(target));
+		return mx_error_new(MX_E_FORBIDDEN, "%.*s is banned from the room",
+				    MX_SFMT(target));
 	case MX_MEMBER_INVITE:
 		return NULL;
 	case MX_MEMBER_NONE:
@@ -217,7 +221,8 @@ kick(const struct rooms_call *c, struct mx_room **room)
 
 	MX_TRY(target_of(c, room, &body, &target, &member));
 	/* A kick must not lift a ban. */
-	if (member.membership != MX_MEMBER_JOIN && member.membership != MX_MEMBER_INVITE && member.membership != MX_MEMBER_KNOCK)
+	if (member.membership != MX_MEMBER_JOIN && member.membership != MX_MEMBER_INVITE &&
+	    member.membership != MX_MEMBER_KNOCK)
 		return mx_error_new(MX_E_FORBIDDEN, "%.*s is not in the room", MX_SFMT(target));
 	return change(c, *room, target, MX_MEMBER_LEAVE, body);
 }

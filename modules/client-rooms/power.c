@@ -1,4 +1,5 @@
-/* The content of m.room.power_levels. Client-Server API, "m.room.power_levels" and POST /createRoom. */
+/* The content of m.room.power_levels. Client-Server API, "m.room.power_levels" and POST
+ * /createRoom. */
 #include "config.h"
 
 #include <math.h>
@@ -8,7 +9,8 @@
 
 enum { MODERATOR = 50, ADMIN = ROOMS_ADMIN, TOMBSTONE = 150, LEVEL_DIGITS = 16 };
 
-/* The level in a value: an integer, or what old room versions take for one. False when it is none. */
+/* The level in a value: an integer, or what old room versions take for one. False when it is none.
+ */
 static bool
 level_of(const json_t *v, int64_t *out)
 {
@@ -48,24 +50,15 @@ json_t *
 rooms_levels_new(const struct mx_room_version *v, mx_str creator, bool members_invite)
 {
 	bool creators = mx_room_version_creators(v);
-	json_t *levels = json_pack("{s:{}, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:i, s:i, s:i, s:i, s:i}",
-		"users",
-		"users_default", 0,
-		"events",
-			"m.room.name", MODERATOR,
-			"m.room.avatar", MODERATOR,
-			"m.room.canonical_alias", MODERATOR,
-			"m.room.power_levels", ADMIN,
-			"m.room.history_visibility", ADMIN,
-			"m.room.encryption", ADMIN,
-			"m.room.server_acl", ADMIN,
-			"m.room.tombstone", creators ? TOMBSTONE : ADMIN,
-		"events_default", 0,
-		"state_default", MODERATOR,
-		"ban", MODERATOR,
-		"kick", MODERATOR,
-		"redact", MODERATOR,
-		"invite", members_invite ? 0 : MODERATOR);
+	json_t *levels = json_pack(
+		"{s:{}, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:i, s:i, s:i, s:i, s:i, "
+		"s:i}",
+		"users", "users_default", 0, "events", "m.room.name", MODERATOR, "m.room.avatar",
+		MODERATOR, "m.room.canonical_alias", MODERATOR, "m.room.power_levels", ADMIN,
+		"m.room.history_visibility", ADMIN, "m.room.encryption", ADMIN, "m.room.server_acl",
+		ADMIN, "m.room.tombstone", creators ? TOMBSTONE : ADMIN, "events_default", 0,
+		"state_default", MODERATOR, "ban", MODERATOR, "kick", MODERATOR, "redact",
+		MODERATOR, "invite", members_invite ? 0 : MODERATOR);
 
 	if (!creators)
 		rooms_levels_set_user(levels, creator, ADMIN);
@@ -136,8 +129,9 @@ rooms_levels_convert(json_t *levels, const struct mx_room_version *v, const json
 	state_default = rooms_level(levels, "state_default", MODERATOR);
 	tombstone = rooms_level(events, "m.room.tombstone", 0);
 	if (tombstone < TOMBSTONE || tombstone <= state_default)
-		json_object_set_new(events, "m.room.tombstone",
-				    json_integer(state_default < TOMBSTONE ? TOMBSTONE : state_default + 1));
+		json_object_set_new(
+			events, "m.room.tombstone",
+			json_integer(state_default < TOMBSTONE ? TOMBSTONE : state_default + 1));
 }
 
 int64_t
@@ -145,7 +139,8 @@ rooms_levels_needed(const json_t *levels)
 {
 	const char *key;
 	json_t *value;
-	int64_t needed = rooms_level(levels, "state_default", MODERATOR), level = rooms_level(levels, "ban", MODERATOR);
+	int64_t needed = rooms_level(levels, "state_default", MODERATOR),
+		level = rooms_level(levels, "ban", MODERATOR);
 
 	if (level > needed)
 		needed = level;

@@ -1,5 +1,5 @@
-/* Restricted joins: whether one of the room's conditions holds, and which local member may vouch for it. Client-Server API,
- * "Restricted rooms"; Server-Server API, "Restricted rooms". */
+/* Restricted joins: whether one of the room's conditions holds, and which local member may vouch
+ * for it. Client-Server API, "Restricted rooms"; Server-Server API, "Restricted rooms". */
 #include "config.h"
 
 #include "rooms.h"
@@ -18,7 +18,8 @@ meets_condition(const struct rooms_call *c, const json_t *rules, bool *out)
 		mx_str id = mx_json_str(condition, "room_id");
 		mx_error *e;
 
-		if (!mx_str_eq(mx_json_str(condition, "type"), MX_S("m.room_membership")) || !mx_id_room(id))
+		if (!mx_str_eq(mx_json_str(condition, "type"), MX_S("m.room_membership")) ||
+		    !mx_id_room(id))
 			continue;
 		e = mx_room_get(c->rs, c->conn, id, &other);
 		if (mx_error_is(e, MX_E_NOT_FOUND)) {	/* a room that this server is not in allows nobody */
@@ -37,7 +38,8 @@ meets_condition(const struct rooms_call *c, const json_t *rules, bool *out)
 
 /* Whether this user is a joined member of this server with the power to invite. */
 static mx_error *
-can_vouch(const struct rooms_call *c, struct mx_room *room, mx_str user, int64_t level, mx_str *found)
+can_vouch(const struct rooms_call *c, struct mx_room *room, mx_str user, int64_t level,
+	  mx_str *found)
 {
 	struct mx_member member;
 
@@ -51,7 +53,8 @@ can_vouch(const struct rooms_call *c, struct mx_room *room, mx_str user, int64_t
 	return NULL;
 }
 
-/* Creators: in version 12 they stand in no power levels, and a room without power levels has only them. */
+/* Creators: in version 12 they stand in no power levels, and a room without power levels has only
+ * them. */
 static mx_error *
 ask_creators(const struct rooms_call *c, struct mx_room *room, int64_t level, mx_str *found)
 {
@@ -67,7 +70,8 @@ ask_creators(const struct rooms_call *c, struct mx_room *room, int64_t level, mx
 	content = mx_event_content_parse(create);
 	json_array_foreach(json_object_get(content, "additional_creators"), i, more)
 		if (json_is_string(more))
-			MX_TRY(can_vouch(c, room, mx_str_of(json_string_value(more)), level, found));
+			MX_TRY(can_vouch(c, room, mx_str_of(json_string_value(more)), level,
+					 found));
 	return NULL;
 }
 
@@ -120,10 +124,13 @@ rooms_authorise_restricted(const struct rooms_call *c, struct mx_room *room, jso
 		return NULL;
 	MX_TRY(meets_condition(c, rules, &met));
 	if (!met)
-		return mx_error_new(MX_E_FORBIDDEN, "You are in none of the rooms whose members may join this one");
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "You are in none of the rooms whose members may join this one");
 	MX_TRY(find_voucher(c, room, &voucher));
 	if (voucher.n == 0)
-		return mx_error_new(MX_E_FORBIDDEN, "No member of this server has the power to let you in");
-	json_object_set_new(content, "join_authorised_via_users_server", json_stringn(voucher.p, voucher.n));
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "No member of this server has the power to let you in");
+	json_object_set_new(content, "join_authorised_via_users_server",
+			    json_stringn(voucher.p, voucher.n));
 	return NULL;
 }

@@ -5,18 +5,21 @@
 
 enum { TXN_MAX = 200 };
 
-/* A transaction id counts within its endpoint: the same one in another room, or for another type of event, makes another event.
- * The draft's holds for the device, so a fingerprint of the endpoint goes behind it, after a newline where mx_event_client stops.
- * (FNV-1a: it has to be the same in every process and version; nobody but the device itself could make it collide.) */
+/* A transaction id counts within its endpoint: the same one in another room, or for another type of
+ * event, makes another event. The draft's holds for the device, so a fingerprint of the endpoint
+ * goes behind it, after a newline where mx_event_client stops. (FNV-1a: it has to be the same in
+ * every process and version; nobody but the device itself could make it collide.) */
 static mx_error *
 scope_txn(const struct rooms_call *c, const struct mx_draft *draft, mx_str txn, mx_str *out)
 {
 	mx_str parts[] = { mx_request_param(c->rq, "roomId"), draft->type, draft->redacts };
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
-	if (txn.n == 0 || txn.n > TXN_MAX || !mx_str_utf8(txn) || memchr(txn.p, '\0', txn.n) != NULL ||
-	    memchr(txn.p, '\n', txn.n) != NULL)
-		return mx_error_new(MX_E_INVALID_PARAM, "txnId must have 1 to %d bytes of UTF-8, and no line break", TXN_MAX);
+	if (txn.n == 0 || txn.n > TXN_MAX || !mx_str_utf8(txn) ||
+	    memchr(txn.p, '\0', txn.n) != NULL || memchr(txn.p, '\n', txn.n) != NULL)
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "txnId must have 1 to %d bytes of UTF-8, and no line break",
+				    TXN_MAX);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		for (size_t k = 0; k < parts[i].n; k++)
 			h = (h ^ (unsigned char)parts[i].p[k]) * UINT64_C(0x100000001b3);
@@ -36,8 +39,8 @@ check_type(mx_str type)
 
 /* ---- redactions ---- */
 
-/* Whether the asking user may redact that event: its own, or anybody's with the power. Where the version's auth rules decide
- * too, they come after this. */
+/* Whether the asking user may redact that event: its own, or anybody's with the power. Where the
+ * version's auth rules decide too, they come after this. */
 static mx_error *
 check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
 {
@@ -52,7 +55,8 @@ check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
 	if (member.membership != MX_MEMBER_JOIN)	/* strangers don't learn which events there are */
 		return mx_error_new(MX_E_FORBIDDEN, "You are not in this room");
 	e = mx_event_get(c->rs, c->conn, target, &ev);
-	if (mx_error_is(e, MX_E_NOT_FOUND) || (e == NULL && mx_event_room(ev) != mx_room_nid(room))) {
+	if (mx_error_is(e, MX_E_NOT_FOUND) ||
+	    (e == NULL && mx_event_room(ev) != mx_room_nid(room))) {
 		mx_error_free(&e);
 		return mx_error_new(MX_E_NOT_FOUND, "There is no such event in this room");
 	}
@@ -62,12 +66,15 @@ check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
 	if (mx_str_eq(mx_event_sender(ev), c->who->user_id))
 		return NULL;
 	MX_TRY(rooms_state_content(c, room, MX_S("m.room.power_levels"), MX_S(""), &levels));
-	if (mx_room_power(c->rs, c->conn, room, c->who->user_id) < rooms_level(levels, "redact", 50))
-		return mx_error_new(MX_E_FORBIDDEN, "You have not the power to redact what others sent");
+	if (mx_room_power(c->rs, c->conn, room, c->who->user_id) <
+	    rooms_level(levels, "redact", 50))
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "You have not the power to redact what others sent");
 	return NULL;
 }
 
-/* Sends a message event under a transaction id. A repetition is answered by the engine with the event of the first. */
+/* Sends a message event under a transaction id. A repetition is answered by the engine with the
+ * event of the first. */
 static mx_error *
 send_once(const struct rooms_call *c, struct mx_draft *draft, mx_str txn, mx_str *event_id)
 {
@@ -152,7 +159,8 @@ rooms_send_message(struct mx_request *rq)
 
 /* ---- state ---- */
 
-/* Where creators rank above all, they have no level: the auth rules refuse it; to the client it is a mistake. */
+/* Where creators rank above all, they have no level: the auth rules refuse it; to the client it is
+ * a mistake. */
 static mx_error *
 check_levels(const struct rooms_call *c, struct mx_room *room, const json_t *content)
 {
@@ -166,16 +174,20 @@ check_levels(const struct rooms_call *c, struct mx_room *room, const json_t *con
 	MX_TRY(mx_room_state(c->rs, c->conn, room, MX_S("m.room.create"), MX_S(""), &create));
 	if (create == NULL || (more = mx_event_content_parse(create)) == NULL)
 		return NULL;
-	bool named = json_object_get(users, mx_arena_str(c->arena, mx_event_sender(create)).p) != NULL;
+	bool named =
+		json_object_get(users, mx_arena_str(c->arena, mx_event_sender(create)).p) != NULL;
 
 	json_array_foreach(json_object_get(more, "additional_creators"), i, item)
-		named = named || (json_is_string(item) && json_object_get(users, json_string_value(item)) != NULL);
-	return named ? mx_error_new(MX_E_BAD_JSON, "The power of the room's creators cannot be set") : NULL;
+		named = named || (json_is_string(item) &&
+				  json_object_get(users, json_string_value(item)) != NULL);
+	return named ? mx_error_new(MX_E_BAD_JSON, "The power of the room's creators cannot be set")
+		     : NULL;
 }
 
 /* What is checked of particular types beside the auth rules. */
 static mx_error *
-check_state(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key, json_t *content)
+check_state(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key,
+	    json_t *content)
 {
 	MX_AUTO_JSON *before = NULL;
 
@@ -183,7 +195,8 @@ check_state(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_st
 		return rooms_check_member_state(c, room, key, content);
 	if (mx_str_eq(type, MX_S("m.room.canonical_alias")) && key.n == 0) {
 		MX_TRY(rooms_state_content(c, room, type, key, &before));
-		return rooms_check_aliases(c, mx_room_id(room), (mx_str){ NULL, 0 }, before, content);
+		return rooms_check_aliases(c, mx_room_id(room), (mx_str){ NULL, 0 }, before,
+					   content);
 	}
 	if (mx_str_eq(type, MX_S("m.room.power_levels")) && key.n == 0)
 		return check_levels(c, room, content);
@@ -194,7 +207,8 @@ check_state(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_st
 
 /* Whether the state is what the client wants it to be, by its own hand: then nothing is sent. */
 static mx_error *
-is_already(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key, const json_t *content, mx_str *event_id)
+is_already(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str key,
+	   const json_t *content, mx_str *event_id)
 {
 	MX_AUTO(mx_event) *now = NULL;
 	MX_AUTO(mx_buf) *b = NULL;
@@ -212,7 +226,8 @@ is_already(const struct rooms_call *c, struct mx_room *room, mx_str type, mx_str
 static mx_error *
 put_state(const struct rooms_call *c, mx_str *event_id)
 {
-	mx_str type = mx_request_param(c->rq, "eventType"), key = mx_request_param(c->rq, "stateKey");
+	mx_str type = mx_request_param(c->rq, "eventType"),
+	       key = mx_request_param(c->rq, "stateKey");
 	MX_AUTO(mx_room) *room = NULL;
 	struct mx_member member;
 	struct mx_draft draft;
@@ -224,7 +239,8 @@ put_state(const struct rooms_call *c, mx_str *event_id)
 	MX_TRY(mx_request_json(c->rq, &body));
 	MX_TRY(rooms_find(c, &room));
 	MX_TRY(rooms_member(c, room, c->who->user_id, &member));
-	/* The rules refuse what strangers send; a check of the content must not tell them what is there. */
+	/* The rules refuse what strangers send; a check of the content must not tell them what is
+	 * there. */
 	if (member.membership == MX_MEMBER_JOIN || mx_str_eq(type, MX_S("m.room.member")))
 		MX_TRY(check_state(c, room, type, key, body));
 	if (member.membership == MX_MEMBER_JOIN)

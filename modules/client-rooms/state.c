@@ -1,5 +1,6 @@
-/* Reading a room: its state, its members, single events. Who has left reads what was there then; who is in a world-readable
- * room's audience reads what is there now. Client-Server API, "Getting events for a room". */
+/* Reading a room: its state, its members, single events. Who has left reads what was there then;
+ * who is in a world-readable room's audience reads what is there now. Client-Server API, "Getting
+ * events for a room". */
 #include "config.h"
 
 #include <string.h>
@@ -9,9 +10,11 @@
 /* About what a member event has in an answer. */
 enum { MEMBER_SIZE = 320 };
 
-/* The state that the asking user may read, and its room. pos (0: now): not beyond this position. MX_E_FORBIDDEN. */
+/* The state that the asking user may read, and its room. pos (0: now): not beyond this position.
+ * MX_E_FORBIDDEN. */
 static mx_error *
-readable_root(const struct rooms_call *c, struct mx_room *room, mx_pos pos, struct mx_state_root *root)
+readable_root(const struct rooms_call *c, struct mx_room *room, mx_pos pos,
+	      struct mx_state_root *root)
 {
 	mx_pos until = 0;
 	bool now = false;
@@ -33,7 +36,8 @@ readable_root(const struct rooms_call *c, struct mx_room *room, mx_pos pos, stru
 static mx_error *
 get_state(const struct rooms_call *c, struct mx_buf *b)
 {
-	mx_str type = mx_request_param(c->rq, "eventType"), key = mx_request_param(c->rq, "stateKey"), format = MX_S("content");
+	mx_str type = mx_request_param(c->rq, "eventType"),
+	       key = mx_request_param(c->rq, "stateKey"), format = MX_S("content");
 	MX_AUTO(mx_room) *room = NULL;
 	MX_AUTO(mx_event) *ev = NULL;
 	struct mx_state_root root;
@@ -121,8 +125,8 @@ wanted(enum mx_membership m, enum mx_membership only, enum mx_membership not)
 }
 
 static mx_error *
-write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_events *state, enum mx_membership only,
-	      enum mx_membership not, struct mx_buf *b)
+write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_events *state,
+	      enum mx_membership only, enum mx_membership not, struct mx_buf *b)
 {
 	struct mx_reader reader = mx_reader_of(c->rq, room);
 	bool first = true;
@@ -146,8 +150,8 @@ write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_
 
 enum { LOOK_BACK = 100 };	/* changes of one's own membership */
 
-/* A token from before the room's first event names no state. The earliest that the asking user could have seen is the one with
- * which its own membership began. */
+/* A token from before the room's first event names no state. The earliest that the asking user
+ * could have seen is the one with which its own membership began. */
 static mx_error *
 first_root(const struct rooms_call *c, struct mx_room *room, struct mx_state_root *root)
 {
@@ -156,13 +160,15 @@ first_root(const struct rooms_call *c, struct mx_room *room, struct mx_state_roo
 
 	MX_TRY(mx_room_state(c->rs, c->conn, room, MX_S("m.room.member"), c->who->user_id, &ev));
 	for (int i = 0; ev != NULL && i < LOOK_BACK; i++) {
-		struct mx_state_root before = mx_event_root_before(ev), after = mx_event_root_after(ev);
+		struct mx_state_root before = mx_event_root_before(ev),
+				     after = mx_event_root_after(ev);
 
 		if (memcmp(&after, &none, sizeof(none)) != 0)
 			*root = after;
 		mx_event_unref(&ev);
 		if (memcmp(&before, &none, sizeof(none)) != 0)
-			MX_TRY(mx_state_get(c->rs, c->conn, before, MX_S("m.room.member"), c->who->user_id, &ev));
+			MX_TRY(mx_state_get(c->rs, c->conn, before, MX_S("m.room.member"),
+					    c->who->user_id, &ev));
 	}
 	return NULL;
 }
@@ -196,7 +202,8 @@ get_members(const struct rooms_call *c, struct mx_buf *b)
 
 enum mx_outcome rooms_get_members(struct mx_request *rq) { return run(rq, get_members); }
 
-/* A string member of stored content, copied under another name; otherwise fallback, if it is anything. */
+/* A string member of stored content, copied under another name; otherwise fallback, if it is
+ * anything. */
 static void
 copy_string(struct mx_jw *w, mx_str content, mx_str from, mx_str to, mx_str fallback)
 {
@@ -225,9 +232,11 @@ write_joined(const struct mx_events *state, struct mx_buf *b)
 			continue;
 		mx_jw_key(&w, mx_event_state_key(ev));
 		mx_jw_object(&w);
-		copy_string(&w, mx_event_content(ev), MX_S("displayname"), MX_S("display_name"), MX_S(""));
+		copy_string(&w, mx_event_content(ev), MX_S("displayname"), MX_S("display_name"),
+			    MX_S(""));
 		/* Clients expect it to be there; the specification wants a string. */
-		copy_string(&w, mx_event_content(ev), MX_S("avatar_url"), MX_S("avatar_url"), MX_S("\"\""));
+		copy_string(&w, mx_event_content(ev), MX_S("avatar_url"), MX_S("avatar_url"),
+			    MX_S("\"\""));
 		mx_jw_object_end(&w);
 	}
 	mx_jw_object_end(&w);
@@ -253,7 +262,11 @@ get_joined_members(const struct rooms_call *c, struct mx_buf *b)
 	return e;
 }
 
-enum mx_outcome rooms_get_joined_members(struct mx_request *rq) { return run(rq, get_joined_members); }
+enum mx_outcome
+rooms_get_joined_members(struct mx_request *rq)
+{
+	return run(rq, get_joined_members);
+}
 
 /* ---- events and rooms ---- */
 
@@ -268,13 +281,16 @@ get_event(const struct rooms_call *c, struct mx_buf *b)
 
 	if (e == NULL)
 		e = mx_event_get(c->rs, c->conn, mx_request_param(c->rq, "eventId"), &ev);
-	if (e == NULL && mx_event_room(ev) == mx_room_nid(room) && !mx_event_rejected(ev) && !mx_event_soft_failed(ev))
-		e = mx_event_visible(c->rs, c->conn, room, ev, c->who->user, c->who->user_id, &visible);
+	if (e == NULL && mx_event_room(ev) == mx_room_nid(room) && !mx_event_rejected(ev) &&
+	    !mx_event_soft_failed(ev))
+		e = mx_event_visible(c->rs, c->conn, room, ev, c->who->user, c->who->user_id,
+				     &visible);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;
 	mx_error_free(&e);
 	if (!visible)
-		return mx_error_new(MX_E_NOT_FOUND, "There is no such event, or you may not see it");
+		return mx_error_new(MX_E_NOT_FOUND,
+				    "There is no such event, or you may not see it");
 	reader = mx_reader_of(c->rq, room);
 	return mx_event_write(&reader, ev, b);
 }

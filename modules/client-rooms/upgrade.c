@@ -1,4 +1,5 @@
-/* POST /rooms/{}/upgrade: a new room takes over from an old one. Client-Server API, "Room upgrades". */
+/* POST /rooms/{}/upgrade: a new room takes over from an old one. Client-Server API, "Room
+ * upgrades". */
 #include "config.h"
 
 #include "power.h"
@@ -40,7 +41,8 @@ read_creators(struct upgrade *u, const json_t *body)
 	json_t *given = NULL, *item;
 	size_t i;
 
-	json_array_append_new(u->creators, json_stringn(u->c->who->user_id.p, u->c->who->user_id.n));
+	json_array_append_new(u->creators,
+			      json_stringn(u->c->who->user_id.p, u->c->who->user_id.n));
 	if (!mx_room_version_creators(u->version))
 		return NULL;
 	MX_TRY(mx_json_opt_array(body, "additional_creators", &given));
@@ -48,7 +50,8 @@ read_creators(struct upgrade *u, const json_t *body)
 		mx_str user = { json_string_value(item), json_string_length(item) };
 
 		if (!json_is_string(item))
-			return mx_error_new(MX_E_BAD_JSON, "additional_creators must hold user ids");
+			return mx_error_new(MX_E_BAD_JSON,
+					    "additional_creators must hold user ids");
 		MX_TRY(mx_id_check_user(user, "additional_creators"));
 		if (!mx_str_eq(user, u->c->who->user_id))
 			json_array_append(u->creators, item);
@@ -69,7 +72,8 @@ read_request(struct upgrade *u)
 		if (mx_str_eq(mx_room_version_name(v), name))
 			u->version = v;
 	if (u->version == NULL)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION, "This server cannot make rooms of that version");
+		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
+				    "This server cannot make rooms of that version");
 	return read_creators(u, body);
 }
 
@@ -78,7 +82,8 @@ static mx_error *
 check_allowed(const struct upgrade *u)
 {
 	MX_AUTO_JSON *content = json_pack("{s:s, s:s}", "body", "", "replacement_room", "");
-	struct mx_draft draft = rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), content);
+	struct mx_draft draft =
+		rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), content);
 
 	return mx_room_allowed(u->c->rs, u->c->conn, u->old, &draft);
 }
@@ -105,11 +110,13 @@ add_create(struct upgrade *u)
 	add(u, MX_S("m.room.create"), MX_S(""), content);
 	value = json_pack("{s:s%}", "room_id", mx_room_id(u->old).p, mx_room_id(u->old).n);
 	json_object_set_new(content, "predecessor", value);
-	/* From version 12 on the room's id comes of this event: the tombstone cannot be named here, and clients look for it. */
+	/* From version 12 on the room's id comes of this event: the tombstone cannot be named here,
+	 * and clients look for it. */
 	if (mx_room_version_creators(u->version))
 		return NULL;
 	MX_TRY(mx_event_by_nid(u->c->rs, u->c->conn, mx_room_last(u->old), &last));
-	json_object_set_new(value, "event_id", json_stringn(mx_event_id(last).p, mx_event_id(last).n));
+	json_object_set_new(value, "event_id",
+			    json_stringn(mx_event_id(last).p, mx_event_id(last).n));
 	return NULL;
 }
 
@@ -122,20 +129,24 @@ keep_creators(struct upgrade *u)
 	json_t *item;
 	size_t i;
 
-	if (!mx_room_version_creators(mx_room_version(u->old)) || mx_room_version_creators(u->version))
+	if (!mx_room_version_creators(mx_room_version(u->old)) ||
+	    mx_room_version_creators(u->version))
 		return NULL;
-	MX_TRY(mx_room_state(u->c->rs, u->c->conn, u->old, MX_S("m.room.create"), MX_S(""), &create));
+	MX_TRY(mx_room_state(u->c->rs, u->c->conn, u->old, MX_S("m.room.create"), MX_S(""),
+			     &create));
 	if (create == NULL)
 		return NULL;
 	rooms_levels_set_user(u->levels, mx_event_sender(create), ROOMS_ADMIN);
 	content = mx_event_content_parse(create);
 	json_array_foreach(json_object_get(content, "additional_creators"), i, item)
 		if (json_is_string(item))
-			rooms_levels_set_user(u->levels, mx_str_of(json_string_value(item)), ROOMS_ADMIN);
+			rooms_levels_set_user(u->levels, mx_str_of(json_string_value(item)),
+					      ROOMS_ADMIN);
 	return NULL;
 }
 
-/* The old levels, fit for the new version; and, where that is not enough to set up the room, first with the user raised. */
+/* The old levels, fit for the new version; and, where that is not enough to set up the room, first
+ * with the user raised. */
 static mx_error *
 add_levels(struct upgrade *u, bool *raised)
 {
@@ -143,7 +154,8 @@ add_levels(struct upgrade *u, bool *raised)
 	int64_t needed, has;
 
 	*raised = false;
-	MX_TRY(rooms_state_content(u->c, u->old, MX_S("m.room.power_levels"), MX_S(""), &u->old_levels));
+	MX_TRY(rooms_state_content(u->c, u->old, MX_S("m.room.power_levels"), MX_S(""),
+				   &u->old_levels));
 	u->levels = u->old_levels != NULL ? json_deep_copy(u->old_levels)
 					  : rooms_levels_new(u->version, u->c->who->user_id, true);
 	rooms_levels_convert(u->levels, u->version, u->creators);
@@ -176,7 +188,8 @@ bannable(const struct upgrade *u, const struct mx_event *ev)
 	json_array_foreach(u->creators, i, creator)
 		if (mx_str_eq(mx_str_of(json_string_value(creator)), user))
 			return false;
-	return rooms_level(json_object_get(u->levels, "users"), user.p, rooms_level(u->levels, "users_default", 0)) < u->power;
+	return rooms_level(json_object_get(u->levels, "users"), user.p,
+			   rooms_level(u->levels, "users_default", 0)) < u->power;
 }
 
 static bool
@@ -222,7 +235,8 @@ make_drafts(struct upgrade *u)
 	MX_TRY(add_levels(u, &raised));
 	add_state(u);
 	if (rooms_directory(u->c) != NULL) {
-		MX_TRY(rooms_state_content(u->c, u->old, MX_S("m.room.canonical_alias"), MX_S(""), &content));
+		MX_TRY(rooms_state_content(u->c, u->old, MX_S("m.room.canonical_alias"), MX_S(""),
+					   &content));
 		if (content != NULL)
 			add(u, MX_S("m.room.canonical_alias"), MX_S(""), content);
 	}
@@ -233,7 +247,8 @@ make_drafts(struct upgrade *u)
 
 /* ---- the old room ---- */
 
-/* Sends state that is good to have but that nothing depends on: the user may lack the power for it. */
+/* Sends state that is good to have but that nothing depends on: the user may lack the power for it.
+ */
 static void
 send_if_allowed(const struct upgrade *u, mx_str type, json_t *content)
 {
@@ -241,7 +256,8 @@ send_if_allowed(const struct upgrade *u, mx_str type, json_t *content)
 	mx_error *e = rooms_send(u->c, u->old, &draft, NULL);
 
 	if (e != NULL)
-		mx_log("client-rooms", MX_INFO, "ROOM001", "an upgraded room keeps some of its state",
+		mx_log("client-rooms", MX_INFO, "ROOM001",
+		       "an upgraded room keeps some of its state",
 		       mx_fs("room", mx_room_id(u->old)), mx_fs("type", type), mx_fe(e));
 	mx_error_free(&e);
 }
@@ -276,7 +292,8 @@ move_aliases(const struct upgrade *u, struct mx_room *new)
 	if (directory == NULL)
 		return NULL;
 	MX_TRY(directory->move(u->c->core, u->old, new));
-	MX_TRY(mx_room_state(u->c->rs, u->c->conn, u->old, MX_S("m.room.canonical_alias"), MX_S(""), &alias));
+	MX_TRY(mx_room_state(u->c->rs, u->c->conn, u->old, MX_S("m.room.canonical_alias"), MX_S(""),
+			     &alias));
 	if (alias != NULL)
 		send_if_allowed(u, MX_S("m.room.canonical_alias"), none);
 	return NULL;
@@ -287,7 +304,8 @@ end_old(const struct upgrade *u, struct mx_room *new)
 {
 	MX_AUTO_JSON *content = json_pack("{s:s, s:s%}", "body", "This room has been replaced",
 					  "replacement_room", mx_room_id(new).p, mx_room_id(new).n);
-	struct mx_draft draft = rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), content);
+	struct mx_draft draft =
+		rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), content);
 
 	MX_TRY(rooms_send(u->c, u->old, &draft, NULL));
 	MX_TRY(move_aliases(u, new));
@@ -334,5 +352,6 @@ rooms_upgrade(struct mx_request *rq)
 	json_decref(u.old_levels);
 	json_decref(u.levels);
 	json_decref(u.kept);
-	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "replacement_room", mx_room_id(new));
+	return e != NULL ? mx_reply_error(rq, e)
+			 : rooms_reply_id(&c, "replacement_room", mx_room_id(new));
 }

@@ -4,7 +4,9 @@
 
 #include <myelin/module.h>
 
-mx_handler session_login_flows, session_login, session_refresh, session_logout, session_logout_all, session_whoami;
-mx_handler session_devices, session_device_get, session_device_put, session_device_delete, session_delete_devices;
+mx_handler session_login_flows, session_login, session_refresh, session_logout, session_logout_all,
+	session_whoami;
+mx_handler session_devices, session_device_get, session_device_put, session_device_delete,
+	session_delete_devices;
 
 #endif

@@ -18,7 +18,8 @@ device_json(const struct mx_device *d)
 
 	json_object_set_new(o, "device_id", json_stringn(d->device_id.p, d->device_id.n));
 	if (d->display_name.p != NULL)
-		json_object_set_new(o, "display_name", json_stringn(d->display_name.p, d->display_name.n));
+		json_object_set_new(o, "display_name",
+				    json_stringn(d->display_name.p, d->display_name.n));
 	if (d->last_ip.n > 0)
 		json_object_set_new(o, "last_seen_ip", json_stringn(d->last_ip.p, d->last_ip.n));
 	if (d->last_seen > 0)
@@ -31,7 +32,8 @@ session_devices(struct mx_request *rq)
 {
 	struct mx_device *v;
 	size_t n;
-	mx_error *e = mx_devices(accounts_of(rq), mx_request_conn(rq), mx_request_auth(rq)->user, mx_request_arena(rq), &v, &n);
+	mx_error *e = mx_devices(accounts_of(rq), mx_request_conn(rq), mx_request_auth(rq)->user,
+				 mx_request_arena(rq), &v, &n);
 
 	if (e != NULL)
 		return mx_reply_error(rq, e);
@@ -64,7 +66,8 @@ device_put(struct mx_request *rq)
 	if (name.p != NULL)
 		return mx_device_rename(accounts_of(rq), user, id, name);
 	/* Without a name nothing changes; whether the device is there is answered all the same. */
-	return mx_device_get(accounts_of(rq), mx_request_conn(rq), user, id, mx_request_arena(rq), &d);
+	return mx_device_get(accounts_of(rq), mx_request_conn(rq), user, id, mx_request_arena(rq),
+			     &d);
 }
 
 enum mx_outcome

@@ -44,7 +44,8 @@ try_provider(void *arg, const char *name, const void *ops, struct mx_module_self
 
 	if (!t->known && mx_str_eq(mx_str_of(name), t->type)) {
 		t->known = true;
-		t->e = ((const struct mx_login_ops *)ops)->login(self, t->rq, t->body, (mx_str){ NULL, 0 }, &t->localpart);
+		t->e = ((const struct mx_login_ops *)ops)
+			       ->login(self, t->rq, t->body, (mx_str){ NULL, 0 }, &t->localpart);
 	}
 	return NULL;
 }
@@ -58,9 +59,11 @@ who_is(struct mx_request *rq, const json_t *body, struct mx_user *user)
 	MX_TRY(mx_json_get_str(body, "type", &t.type));
 	MX_TRY(mx_core_providers(core, "login", try_provider, &t));
 	if (!t.known)
-		return mx_error_new(MX_E_BAD_REQUEST, "This server has no login of the type %.*s", MX_SFMT(t.type));
+		return mx_error_new(MX_E_BAD_REQUEST, "This server has no login of the type %.*s",
+				    MX_SFMT(t.type));
 	MX_TRY(t.e);
-	mx_error *e = mx_user_get(mx_core_accounts(core), mx_request_conn(rq), t.localpart, mx_request_arena(rq), user);
+	mx_error *e = mx_user_get(mx_core_accounts(core), mx_request_conn(rq), t.localpart,
+				  mx_request_arena(rq), user);
 	if (mx_error_is(e, MX_E_NOT_FOUND)) {
 		mx_error_free(&e);
 		return mx_error_new(MX_E_FORBIDDEN, "There is no account of this name");
@@ -69,7 +72,8 @@ who_is(struct mx_request *rq, const json_t *body, struct mx_user *user)
 	if (user->deactivated)
 		return mx_error_new(MX_E_USER_DEACTIVATED, "This account has been deactivated");
 	if (user->locked)
-		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"), "soft_logout", json_true());
+		return mx_error_with(mx_error_new(MX_E_USER_LOCKED, "This account is locked"),
+				     "soft_logout", json_true());
 	return mx_check_login(core, user->user_id, t.type);
 }
 
@@ -152,7 +156,8 @@ refresh(struct mx_request *rq, json_t **answer)
 
 	MX_TRY(mx_request_json(rq, &body));
 	MX_TRY(mx_json_get_str(body, "refresh_token", &token));
-	MX_TRY(mx_session_refresh(mx_core_accounts(mx_request_core(rq)), token, mx_request_arena(rq), &s));
+	MX_TRY(mx_session_refresh(mx_core_accounts(mx_request_core(rq)), token,
+				  mx_request_arena(rq), &s));
 	*answer = json_object();
 	add_tokens(*answer, &s);
 	return NULL;
@@ -178,7 +183,8 @@ session_logout(struct mx_request *rq)
 enum mx_outcome
 session_logout_all(struct mx_request *rq)
 {
-	mx_error *e = mx_session_close_all(mx_core_accounts(mx_request_core(rq)), mx_request_auth(rq)->user);
+	mx_error *e = mx_session_close_all(mx_core_accounts(mx_request_core(rq)),
+					   mx_request_auth(rq)->user);
 
 	return e != NULL ? mx_reply_error(rq, e) : mx_reply_empty(rq);
 }

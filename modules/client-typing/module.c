@@ -6,7 +6,8 @@ struct typing_options {
 };
 
 static const struct mx_option options[] = {
-	MX_OPT(struct typing_options, max_timeout, .def = "2m", .min = 1000, .max = 3600000, .flags = MX_OPT_RELOAD,
+	MX_OPT(struct typing_options, max_timeout, .def = "2m", .min = 1000, .max = 3600000,
+	       .flags = MX_OPT_RELOAD,
 	       .help = "The longest time for which a client may say that its user types."),
 };
 
@@ -71,7 +72,8 @@ stored(struct mx_module_self *self, struct mx_event *event)
 static const char *const messages[] = { "m.room.message", "m.room.encrypted", NULL };
 
 static void
-section(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section which, struct mx_jw *w)
+section(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_section which,
+	struct mx_jw *w)
 {
 	MX_AUTO(mx_buf) *users = NULL;
 	struct mx_jw list;
@@ -81,8 +83,8 @@ section(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_se
 		return;
 	users = mx_buf_new(0);
 	list = mx_jw_on(users);
-	if (!typing_write(mx_self_state(self), mx_room_nid(mx_sync_room(sync)), mx_sync_since(sync).ephemeral,
-			  mx_sync_since(sync).pos == 0, &list))
+	if (!typing_write(mx_self_state(self), mx_room_nid(mx_sync_room(sync)),
+			  mx_sync_since(sync).ephemeral, mx_sync_since(sync).pos == 0, &list))
 		return;
 	mx_jw_object(w);
 	mx_jw_key(w, MX_S("type"));
@@ -99,7 +101,8 @@ section(struct mx_module_self *self, const struct mx_sync *sync, enum mx_sync_se
 }
 
 static const struct mx_route routes[] = {
-	{ "PUT", "/_matrix/client/v3/rooms/{roomId}/typing/{userId}", put, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "PUT", "/_matrix/client/v3/rooms/{roomId}/typing/{userId}", put, MX_AUTH_USER,
+	  MX_RATE_WRITE, 0, 0 },
 };
 
 static const struct mx_hook_row hooks[] = {

@@ -1,5 +1,5 @@
-/* Who types in which room. Nothing of it is durable: a process that ends takes it along, and the clients' notices end by
- * themselves. Rooms where nobody typed for long are forgotten. */
+/* Who types in which room. Nothing of it is durable: a process that ends takes it along, and the
+ * clients' notices end by themselves. Rooms where nobody typed for long are forgotten. */
 #include "typing.h"
 
 #include <pthread.h>

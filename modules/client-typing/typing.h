@@ -1,4 +1,5 @@
-/* client-typing inside: room.c keeps who types where, in memory alone; module.c is the endpoint and the part of /sync. */
+/* client-typing inside: room.c keeps who types where, in memory alone; module.c is the endpoint and
+ * the part of /sync. */
 #ifndef MODULES_CLIENT_TYPING_TYPING_H
 #define MODULES_CLIENT_TYPING_TYPING_H
 
@@ -12,8 +13,8 @@ void typing_free(struct typing **t);
 
 /* until: mx_monotonic_us; 0: the user stopped. Announces a change. */
 void typing_set(struct typing *t, mx_nid room, mx_str user_id, int64_t until);
-/* The user ids as elements of a JSON array, onto w; false when nothing changed in the room since `since`. everything: also
- * when it is old, if somebody types. */
+/* The user ids as elements of a JSON array, onto w; false when nothing changed in the room since
+ * `since`. everything: also when it is old, if somebody types. */
 bool typing_write(struct typing *t, mx_nid room, mx_pos since, bool everything, struct mx_jw *w);
 
 #endif

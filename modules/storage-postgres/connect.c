@@ -39,12 +39,14 @@ code_of(const char *state)
 	return MX_E_UNKNOWN;
 }
 
-/* The status may be good for a while after the server is gone, but the server's own errors have an SQLSTATE. */
+/* The status may be good for a while after the server is gone, but the server's own errors have an
+ * SQLSTATE. */
 bool
 postgres_is_lost(PGconn *pg, const PGresult *r)
 {
 	return PQstatus(pg) == CONNECTION_BAD ||
-	       (PQresultStatus(r) == PGRES_FATAL_ERROR && r != NULL && PQresultErrorField(r, PG_DIAG_SQLSTATE) == NULL);
+	       (PQresultStatus(r) == PGRES_FATAL_ERROR && r != NULL &&
+		PQresultErrorField(r, PG_DIAG_SQLSTATE) == NULL);
 }
 
 mx_error *
@@ -95,7 +97,8 @@ postgres_connect(struct mx_storage *s, PGconn **out)
 {
 	char wait[24];
 	/* What stands in the connection string wins: it comes last. */
-	const char *keys[] = { "application_name", "connect_timeout", "tcp_user_timeout", "keepalives_idle", "dbname", NULL };
+	const char *keys[] = { "application_name", "connect_timeout", "tcp_user_timeout",
+			       "keepalives_idle",  "dbname",          NULL };
 	const char *values[] = { "myelin", wait, "15000", "30", s->conninfo, NULL };
 
 	snprintf(wait, sizeof(wait), "%lld", (long long)(s->options.connect_wait.ms + 999) / 1000);
@@ -105,7 +108,8 @@ postgres_connect(struct mx_storage *s, PGconn **out)
 		return NULL;
 	}
 	const char *text = PQerrorMessage(*out);
-	mx_error *e = mx_error_new(MX_E_UNAVAILABLE, "PostgreSQL: %.*s", (int)strcspn(text, "\n"), text);
+	mx_error *e =
+		mx_error_new(MX_E_UNAVAILABLE, "PostgreSQL: %.*s", (int)strcspn(text, "\n"), text);
 	PQfinish(*out);
 	*out = NULL;
 	return e;
@@ -126,10 +130,12 @@ check_collation(PGconn *pg)
 		bool bytes = strcmp(collation, "C") == 0 || strcmp(collation, "POSIX") == 0 ||
 			     strncmp(collation, "C.", 2) == 0;
 		if (strcmp(encoding, "UTF8") != 0 || !bytes)
-			e = mx_error_new(MX_E_CONFIG,
-					 "the database has encoding %s and collation %s, and needs UTF8 and C: CREATE DATABASE … "
-					 "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
-					 encoding, collation);
+			e = mx_error_new(
+				MX_E_CONFIG,
+				"the database has encoding %s and collation %s, and needs UTF8 and "
+				"C: CREATE DATABASE … "
+				"ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+				encoding, collation);
 	}
 	PQclear(r);
 	return e;
@@ -167,7 +173,8 @@ set_up(struct mx_storage_conn *c)
 	if (!c->writer)
 		return postgres_simple(c->pg, "SET default_transaction_read_only = on");
 	MX_TRY(check_collation(c->pg));
-	snprintf(sql, sizeof(sql), "SET lock_timeout = %lld", (long long)c->storage->options.lock_wait.ms);
+	snprintf(sql, sizeof(sql), "SET lock_timeout = %lld",
+		 (long long)c->storage->options.lock_wait.ms);
 	MX_TRY(postgres_simple(c->pg, sql));
 	MX_TRY(prepare_commands(c->pg));
 	return PQenterPipelineMode(c->pg) == 1 ? NULL : postgres_failed(c->pg, NULL);
@@ -253,8 +260,10 @@ postgres_drop_buried(struct mx_storage_conn *c)
 	mx_error *e = NULL;
 
 	while (c->dead_count > 0 && e == NULL) {
-		snprintf(sql, sizeof(sql), "DEALLOCATE s%llu", (unsigned long long)c->dead[--c->dead_count]);
-		e = c->writer ? pipeline_command(c, sql, (struct sent){ 0 }) : postgres_simple(c->pg, sql);
+		snprintf(sql, sizeof(sql), "DEALLOCATE s%llu",
+			 (unsigned long long)c->dead[--c->dead_count]);
+		e = c->writer ? pipeline_command(c, sql, (struct sent){ 0 })
+			      : postgres_simple(c->pg, sql);
 	}
 	mx_error_free(&e);
 }
@@ -272,7 +281,8 @@ op_disk_size(struct mx_storage_conn *c, int64_t *out)
 	return e;
 }
 
-/* With the extension amcheck every index is compared with its table; without it PostgreSQL offers nothing. */
+/* With the extension amcheck every index is compared with its table; without it PostgreSQL offers
+ * nothing. */
 static mx_error *
 op_check(struct mx_storage_conn *c, char **report)
 {
@@ -285,13 +295,15 @@ op_check(struct mx_storage_conn *c, char **report)
 	if (e != NULL)
 		return e;
 	if (!can) {
-		*report = mx_str_dup(MX_S("not checked: CREATE EXTENSION amcheck lets PostgreSQL check its indexes\n"));
+		*report = mx_str_dup(MX_S("not checked: CREATE EXTENSION amcheck lets PostgreSQL "
+					  "check its indexes\n"));
 		return NULL;
 	}
-	e = postgres_simple(c->pg, "SELECT bt_index_check(i.indexrelid, true) FROM pg_index i "
-				   "JOIN pg_class k ON k.oid = i.indexrelid JOIN pg_am a ON a.oid = k.relam "
-				   "WHERE a.amname = 'btree' AND k.relpersistence = 'p' AND i.indisvalid "
-				   "AND k.relnamespace = current_schema()::regnamespace");
+	e = postgres_simple(
+		c->pg, "SELECT bt_index_check(i.indexrelid, true) FROM pg_index i "
+		       "JOIN pg_class k ON k.oid = i.indexrelid JOIN pg_am a ON a.oid = k.relam "
+		       "WHERE a.amname = 'btree' AND k.relpersistence = 'p' AND i.indisvalid "
+		       "AND k.relnamespace = current_schema()::regnamespace");
 	if (mx_error_is(e, MX_E_UNAVAILABLE))
 		return e;
 	*report = mx_str_dup(e != NULL ? mx_str_of(mx_error_text(e)) : MX_S("ok\n"));

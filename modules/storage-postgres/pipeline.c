@@ -1,4 +1,5 @@
-/* Commands under way: libpq's pipeline mode, with a note of each command until its answer is there. */
+/* Commands under way: libpq's pipeline mode, with a note of each command until its answer is there.
+ */
 #include "config.h"
 
 #include <stdlib.h>
@@ -65,8 +66,10 @@ note_answer(struct mx_storage_conn *c, struct sent what, const PGresult *r)
 	c->collected_count++;
 	if (postgres_result_ok(r)) {
 		/* PostgreSQL "commits" a failed transaction by undoing it. */
-		if (what.commits && strcmp(PQcmdStatus((PGresult *)r), "COMMIT") != 0 && c->deferred == NULL) {
-			c->deferred = mx_error_new(MX_E_UNKNOWN, "PostgreSQL: the transaction was rolled back");
+		if (what.commits && strcmp(PQcmdStatus((PGresult *)r), "COMMIT") != 0 &&
+		    c->deferred == NULL) {
+			c->deferred = mx_error_new(MX_E_UNKNOWN,
+						   "PostgreSQL: the transaction was rolled back");
 			c->deferred_at = c->collected_count;
 		}
 		return;

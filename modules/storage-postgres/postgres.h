@@ -22,8 +22,9 @@ struct mx_storage {
 };
 
 /* ---- a connection (connect.c) ----
- * The writer's is in pipeline mode: commands are sent without waiting for their answers, which are collected at the
- * next read or at the commit. After an error the server skips everything until the next synchronisation. */
+ * The writer's is in pipeline mode: commands are sent without waiting for their answers, which are
+ * collected at the next read or at the commit. After an error the server skips everything until the
+ * next synchronisation. */
 
 /* A command whose answer is still to come. */
 struct sent {
@@ -69,11 +70,13 @@ void postgres_drop_buried(struct mx_storage_conn *c);
 /* Notes that a command was put into the pipeline (sent: what PQsend… returned). */
 mx_error *pipeline_sent(struct mx_storage_conn *c, int sent, struct sent what) MX_MUST_USE;
 /* Sends a command without parameters. */
-mx_error *pipeline_command(struct mx_storage_conn *c, const char *sql, struct sent what) MX_MUST_USE;
+mx_error *pipeline_command(struct mx_storage_conn *c, const char *sql,
+			   struct sent what) MX_MUST_USE;
 /* Sends one of the commands that set_up has prepared. */
-mx_error *pipeline_prepared(struct mx_storage_conn *c, const char *name, struct sent what) MX_MUST_USE;
-/* Waits for all answers; the last one's result goes to *last, unless last is NULL. An error of a command is c->deferred
- * afterwards; what is returned is the loss of the connection. */
+mx_error *pipeline_prepared(struct mx_storage_conn *c, const char *name,
+			    struct sent what) MX_MUST_USE;
+/* Waits for all answers; the last one's result goes to *last, unless last is NULL. An error of a
+ * command is c->deferred afterwards; what is returned is the loss of the connection. */
 mx_error *pipeline_collect(struct mx_storage_conn *c, PGresult **last) MX_MUST_USE;
 /* The same, and the server takes commands again after an error. */
 mx_error *pipeline_sync(struct mx_storage_conn *c) MX_MUST_USE;
@@ -85,7 +88,8 @@ mx_error *pipeline_error(const struct mx_storage_conn *c) MX_MUST_USE;
 int64_t result_int(const PGresult *r, int row, int column);
 bool result_is_number(const PGresult *r, int column);
 
-mx_error *postgres_prepare(struct mx_storage_conn *c, const char *text, struct mx_storage_stmt **out) MX_MUST_USE;
+mx_error *postgres_prepare(struct mx_storage_conn *c, const char *text,
+			   struct mx_storage_stmt **out) MX_MUST_USE;
 void postgres_finalize(struct mx_storage_stmt **st);
 void postgres_bind_int(struct mx_storage_stmt *st, int i, int64_t v);
 void postgres_bind_text(struct mx_storage_stmt *st, int i, mx_str v);

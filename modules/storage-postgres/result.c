@@ -1,9 +1,20 @@
-/* Values in PostgreSQL's binary format: each type as its _send function writes it, integers in network order. */
+/* Values in PostgreSQL's binary format: each type as its _send function writes it, integers in
+ * network order. */
 #include "config.h"
 
 #include "postgres.h"
 
-enum type { BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, OID = 26, FLOAT4 = 700, FLOAT8 = 701, NUMERIC = 1700, XID8 = 5069 };
+enum type {
+	BOOL = 16,
+	INT8 = 20,
+	INT2 = 21,
+	INT4 = 23,
+	OID = 26,
+	FLOAT4 = 700,
+	FLOAT8 = 701,
+	NUMERIC = 1700,
+	XID8 = 5069
+};
 
 static uint64_t
 big_endian(const unsigned char *p, int n)
@@ -15,7 +26,8 @@ big_endian(const unsigned char *p, int n)
 	return v;
 }
 
-/* A number that PostgreSQL made of integers, as SUM does; fractions are cut off. Digits count to 10,000. */
+/* A number that PostgreSQL made of integers, as SUM does; fractions are cut off. Digits count to
+ * 10,000. */
 static int64_t
 numeric(const unsigned char *p, int n)
 {
@@ -26,7 +38,8 @@ numeric(const unsigned char *p, int n)
 	int digits = (int)big_endian(p, 2), weight = (int16_t)big_endian(p + 2, 2);
 	bool negative = big_endian(p + 4, 2) == 0x4000;
 	for (int i = 0; i <= weight; i++) {
-		int64_t digit = i < digits && 10 + 2 * i <= n ? (int64_t)big_endian(p + 8 + 2 * i, 2) : 0;
+		int64_t digit =
+			i < digits && 10 + 2 * i <= n ? (int64_t)big_endian(p + 8 + 2 * i, 2) : 0;
 		if (__builtin_mul_overflow(v, 10000, &v) || __builtin_add_overflow(v, digit, &v))
 			return negative ? INT64_MIN : INT64_MAX;
 	}

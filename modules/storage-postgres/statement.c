@@ -1,7 +1,7 @@
 /* Statements: parameters, running, columns.
  *
- * A statement is prepared at its first run, with the types that were bound: left to guess, the server takes a parameter
- * for text wherever the place says nothing else ("INSERT … SELECT $1"). */
+ * A statement is prepared at its first run, with the types that were bound: left to guess, the
+ * server takes a parameter for text wherever the place says nothing else ("INSERT … SELECT $1"). */
 #include "config.h"
 
 #include <stdlib.h>
@@ -214,7 +214,8 @@ send_run(struct mx_storage_stmt *st)
 	char name[24];
 
 	name_of(st, name);
-	return PQsendQueryPrepared(st->conn->pg, name, st->count, st->values, st->lengths, st->formats, 1);
+	return PQsendQueryPrepared(st->conn->pg, name, st->count, st->values, st->lengths,
+				   st->formats, 1);
 }
 
 /* A migration while we run makes plans invalid: the statement has to be prepared anew. */
@@ -354,7 +355,8 @@ postgres_col_str(const struct mx_storage_stmt *st, int i)
 	if (postgres_col_null(st, i))
 		return (mx_str){ NULL, 0 };
 	if (!result_is_number(st->result, i))
-		return (mx_str){ PQgetvalue(st->result, st->row, i), (size_t)PQgetlength(st->result, st->row, i) };
+		return (mx_str){ PQgetvalue(st->result, st->row, i),
+				 (size_t)PQgetlength(st->result, st->row, i) };
 	int n = snprintf(st->digits[i], sizeof(st->digits[i]), "%lld",
 			 (long long)result_int(st->result, st->row, i));
 	return (mx_str){ st->digits[i], (size_t)n };

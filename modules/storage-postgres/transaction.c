@@ -1,4 +1,5 @@
-/* Transactions: on the writer's connection every command but the commit goes out without waiting. */
+/* Transactions: on the writer's connection every command but the commit goes out without waiting.
+ */
 #include "config.h"
 
 #include "postgres.h"
@@ -7,7 +8,8 @@ mx_error *
 postgres_begin(struct mx_storage_conn *c, bool write)
 {
 	if (!c->writer)
-		return postgres_simple(c->pg, write ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+		return postgres_simple(
+			c->pg, write ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 	c->sent_count = c->collected_count = 0;
 	c->guarded = false;
 	mx_error_free(&c->deferred);
@@ -17,7 +19,8 @@ postgres_begin(struct mx_storage_conn *c, bool write)
 	return NULL;
 }
 
-/* Every statement behind it sees what the holder before us has committed, for each takes a snapshot of its own. */
+/* Every statement behind it sees what the holder before us has committed, for each takes a snapshot
+ * of its own. */
 mx_error *
 postgres_lock(struct mx_storage_conn *c)
 {
@@ -96,8 +99,9 @@ postgres_release(struct mx_storage_conn *c)
 	return pipeline_prepared(c, "release", (struct sent){ 0 });
 }
 
-/* An error of a command before the savepoint belongs to a function that was believed to have succeeded: then this
- * function's failure may be only its consequence, and the whole batch is in doubt. */
+/* An error of a command before the savepoint belongs to a function that was believed to have
+ * succeeded: then this function's failure may be only its consequence, and the whole batch is in
+ * doubt. */
 mx_error *
 postgres_rollback_to(struct mx_storage_conn *c)
 {

@@ -1,9 +1,10 @@
 /* Moving the write-ahead log into the database.
  *
- * A checkpoint on the writer's way would hold up every commit behind it for milliseconds, so a thread of its own copies
- * the bulk. Alone it would never finish while writes go on, and the log can start over only when all of it is copied: when
- * little is left, it asks the writer to copy that after its next commit, which takes one short write. When writes have
- * ceased, the log is cut to nothing. */
+ * A checkpoint on the writer's way would hold up every commit behind it for milliseconds, so a
+ * thread of its own copies the bulk. Alone it would never finish while writes go on, and the log
+ * can start over only when all of it is copied: when little is left, it asks the writer to copy
+ * that after its next commit, which takes one short write. When writes have ceased, the log is cut
+ * to nothing. */
 #include "config.h"
 
 #include <errno.h>
@@ -30,8 +31,8 @@ copy_log(sqlite3 *db)
 	return rc == SQLITE_OK ? in_log - copied : in_log;
 }
 
-/* Waits until the writer asks (true), or (unless it is to rest) until there was no commit for a while (false).
- * Called with the lock held. */
+/* Waits until the writer asks (true), or (unless it is to rest) until there was no commit for a
+ * while (false). Called with the lock held. */
 static bool
 wait_asked(struct checkpointer *cp, bool rest)
 {
@@ -82,7 +83,8 @@ checkpointer_main(void *arg)
 		if (asked) {
 			copy_bulk(cp);
 			cuts = CUTS;
-		} else if (sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK) {
+		} else if (sqlite3_wal_checkpoint_v2(cp->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+						     NULL) == SQLITE_OK) {
 			cuts = 0;
 		} else {
 			cuts--;

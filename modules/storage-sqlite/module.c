@@ -5,7 +5,8 @@
 
 const struct mx_option sqlite_option_rows[] = {
 	MX_OPT(struct sqlite_options, synchronous, .def = "full", .choices = "full|relaxed",
-	       .help = "full: what was acknowledged survives a power cut. relaxed: only a crash of the server."),
+	       .help = "full: what was acknowledged survives a power cut. relaxed: only a crash of "
+		       "the server."),
 	MX_OPT(struct sqlite_options, reader_cache, .def = "256K", .min = 16384, .max = 1 << 30,
 	       .help = "Page cache of each connection for reading."),
 	MX_OPT(struct sqlite_options, writer_cache, .def = "4M", .min = 65536, .max = 1 << 30,

@@ -9,10 +9,20 @@
 
 #include "sqlite.h"
 
-enum command { BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK_TO, COMMANDS };
+enum command {
+	BEGIN_READ,
+	BEGIN_WRITE,
+	COMMIT,
+	ROLLBACK,
+	SAVEPOINT,
+	RELEASE,
+	ROLLBACK_TO,
+	COMMANDS
+};
 
 static const char *const command_text[COMMANDS] = {
-	"BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "SAVEPOINT f", "RELEASE f", "ROLLBACK TO f",
+	"BEGIN",       "BEGIN IMMEDIATE", "COMMIT",        "ROLLBACK",
+	"SAVEPOINT f", "RELEASE f",       "ROLLBACK TO f",
 };
 
 struct mx_storage_conn {
@@ -77,15 +87,16 @@ configure_library(void)
 	sqlite3_initialize();
 }
 
-/* SQLite would make the file readable for everyone. Only when it is new: closing a file drops the locks that SQLite
- * itself holds on it. */
+/* SQLite would make the file readable for everyone. Only when it is new: closing a file drops the
+ * locks that SQLite itself holds on it. */
 static mx_error *
 create_file(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0 && errno != EEXIST)
-		return mx_error_new(MX_E_UNAVAILABLE, "cannot create %s: %s", path, strerror(errno));
+		return mx_error_new(MX_E_UNAVAILABLE, "cannot create %s: %s", path,
+				    strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return NULL;
@@ -94,7 +105,8 @@ create_file(const char *path)
 static mx_error *
 set_pragma(sqlite3 *db, const char *text)
 {
-	return sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK ? NULL : sqlite_failed(db, text);
+	return sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK ? NULL
+								     : sqlite_failed(db, text);
 }
 
 mx_error *
@@ -104,7 +116,8 @@ sqlite_open_file(struct mx_storage *s, sqlite3 **out)
 
 	*out = NULL;
 	MX_TRY(create_file(s->path));
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+		    SQLITE_OPEN_PRIVATECACHE;
 	if (sqlite3_open_v2(s->path, out, flags, NULL) != SQLITE_OK) {
 		mx_error *e = mx_error_new(MX_E_UNAVAILABLE, "SQLite: cannot open %s: %s", s->path,
 					   *out != NULL ? sqlite3_errmsg(*out) : "no memory");
@@ -113,7 +126,8 @@ sqlite_open_file(struct mx_storage *s, sqlite3 **out)
 		return e;
 	}
 	sqlite3_busy_timeout(*out, (int)s->options.busy.ms);
-	mx_error *e = set_pragma(*out, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+	mx_error *e = set_pragma(*out, full ? "PRAGMA synchronous = FULL"
+					    : "PRAGMA synchronous = NORMAL");
 	if (e != NULL) {
 		sqlite3_close(*out);
 		*out = NULL;
@@ -136,8 +150,10 @@ use_wal(sqlite3 *db, const char *path)
 	bool ok = sqlite3_stricmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
 	sqlite3_finalize(st);
 	if (!ok)
-		return mx_error_new(MX_E_CONFIG, "%s cannot be used with a write-ahead log: is it on a network file system?",
-				    path);
+		return mx_error_new(
+			MX_E_CONFIG,
+			"%s cannot be used with a write-ahead log: is it on a network file system?",
+			path);
 	return NULL;
 }
 
@@ -151,11 +167,15 @@ op_open(const void *options, mx_str where, struct mx_storage **out)
 	if (sqlite3_threadsafe() == 0)
 		return mx_error_new(MX_E_CONFIG, "this SQLite was built without threads");
 	if (where.n == 0 || where.p[0] == ':')
-		return mx_error_new(MX_E_CONFIG, "[database] url has no path: sqlite:/var/lib/myelin/myelin.db");
+		return mx_error_new(MX_E_CONFIG,
+				    "[database] url has no path: sqlite:/var/lib/myelin/myelin.db");
 	struct mx_storage *s = mx_alloc(sizeof(*s));
 	s->path = mx_str_dup(where);
-	s->options = (struct sqlite_options){ .synchronous = "full", .reader_cache = { 256 << 10 },
-					      .writer_cache = { 4 << 20 }, .wal = { 2 << 20 }, .busy = { 5000 } };
+	s->options = (struct sqlite_options){ .synchronous = "full",
+					      .reader_cache = { 256 << 10 },
+					      .writer_cache = { 4 << 20 },
+					      .wal = { 2 << 20 },
+					      .busy = { 5000 } };
 	if (options != NULL)
 		s->options = *(const struct sqlite_options *)options;
 	*out = s;
@@ -244,7 +264,8 @@ op_prepare(struct mx_storage_conn *c, const char *text, struct mx_storage_stmt *
 
 	*out = NULL;
 	MX_TRY(mx_storage_dialect(text, '?', words, WORDS, sql));
-	if (sqlite3_prepare_v3(c->db, mx_buf_cstr(sql), -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v3(c->db, mx_buf_cstr(sql), -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) !=
+	    SQLITE_OK)
 		return sqlite_failed(c->db, text);
 	if (st == NULL)
 		return mx_error_new(MX_E_UNKNOWN, "an SQL statement is empty");
@@ -381,7 +402,8 @@ command(struct mx_storage_conn *c, enum command which)
 	sqlite3_stmt **st = &c->commands[which];
 
 	if (*st == NULL) {
-		int rc = sqlite3_prepare_v3(c->db, command_text[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
+		int rc = sqlite3_prepare_v3(c->db, command_text[which], -1,
+					    SQLITE_PREPARE_PERSISTENT, st, NULL);
 		if (rc != SQLITE_OK)
 			return rc;
 	}
@@ -457,8 +479,9 @@ op_exec(struct mx_storage_conn *c, const char *script)
 
 	MX_TRY(mx_storage_dialect(script, '?', words, WORDS, sql));
 	MX_TRY(still_within(c));
-	return sqlite3_exec(c->db, mx_buf_cstr(sql), NULL, NULL, NULL) == SQLITE_OK ? NULL :
-										      sqlite_failed(c->db, "script");
+	return sqlite3_exec(c->db, mx_buf_cstr(sql), NULL, NULL, NULL) == SQLITE_OK
+		       ? NULL
+		       : sqlite_failed(c->db, "script");
 }
 
 /* ---- looking after it ---- */
@@ -501,7 +524,8 @@ op_check(struct mx_storage_conn *c, char **report)
 
 const struct mx_storage_ops sqlite_ops = {
 	.size = sizeof(struct mx_storage_ops),
-	/* Another process may have the file open too; to begin a write is to hold the lock of the batch. */
+	/* Another process may have the file open too; to begin a write is to hold the lock of the
+	   batch. */
 	.caps = MX_STORAGE_NOTIFY,
 	.open = op_open,
 	.close = op_close,

@@ -1,5 +1,5 @@
-/* What the tests of core/account share: accounts on a database of their own, with a cheap password scheme in the place of a
- * module's, and a clock that the test sets. */
+/* What the tests of core/account share: accounts on a database of their own, with a cheap password
+ * scheme in the place of a module's, and a clock that the test sets. */
 #ifndef TESTS_ACCOUNT_COMMON_H
 #define TESTS_ACCOUNT_COMMON_H
 
@@ -11,8 +11,13 @@
 #include "tests/unit/sql/place.h"
 
 static struct mx_account_options options = {
-	.auth_cache = 1000, .max_devices = 5, .access_token_lifetime = { 300000 }, .last_seen_interval = { 300000 },
-	.password_min_length = 8, .uia_timeout = { 60000 }, .uia_sessions = 100,
+	.auth_cache = 1000,
+	.max_devices = 5,
+	.access_token_lifetime = { 300000 },
+	.last_seen_interval = { 300000 },
+	.password_min_length = 8,
+	.uia_timeout = { 60000 },
+	.uia_sessions = 100,
 };
 static struct mx_db *db;
 static struct mx_accounts *as;
@@ -47,14 +52,21 @@ test_hash(struct mx_module_self *self, mx_str password)
 	return out;
 }
 
-static const struct mx_password_ops old_scheme = { .size = sizeof(old_scheme), .claims = old_claims, .verify = test_verify };
+static const struct mx_password_ops old_scheme = { .size = sizeof(old_scheme),
+						   .claims = old_claims,
+						   .verify = test_verify };
 static const struct mx_password_ops test_scheme = {
-	.size = sizeof(test_scheme), .claims = test_claims, .verify = test_verify, .hash = test_hash,
+	.size = sizeof(test_scheme),
+	.claims = test_claims,
+	.verify = test_verify,
+	.hash = test_hash,
 };
 
 static mx_error *
 test_providers(void *arg, const char *kind,
-	       mx_error *(*fn)(void *fn_arg, const char *name, const void *ops, struct mx_module_self *self), void *fn_arg)
+	       mx_error *(*fn)(void *fn_arg, const char *name, const void *ops,
+			       struct mx_module_self *self),
+	       void *fn_arg)
 {
 	(void)arg;
 	if (strcmp(kind, "password") != 0)
@@ -117,7 +129,8 @@ accounts_stop(void **state)
 #define run_on_a_database(tests, start, stop) (place_start() ? run_and_remove((tests), sizeof(tests) / sizeof((tests)[0]), (start), (stop)) : 77)
 
 static inline int
-run_and_remove(const struct CMUnitTest *tests, size_t n, CMFixtureFunction start, CMFixtureFunction stop)
+run_and_remove(const struct CMUnitTest *tests, size_t n, CMFixtureFunction start,
+	       CMFixtureFunction stop)
 {
 	int failed = _cmocka_run_group_tests("account", tests, n, start, stop);
 
@@ -140,7 +153,9 @@ new_user(const char *name)
 static inline struct mx_session
 log_in(mx_nid user, const char *device, bool refresh, struct mx_arena *a)
 {
-	struct mx_new_session n = { .user = user, .device_id = mx_str_of(device), .refresh = refresh };
+	struct mx_new_session n = { .user = user,
+				    .device_id = mx_str_of(device),
+				    .refresh = refresh };
 	struct mx_session s;
 
 	assert_ok(mx_session_open(as, &n, a, &s));

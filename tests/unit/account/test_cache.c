@@ -14,7 +14,9 @@ hash_of(int i, unsigned char hash[MX_SHA256_SIZE])
 static struct auth_entry *
 add(struct auth_cache *c, int i, mx_nid user, mx_msec expires)
 {
-	struct mx_auth auth = { .user = user, .user_id = MX_S("@u:s"), .device = i, .device_id = MX_S("D") };
+	struct mx_auth auth = {
+		.user = user, .user_id = MX_S("@u:s"), .device = i, .device_id = MX_S("D")
+	};
 	unsigned char hash[MX_SHA256_SIZE];
 	uint64_t epoch = auth_cache_epoch(c);
 
@@ -166,7 +168,9 @@ a_change_is_never_hidden_by_a_reader_that_was_slower(void **state)
 	assert_int_equal(pthread_create(&t, NULL, changer, &r), 0);
 	while (!atomic_load(&r.stop)) {
 		uint64_t epoch = auth_cache_epoch(r.c);
-		struct mx_auth auth = { .user = 7, .user_id = MX_S("@u:s"), .token = atomic_load(&r.version) };
+		struct mx_auth auth = { .user = 7,
+					.user_id = MX_S("@u:s"),
+					.token = atomic_load(&r.version) };
 		struct auth_entry *e = auth_entry_new(r.c, &auth, hash, 0);
 
 		auth_cache_keep(r.c, e, epoch);

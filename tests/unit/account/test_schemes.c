@@ -24,7 +24,8 @@ static void
 argon2id_knows_its_own_hashes(void **state)
 {
 	const struct mx_password_ops *scheme = &auth_password_argon2id;
-	char *hash = scheme->hash(&self, MX_S("correct horse")), *other = scheme->hash(&self, MX_S("correct horse"));
+	char *hash = scheme->hash(&self, MX_S("correct horse")),
+	     *other = scheme->hash(&self, MX_S("correct horse"));
 
 	(void)state;
 	assert_non_null(hash);
@@ -61,7 +62,8 @@ a_damaged_argon2id_hash_fits_nothing(void **state)
 	assert_false(right(&auth_password_argon2id, big, "x"));
 	assert_true(auth_password_argon2id.outdated(&self, mx_str_of(big)));
 	assert_false(right(&auth_password_argon2id, "$argon2id$", ""));
-	assert_false(right(&auth_password_argon2id, "$argon2id$v=19$m=9999999999,t=1,p=1$AAAA$AAAA", "x"));
+	assert_false(right(&auth_password_argon2id, "$argon2id$v=19$m=9999999999,t=1,p=1$AAAA$AAAA",
+			   "x"));
 	assert_false(auth_password_argon2id.claims(MX_S("$argon2i$")));
 	assert_false(auth_password_argon2id.claims(MX_S("")));
 }
@@ -94,7 +96,8 @@ bcrypt_takes_synapses_pepper(void **state)
 static void
 a_damaged_bcrypt_hash_fits_nothing(void **state)
 {
-	static const char *const bad[] = { "$2b$", "$2b$05$", "$2b$99$CCCCCCCCCCCCCCCCCCCCC.", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5" };
+	static const char *const bad[] = { "$2b$", "$2b$05$", "$2b$99$CCCCCCCCCCCCCCCCCCCCC.",
+					   "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -54,7 +54,8 @@ tokens_are_long_random_and_stored_as_hashes(void **state)
 
 	(void)state;
 	assert_int_equal(s.access_token.n, 4 + MX_ACCOUNT_TOKEN_RANDOM);
-	assert_true(mx_str_starts(s.access_token, MX_S("mxa_")) && mx_str_starts(s.refresh_token, MX_S("mxr_")));
+	assert_true(mx_str_starts(s.access_token, MX_S("mxa_")) &&
+		    mx_str_starts(s.refresh_token, MX_S("mxr_")));
 	assert_true(ask_int(db, &found) >= 1);
 }
 
@@ -116,7 +117,8 @@ logging_out_ends_one_device_or_all(void **state)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	mx_nid user = new_user("out");
-	struct mx_session s[3] = { log_in(user, "A", false, a), log_in(user, "B", true, a), log_in(user, "C", false, a) };
+	struct mx_session s[3] = { log_in(user, "A", false, a), log_in(user, "B", true, a),
+				   log_in(user, "C", false, a) };
 	const struct mx_auth *auth;
 
 	(void)state;
@@ -243,7 +245,8 @@ expired_tokens_are_collected_but_not_those_that_can_be_refreshed(void **state)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	mx_nid user = new_user("collect");
-	struct mx_session living = log_in(user, "L", true, a), one = log_in(user, "G", true, a), two;
+	struct mx_session living = log_in(user, "L", true, a), one = log_in(user, "G", true, a),
+			  two;
 	static const struct mx_sql count = MX_SQL("SELECT count(*) FROM access_token WHERE user_nid = (SELECT nid FROM account"
 						  " WHERE localpart = 'collect')");
 
@@ -299,7 +302,8 @@ devices_are_renamed_and_deleted(void **state)
 	assert_ok(mx_device_get(as, c, user, MX_S("ONE"), a, &d));
 	assert_true(mx_str_eq(d.display_name, MX_S("My phone")));
 	memset(name, 'n', sizeof(name));
-	assert_code(mx_device_rename(as, user, MX_S("ONE"), (mx_str){ name, sizeof(name) }), MX_E_TOO_LARGE);
+	assert_code(mx_device_rename(as, user, MX_S("ONE"), (mx_str){ name, sizeof(name) }),
+		    MX_E_TOO_LARGE);
 	assert_code(mx_device_rename(as, user, MX_S("ONE"), MX_S("a\0b")), MX_E_INVALID_PARAM);
 	assert_code(mx_device_rename(as, stranger, MX_S("ONE"), MX_S("mine")), MX_E_NOT_FOUND);
 	assert_code(mx_device_get(as, c, stranger, MX_S("ONE"), a, &d), MX_E_NOT_FOUND);
@@ -380,7 +384,9 @@ authentication_takes_microseconds(void **state)
 	for (int i = 0; i < ROUNDS; i++)
 		assert_ok(try_token(s.access_token));
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	double us = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / ROUNDS / 1000;
+	double us =
+		((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
+		ROUNDS / 1000;
 	print_message("one authentication: %.2f us\n", us);
 	assert_true(us < 100);
 }

@@ -39,7 +39,8 @@ a_user_is_found_by_id_and_by_localpart(void **state)
 	assert_ok(mx_user_get(as, conn, MX_S("alice"), a, &u));
 	assert_int_equal(u.nid, nid);
 	assert_true(mx_str_eq(u.user_id, MX_S("@alice:example.org")));
-	assert_true(u.has_password && !u.admin && !u.guest && !u.deactivated && !u.locked && !u.suspended);
+	assert_true(u.has_password && !u.admin && !u.guest && !u.deactivated && !u.locked &&
+		    !u.suspended);
 	assert_ok(mx_user_get(as, conn, MX_S("@alice:example.org"), a, &u));
 	assert_code(mx_user_get(as, conn, MX_S("@alice:elsewhere.org"), a, &u), MX_E_NOT_FOUND);
 	assert_code(mx_user_get(as, conn, MX_S("nobody"), a, &u), MX_E_NOT_FOUND);
@@ -61,7 +62,9 @@ a_name_is_given_once(void **state)
 static void
 only_strict_names_may_be_registered(void **state)
 {
-	static const char *const bad[] = { "", "Alice", "a b", "a:b", "\xc3\xa4", "@x", "a\n", "a!b" };
+	static const char *const bad[] = {
+		"", "Alice", "a b", "a:b", "\xc3\xa4", "@x", "a\n", "a!b"
+	};
 	char longer[300];
 
 	(void)state;
@@ -93,7 +96,8 @@ passwords_are_checked_and_wrong_ones_cost_the_same(void **state)
 static void
 a_hash_of_a_scheme_that_only_verifies_is_replaced(void **state)
 {
-	struct mx_new_user u = { .localpart = MX_S("imported"), .password_hash = MX_S("$old$secret12") };
+	struct mx_new_user u = { .localpart = MX_S("imported"),
+				 .password_hash = MX_S("$old$secret12") };
 	static const struct mx_sql get = MX_SQL("SELECT count(*) FROM account WHERE password = '$test$secret12'");
 	mx_nid nid;
 
@@ -127,7 +131,8 @@ users_choose_long_passwords(void **state)
 	assert_code(mx_password_acceptable(as, MX_S("short")), MX_E_WEAK_PASSWORD);
 	assert_code(mx_password_acceptable(as, MX_S("")), MX_E_WEAK_PASSWORD);
 	/* Characters, not bytes. */
-	assert_code(mx_password_acceptable(as, MX_S("\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f")), MX_E_WEAK_PASSWORD);
+	assert_code(mx_password_acceptable(as, MX_S("\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f")),
+		    MX_E_WEAK_PASSWORD);
 	assert_ok(mx_password_acceptable(as, MX_S("12345678")));
 	memset(big, 'x', sizeof(big));
 	assert_code(mx_password_acceptable(as, (mx_str){ big, sizeof(big) }), MX_E_INVALID_PARAM);
@@ -139,7 +144,8 @@ a_new_password_logs_the_others_out(void **state)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	mx_nid nid = new_user("newpw");
-	struct mx_session keep = log_in(nid, "KEEP", false, a), other = log_in(nid, "OTHER", false, a);
+	struct mx_session keep = log_in(nid, "KEEP", false, a),
+			  other = log_in(nid, "OTHER", false, a);
 	const struct mx_auth *auth;
 
 	(void)state;
@@ -154,7 +160,8 @@ a_new_password_logs_the_others_out(void **state)
 	assert_code(mx_user_check_password(as, conn, nid, MX_S("password")), MX_E_FORBIDDEN);
 	assert_ok(mx_user_set_password(as, nid, MX_S("third password"), false, 0));
 	assert_ok(try_token(keep.access_token));
-	assert_code(mx_user_set_password(as, 424242, MX_S("third password"), false, 0), MX_E_NOT_FOUND);
+	assert_code(mx_user_set_password(as, 424242, MX_S("third password"), false, 0),
+		    MX_E_NOT_FOUND);
 }
 
 static void
@@ -206,7 +213,8 @@ a_deactivated_account_is_out_for_good(void **state)
 
 	assert_ok(mx_users_departing(as, conn, a, 4, who, &count));
 	assert_int_equal(count, 1);
-	assert_true(who[0].user == nid && who[0].erase && mx_str_eq(who[0].user_id, MX_S("@gone:example.org")));
+	assert_true(who[0].user == nid && who[0].erase &&
+		    mx_str_eq(who[0].user_id, MX_S("@gone:example.org")));
 	assert_ok(mx_user_departed(as, nid));
 	assert_ok(mx_users_departing(as, conn, a, 4, who, &count));
 	assert_int_equal(count, 0);
@@ -255,9 +263,11 @@ a_registration_opens_its_session_in_one_write(void **state)
 	assert_ok(mx_user_register(as, &u, &n, a, &nid, &s));
 	mx_sql_stats(db, &after);
 	assert_int_equal(after.writes - before.writes, 1);
-	assert_true(mx_str_eq(s.user_id, MX_S("@quick:example.org")) && s.refresh_token.n == 0 && s.expires_in == 0);
+	assert_true(mx_str_eq(s.user_id, MX_S("@quick:example.org")) && s.refresh_token.n == 0 &&
+		    s.expires_in == 0);
 	assert_ok(mx_accounts_authenticate(as, NULL, s.access_token, &auth));
-	assert_true(auth->user == nid && mx_str_eq(auth->device_id, s.device_id) && mx_str_eq(auth->user_id, s.user_id));
+	assert_true(auth->user == nid && mx_str_eq(auth->device_id, s.device_id) &&
+		    mx_str_eq(auth->user_id, s.user_id));
 	mx_auth_release(auth);
 	assert_ok(mx_device_get(as, conn, nid, s.device_id, a, &d));
 	assert_true(mx_str_eq(d.display_name, MX_S("Phone")));

@@ -36,7 +36,8 @@ static void
 big_ones_get_memory_of_their_own(void **state)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	char *small = mx_arena_alloc(a, 16), *big = mx_arena_alloc(a, 10 << 20), *next = mx_arena_alloc(a, 16);
+	char *small = mx_arena_alloc(a, 16), *big = mx_arena_alloc(a, 10 << 20),
+	     *next = mx_arena_alloc(a, 16);
 
 	(void)state;
 	big[0] = big[(10 << 20) - 1] = 'x';

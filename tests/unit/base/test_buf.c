@@ -40,8 +40,9 @@ formats_into_an_empty_buffer(void **state)
 static void
 writes_integers_in_decimal(void **state)
 {
-	static const int64_t values[] = { 0, 1, -1, 9, 10, 99, 100, 101, -100, 12345, 9999999999, INT64_MAX,
-					  INT64_MIN, 1000000, -10 };
+	static const int64_t values[] = { 0,          1,         -1,        9,       10,
+					  99,         100,       101,       -100,    12345,
+					  9999999999, INT64_MAX, INT64_MIN, 1000000, -10 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {

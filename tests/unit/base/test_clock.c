@@ -89,7 +89,8 @@ random_text_is_of_letters_and_digits(void **state)
 		seen[(unsigned char)text[i]] = true;
 	for (int c = 0; c < 256; c++)
 		if (seen[c])
-			assert_true((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
+			assert_true((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+				    (c >= 'a' && c <= 'z'));
 	mx_random_text(text, 0);
 	assert_string_equal(text, "");
 }

@@ -59,8 +59,24 @@ static void
 what_is_not_base64_is_refused_and_adds_nothing(void **state)
 {
 	static const char *const bad[] = {
-		"Z", "Zm9vY", "=", "==", "====", "Z===", "Zg=", "Zg===", "Zm8==", "Zm9v====", "Zg==Zg==", "Zm 9",
-		"Zm9v\n", "Zm9!", "Zm9\xc3", "Zh" /* bits */, "Zm9=" /* bits */, "Zg=a",
+		"Z",
+		"Zm9vY",
+		"=",
+		"==",
+		"====",
+		"Z===",
+		"Zg=",
+		"Zg===",
+		"Zm8==",
+		"Zm9v====",
+		"Zg==Zg==",
+		"Zm 9",
+		"Zm9v\n",
+		"Zm9!",
+		"Zm9\xc3",
+		"Zh" /* bits */,
+		"Zm9=" /* bits */,
+		"Zg=a",
 	};
 
 	(void)state;

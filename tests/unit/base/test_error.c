@@ -37,8 +37,8 @@ wrapping_keeps_the_code_and_the_members(void **state)
 	e = mx_error_with(e, "retry_after_ms", json_integer(500));
 	e = mx_error_wrap(e, "send to %s", "!room");
 	mx_error_json(e, b);
-	assert_string_equal(mx_buf_cstr(b),
-		"{\"errcode\":\"M_LIMIT_EXCEEDED\",\"error\":\"send to !room: slow down\",\"retry_after_ms\":500}");
+	assert_string_equal(mx_buf_cstr(b), "{\"errcode\":\"M_LIMIT_EXCEEDED\",\"error\":\"send to "
+					    "!room: slow down\",\"retry_after_ms\":500}");
 	mx_error_free(&e);
 	assert_null(mx_error_wrap(NULL, "nothing"));
 	assert_null(mx_error_with(NULL, "x", json_integer(1)));
@@ -48,7 +48,8 @@ static void
 members_cannot_replace_the_code(void **state)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	mx_error *e = mx_error_with(mx_error_new(MX_E_NOT_FOUND, "no"), "errcode", json_string("M_OTHER"));
+	mx_error *e = mx_error_with(mx_error_new(MX_E_NOT_FOUND, "no"), "errcode",
+				    json_string("M_OTHER"));
 
 	(void)state;
 	mx_error_json(e, b);
@@ -60,7 +61,8 @@ static void
 an_error_without_errcode_is_its_members(void **state)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	mx_error *e = mx_error_with(mx_error_new(MX_E_UIA, "more is needed"), "flows", json_array());
+	mx_error *e =
+		mx_error_with(mx_error_new(MX_E_UIA, "more is needed"), "flows", json_array());
 
 	(void)state;
 	mx_error_json(e, b);
@@ -76,7 +78,8 @@ what_failed_inside_is_not_told(void **state)
 
 	(void)state;
 	mx_error_json(e, b);
-	assert_string_equal(mx_buf_cstr(b), "{\"errcode\":\"M_UNKNOWN\",\"error\":\"Internal server error\"}");
+	assert_string_equal(mx_buf_cstr(b),
+			    "{\"errcode\":\"M_UNKNOWN\",\"error\":\"Internal server error\"}");
 	assert_string_equal(mx_error_text(e), "/var/lib/secret: no such file");
 	mx_error_free(&e);
 }
@@ -85,7 +88,12 @@ static void
 texts_are_utf8_whatever_they_quote(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "a\xff\xfe" "b", "a??b" }, { "\xc3", "?" }, { "\xed\xa0\x80", "???" }, { "\xc3\xa4", "\xc3\xa4" },
+		{ "a\xff\xfe"
+		  "b",
+		  "a??b" },
+		{ "\xc3", "?" },
+		{ "\xed\xa0\x80", "???" },
+		{ "\xc3\xa4", "\xc3\xa4" },
 	};
 
 	(void)state;

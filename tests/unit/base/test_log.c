@@ -12,8 +12,10 @@ a_line_has_level_tag_area_text_and_fields(void **state)
 	mx_error *e = mx_error_new(MX_E_NOT_FOUND, "no such room");
 
 	(void)state;
-	mx_log("http", MX_WARN, "HTTP003", "slow client", mx_fz("address", "127.0.0.1"), mx_fi("ms", -5), mx_fe(e));
-	assert_string_equal(unit_expect_log("HTTP003"), "warn HTTP003 http: slow client address=127.0.0.1 ms=-5 "
+	mx_log("http", MX_WARN, "HTTP003", "slow client", mx_fz("address", "127.0.0.1"),
+	       mx_fi("ms", -5), mx_fe(e));
+	assert_string_equal(unit_expect_log("HTTP003"),
+			    "warn HTTP003 http: slow client address=127.0.0.1 ms=-5 "
 			    "error=\"no such room\" errcode=M_NOT_FOUND");
 	mx_log("http", MX_INFO, "HTTP001", "listening");
 	assert_string_equal(unit_expect_log("HTTP001"), "info HTTP001 http: listening");
@@ -26,17 +28,27 @@ static void
 values_cannot_pretend_to_be_more(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "plain-1:2/3", "plain-1:2/3" }, { "", "\"\"" }, { "a b", "\"a b\"" }, { "a=b", "\"a=b\"" },
-		{ "a\"b", "\"a\\\"b\"" }, { "a\\b", "\"a\\\\b\"" }, { "a\nerror X: b", "\"a\\nerror X: b\"" },
-		{ "\x1b[31m", "\"\\x1b[31m\"" }, { "\x7f", "\"\\x7f\"" }, { "\xc3\xa4", "\"\xc3\xa4\"" },
-		{ "\xc2\x9b", "\"\\xc2\\x9b\"" }, { "\xff", "\"\\xff\"" }, { "a\xc3", "\"a\\xc3\"" },
+		{ "plain-1:2/3", "plain-1:2/3" },
+		{ "", "\"\"" },
+		{ "a b", "\"a b\"" },
+		{ "a=b", "\"a=b\"" },
+		{ "a\"b", "\"a\\\"b\"" },
+		{ "a\\b", "\"a\\\\b\"" },
+		{ "a\nerror X: b", "\"a\\nerror X: b\"" },
+		{ "\x1b[31m", "\"\\x1b[31m\"" },
+		{ "\x7f", "\"\\x7f\"" },
+		{ "\xc3\xa4", "\"\xc3\xa4\"" },
+		{ "\xc2\x9b", "\"\\xc2\\x9b\"" },
+		{ "\xff", "\"\\xff\"" },
+		{ "a\xc3", "\"a\\xc3\"" },
 		{ "\xf0\x9f\x98\x80!", "\"\xf0\x9f\x98\x80!\"" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		mx_log("test", MX_INFO, "TEST001", "x", mx_fz("v", cases[i][0]));
-		assert_string_equal(unit_expect_log("TEST001") + strlen("info TEST001 test: x v="), cases[i][1]);
+		assert_string_equal(unit_expect_log("TEST001") + strlen("info TEST001 test: x v="),
+				    cases[i][1]);
 	}
 }
 
@@ -84,8 +96,15 @@ levels_are_per_area(void **state)
 static void
 wrong_levels_change_nothing(void **state)
 {
-	static const char *const bad[] = { "loud", "debug,http=loud", "debug,=info", "debug,http=", "debug,,info",
-		"debug,an-area-whose-name-is-far-too-long-to-be-the-name-of-an-area=info", "INFO" };
+	static const char *const bad[] = {
+		"loud",
+		"debug,http=loud",
+		"debug,=info",
+		"debug,http=",
+		"debug,,info",
+		"debug,an-area-whose-name-is-far-too-long-to-be-the-name-of-an-area=info",
+		"INFO"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -127,7 +146,8 @@ levels_may_change_while_others_log(void **state)
 	for (int i = 0; i < 200; i++) {
 		char spec[64];
 
-		snprintf(spec, sizeof(spec), "%s,area%d=%s", i % 2 ? "info" : "debug", i % 4, i % 3 ? "debug" : "warn");
+		snprintf(spec, sizeof(spec), "%s,area%d=%s", i % 2 ? "info" : "debug", i % 4,
+			 i % 3 ? "debug" : "warn");
 		unit_ok(mx_log_levels(spec));
 	}
 	for (int i = 0; i < 4; i++)
@@ -187,8 +207,10 @@ others_get_the_time(void **state)
 
 	(void)state;
 	written(text, sizeof(text), false);
-	assert_int_equal(sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ warn TEST003 test: to the log n=1\n%n", &year,
-				&month, &day, &hour, &minute, &second, &ms, &end), 7);
+	assert_int_equal(
+		sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ warn TEST003 test: to the log n=1\n%n",
+		       &year, &month, &day, &hour, &minute, &second, &ms, &end),
+		7);
 	assert_int_not_equal(end, 0);
 }
 

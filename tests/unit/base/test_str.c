@@ -36,21 +36,34 @@ cut_splits_at_the_first(void **state)
 static void
 integers_are_the_whole_string(void **state)
 {
-	static const struct { const char *text; bool ok; int64_t value; } cases[] = {
-		{ "0", true, 0 }, { "-0", true, 0 }, { "42", true, 42 }, { "-42", true, -42 },
+	static const struct { const char *text; bool ok; int64_t value;
+	} cases[] = {
+		{ "0", true, 0 },
+		{ "-0", true, 0 },
+		{ "42", true, 42 },
+		{ "-42", true, -42 },
 		{ "007", true, 7 },
-		{ "9223372036854775807", true, INT64_MAX }, { "-9223372036854775808", true, INT64_MIN },
-		{ "9223372036854775808", false, 0 }, { "-9223372036854775809", false, 0 },
+		{ "9223372036854775807", true, INT64_MAX },
+		{ "-9223372036854775808", true, INT64_MIN },
+		{ "9223372036854775808", false, 0 },
+		{ "-9223372036854775809", false, 0 },
 		{ "99999999999999999999999999", false, 0 },
-		{ "", false, 0 }, { "-", false, 0 }, { "+1", false, 0 }, { " 1", false, 0 },
-		{ "1 ", false, 0 }, { "0x1", false, 0 }, { "1.0", false, 0 }, { "--1", false, 0 },
+		{ "", false, 0 },
+		{ "-", false, 0 },
+		{ "+1", false, 0 },
+		{ " 1", false, 0 },
+		{ "1 ", false, 0 },
+		{ "0x1", false, 0 },
+		{ "1.0", false, 0 },
+		{ "--1", false, 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int64_t v = 12345;
 
-		assert_int_equal(mx_str_int(mx_str_of(cases[i].text), INT64_MIN, INT64_MAX, &v), cases[i].ok);
+		assert_int_equal(mx_str_int(mx_str_of(cases[i].text), INT64_MIN, INT64_MAX, &v),
+				 cases[i].ok);
 		assert_int_equal(v, cases[i].ok ? cases[i].value : 12345);
 	}
 }
@@ -72,13 +85,38 @@ static void
 utf8_is_well_formed(void **state)
 {
 	static const char *const good[] = {
-		"", "abc", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-		"\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "12345678\xc3\xa4 12345678 12345678\xc3\xa4",
+		"",
+		"abc",
+		"\x7f",
+		"\xc2\x80",
+		"\xdf\xbf",
+		"\xe0\xa0\x80",
+		"\xed\x9f\xbf",
+		"\xee\x80\x80",
+		"\xef\xbf\xbf",
+		"\xf0\x90\x80\x80",
+		"\xf4\x8f\xbf\xbf",
+		"12345678\xc3\xa4 12345678 12345678\xc3\xa4",
 	};
 	static const char *const bad[] = {
-		"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xe0\xa0",
-		"\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-		"\xff", "\xf0\x90\x80", "\xf0\x90\x80\x41", "12345678\xc3", "1234567890123456\xffzzzzzzzz",
+		"\x80",
+		"\xbf",
+		"\xc0\x80",
+		"\xc1\xbf",
+		"\xc2",
+		"\xc2\x41",
+		"\xe0\x9f\xbf",
+		"\xe0\xa0",
+		"\xed\xa0\x80",
+		"\xed\xbf\xbf",
+		"\xf0\x8f\xbf\xbf",
+		"\xf4\x90\x80\x80",
+		"\xf5\x80\x80\x80",
+		"\xff",
+		"\xf0\x90\x80",
+		"\xf0\x90\x80\x41",
+		"12345678\xc3",
+		"1234567890123456\xffzzzzzzzz",
 	};
 
 	(void)state;

@@ -79,10 +79,21 @@ static void
 other_lines_are_refused_without_quoting_them(void **state)
 {
 	static const char *const bad[] = {
-		"", "\n", "ed25519", "ed25519 1", SEED, "ed25519 1 short", "ed25519 1 " SEED "AAAA",
-		"ed25519 a-b " SEED, "rsa 1 " SEED, "ed25519 1 " SEED " more", "ed25519 1 " SEED "\ned25519 2 " SEED,
+		"",
+		"\n",
+		"ed25519",
+		"ed25519 1",
+		SEED,
+		"ed25519 1 short",
+		"ed25519 1 " SEED "AAAA",
+		"ed25519 a-b " SEED,
+		"rsa 1 " SEED,
+		"ed25519 1 " SEED " more",
+		"ed25519 1 " SEED "\ned25519 2 " SEED,
 		"ed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3X!1",
-		"ed25519 aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbb"
+		"ed25519 "
+		"aaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaaaaaaaaaabbbbbbbbbbaa"
+		"aaaaaaaabbbb"
 		"bbbbbbx " SEED,
 	};
 

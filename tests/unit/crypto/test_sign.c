@@ -54,26 +54,38 @@ static void
 the_specification_s_vectors(void **state)
 {
 	(void)state;
-	signed_is("{}", "{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7G"
-		  "eitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ\"}}}");
-	signed_is("{\"one\": 1, \"two\": \"Two\"}", "{\"one\":1,\"signatures\":{\"domain\":{\"ed25519:1\":\"KqmLSbO39/Bz"
-		  "b0QIYE82zqLwsA+PDzYIpIRA2sRQ4sL53+sN6/fpNSoqE7BP7vBZhG6kYdD13EIMJpvhJI+6Bw\"}},\"two\":\"Two\"}");
+	signed_is("{}", "{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/"
+			"U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7G"
+			"eitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ\"}}}");
+	signed_is("{\"one\": 1, \"two\": \"Two\"}",
+		  "{\"one\":1,\"signatures\":{\"domain\":{\"ed25519:1\":\"KqmLSbO39/Bz"
+		  "b0QIYE82zqLwsA+PDzYIpIRA2sRQ4sL53+sN6/"
+		  "fpNSoqE7BP7vBZhG6kYdD13EIMJpvhJI+6Bw\"}},\"two\":\"Two\"}");
 	/* The minimal event with its content hash, whose redacted form is signed: itself. */
-	signed_is("{\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\",\"origin\":\"domain\",\"origin_server_ts\":1000000,"
-		  "\"signatures\":{},\"hashes\":{\"sha256\":\"5jM4wQpv6lnBo7CLIghJuHdW+s2CMBJPUOGOC89ncos\"},\"type\":\"X\","
-		  "\"content\":{},\"prev_events\":[],\"auth_events\":[],\"depth\":3,\"unsigned\":{\"age_ts\":1000000}}",
-		  "{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{\"sha256\":\"5jM4wQpv6lnBo7CLIghJuHdW+s2CMBJP"
-		  "UOGOC89ncos\"},\"origin\":\"domain\",\"origin_server_ts\":1000000,\"prev_events\":[],\"room_id\":\"!x:doma"
-		  "in\",\"sender\":\"@a:domain\",\"signatures\":{\"domain\":{\"ed25519:1\":\"KxwGjPSDEtvnFgU00fwFz+l6d2pJM6X"
-		  "BIaMEn81SXPTRl16AqLAYqfIReFGZlHi5KLjAWbOoMszkwsQma+lYAg\"}},\"type\":\"X\",\"unsigned\":{\"age_ts\":1000"
+	signed_is("{\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\",\"origin\":\"domain\","
+		  "\"origin_server_ts\":1000000,"
+		  "\"signatures\":{},\"hashes\":{\"sha256\":\"5jM4wQpv6lnBo7CLIghJuHdW+"
+		  "s2CMBJPUOGOC89ncos\"},\"type\":\"X\","
+		  "\"content\":{},\"prev_events\":[],\"auth_events\":[],\"depth\":3,\"unsigned\":{"
+		  "\"age_ts\":1000000}}",
+		  "{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{\"sha256\":"
+		  "\"5jM4wQpv6lnBo7CLIghJuHdW+s2CMBJP"
+		  "UOGOC89ncos\"},\"origin\":\"domain\",\"origin_server_ts\":1000000,\"prev_"
+		  "events\":[],\"room_id\":\"!x:doma"
+		  "in\",\"sender\":\"@a:domain\",\"signatures\":{\"domain\":{\"ed25519:1\":"
+		  "\"KxwGjPSDEtvnFgU00fwFz+l6d2pJM6X"
+		  "BIaMEn81SXPTRl16AqLAYqfIReFGZlHi5KLjAWbOoMszkwsQma+lYAg\"}},\"type\":\"X\","
+		  "\"unsigned\":{\"age_ts\":1000"
 		  "000}}");
 }
 
 static void
 sha256_is_the_specification_s(void **state)
 {
-	static const char event[] = "{\"auth_events\":[],\"content\":{},\"depth\":3,\"origin\":\"domain\",\"origin_server_ts\":"
-		"1000000,\"prev_events\":[],\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\",\"type\":\"X\"}";
+	static const char event[] = "{\"auth_events\":[],\"content\":{},\"depth\":3,\"origin\":"
+				    "\"domain\",\"origin_server_ts\":"
+				    "1000000,\"prev_events\":[],\"room_id\":\"!x:domain\","
+				    "\"sender\":\"@a:domain\",\"type\":\"X\"}";
 	unsigned char digest[MX_SHA256_SIZE];
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
@@ -91,7 +103,8 @@ sha256_is_the_specification_s(void **state)
 static void
 other_signatures_stay(void **state)
 {
-	MX_AUTO_JSON *v = parsed("{\"a\":1,\"signatures\":{\"other\":{\"ed25519:x\":\"s\"},\"domain\":{\"ed25519:0\":\"t\"}}}");
+	MX_AUTO_JSON *v = parsed("{\"a\":1,\"signatures\":{\"other\":{\"ed25519:x\":\"s\"},"
+				 "\"domain\":{\"ed25519:0\":\"t\"}}}");
 	const json_t *all = json_object_get(v, "signatures");
 
 	(void)state;
@@ -118,7 +131,8 @@ signatures_and_unsigned_are_not_covered(void **state)
 static void
 a_failure_to_sign_changes_nothing(void **state)
 {
-	static const char *const bad[] = { "{\"a\":1.5}", "{\"signatures\":1}", "{\"signatures\":{\"domain\":[]}}", "[]" };
+	static const char *const bad[] = { "{\"a\":1.5}", "{\"signatures\":1}",
+					   "{\"signatures\":{\"domain\":[]}}", "[]" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -152,17 +166,26 @@ static void
 what_is_no_signature_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"{}", "[]", "{\"signatures\":1}", "{\"signatures\":{}}", "{\"signatures\":{\"domain\":1}}",
-		"{\"signatures\":{\"domain\":{}}}", "{\"signatures\":{\"domain\":{\"ed25519:1\":1}}}",
+		"{}",
+		"[]",
+		"{\"signatures\":1}",
+		"{\"signatures\":{}}",
+		"{\"signatures\":{\"domain\":1}}",
+		"{\"signatures\":{\"domain\":{}}}",
+		"{\"signatures\":{\"domain\":{\"ed25519:1\":1}}}",
 		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"\"}}}",
 		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"AAAA\"}}}",
-		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
+		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/"
+		"U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
 		"Xg4ahLwYGYZzuHGZKM5ZAQAA\"}}}",
-		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"A8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
+		"{\"signatures\":{\"domain\":{\"ed25519:1\":\"A8280/"
+		"U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
 		"Xg4ahLwYGYZzuHGZKM5ZAQ\"}}}",
-		"{\"signatures\":{\"domain\":{\"ed25519:2\":\"K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
+		"{\"signatures\":{\"domain\":{\"ed25519:2\":\"K8280/"
+		"U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
 		"Xg4ahLwYGYZzuHGZKM5ZAQ\"}}}",
-		"{\"signatures\":{\"other\":{\"ed25519:1\":\"K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg"
+		"{\"signatures\":{\"other\":{\"ed25519:1\":\"K8280/"
+		"U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg"
 		"4ahLwYGYZzuHGZKM5ZAQ\"}}}",
 	};
 
@@ -196,7 +219,8 @@ names_are_compared_whole(void **state)
 static void
 the_last_bits_of_a_signature_mean_nothing(void **state)
 {
-	MX_AUTO_JSON *v = parsed("{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7"
+	MX_AUTO_JSON *v = parsed("{\"signatures\":{\"domain\":{\"ed25519:1\":\"K8280/"
+				 "U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7"
 				 "Geitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAR\"}}}");
 
 	(void)state;

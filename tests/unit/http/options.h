@@ -42,7 +42,8 @@ test_http_options(void)
 		else if (row->type == MX_OPT_STR)
 			*(const char **)at = row->def;
 		else
-			*(int64_t *)at = test_amount(row->def);	/* durations and sizes are structs of one */
+			*(int64_t *)at =
+				test_amount(row->def); /* durations and sizes are structs of one */
 	}
 	return o;
 }

@@ -32,16 +32,21 @@ the_specification_s_examples(void **state)
 {
 	(void)state;
 	canonical_is_(MX_S("{}"), true, "{}");
-	canonical_is_(MX_S("{\n    \"one\": 1,\n    \"two\": \"Two\"\n}"), true, "{\"one\":1,\"two\":\"Two\"}");
+	canonical_is_(MX_S("{\n    \"one\": 1,\n    \"two\": \"Two\"\n}"), true,
+		      "{\"one\":1,\"two\":\"Two\"}");
 	canonical_is_(MX_S("{ \"b\": \"2\", \"a\": \"1\" }"), true, "{\"a\":\"1\",\"b\":\"2\"}");
 	canonical_is_(MX_S("{\"b\":\"2\",\"a\":\"1\"}"), true, "{\"a\":\"1\",\"b\":\"2\"}");
-	canonical_is_(MX_S("{ \"auth\": { \"success\": true, \"mxid\": \"@john.doe:example.com\", \"profile\": {"
-			   " \"display_name\": \"John Doe\", \"three_pids\": [ { \"medium\": \"email\","
-			   " \"address\": \"john.doe@example.org\" }, { \"medium\": \"msisdn\","
-			   " \"address\": \"123456789\" } ] } } }"), true,
-		      "{\"auth\":{\"mxid\":\"@john.doe:example.com\",\"profile\":{\"display_name\":\"John Doe\","
-		      "\"three_pids\":[{\"address\":\"john.doe@example.org\",\"medium\":\"email\"},"
-		      "{\"address\":\"123456789\",\"medium\":\"msisdn\"}]},\"success\":true}}");
+	canonical_is_(
+		MX_S("{ \"auth\": { \"success\": true, \"mxid\": \"@john.doe:example.com\", "
+		     "\"profile\": {"
+		     " \"display_name\": \"John Doe\", \"three_pids\": [ { \"medium\": \"email\","
+		     " \"address\": \"john.doe@example.org\" }, { \"medium\": \"msisdn\","
+		     " \"address\": \"123456789\" } ] } } }"),
+		true,
+		"{\"auth\":{\"mxid\":\"@john.doe:example.com\",\"profile\":{\"display_name\":"
+		"\"John Doe\","
+		"\"three_pids\":[{\"address\":\"john.doe@example.org\",\"medium\":\"email\"},"
+		"{\"address\":\"123456789\",\"medium\":\"msisdn\"}]},\"success\":true}}");
 	canonical_is_(MX_S("{ \"a\": \"日本語\" }"), true, "{\"a\":\"日本語\"}");
 	canonical_is_(MX_S("{ \"本\": 2, \"日\": 1 }"), true, "{\"日\":1,\"本\":2}");
 	canonical_is_(MX_S("{ \"a\": \"\\u65E5\" }"), true, "{\"a\":\"日\"}");
@@ -54,7 +59,8 @@ keys_sort_by_code_point(void **state)
 {
 	(void)state;
 	/* UTF-16 would put U+1F600 before U+FF21. */
-	canonical_is_(MX_S("{\"\\ud83d\\ude00\":1,\"\\uff21\":2,\"b\":3,\"B\":4,\"\":5,\"aa\":6,\"a\":7,\"\\u00e4\":8}"),
+	canonical_is_(MX_S("{\"\\ud83d\\ude00\":1,\"\\uff21\":2,\"b\":3,\"B\":4,\"\":5,\"aa\":6,"
+			   "\"a\":7,\"\\u00e4\":8}"),
 		      true, "{\"\":5,\"B\":4,\"a\":7,\"aa\":6,\"b\":3,\"ä\":8,\"Ａ\":2,\"😀\":1}");
 }
 
@@ -84,9 +90,11 @@ static void
 escapes_are_the_shortest(void **state)
 {
 	(void)state;
-	canonical_is_(MX_S("\"\\u0000\\u0001\\u0007\\u0008\\u0009\\u000a\\u000b\\u000c\\u000d\\u000e\\u001F\\u0020\""),
+	canonical_is_(MX_S("\"\\u0000\\u0001\\u0007\\u0008\\u0009\\u000a\\u000b\\u000c\\u000d\\u000"
+			   "e\\u001F\\u0020\""),
 		      true, "\"\\u0000\\u0001\\u0007\\b\\t\\n\\u000b\\f\\r\\u000e\\u001f \"");
-	canonical_is_(MX_S("\"\\/\\u002f\\u0022\\u005c\\u007f\\u2028\""), true, "\"//\\\"\\\\\x7f\xe2\x80\xa8\"");
+	canonical_is_(MX_S("\"\\/\\u002f\\u0022\\u005c\\u007f\\u2028\""), true,
+		      "\"//\\\"\\\\\x7f\xe2\x80\xa8\"");
 }
 
 static void
@@ -114,8 +122,11 @@ lenient_numbers_are_as_python_writes_them(void **state)
 		      "[1.1,-1.5,100.0,10000000000.0,0.1,0.30000000000000004,-0.0]");
 	canonical_is_(MX_S("[1e15,1e16,123456789012345680.0,1.5e300,1e100]"), false,
 		      "[1000000000000000.0,1e+16,1.2345678901234568e+17,1.5e+300,1e+100]");
-	canonical_is_(MX_S("[0.001,0.0001,0.00001,1.25e-5,5e-324,1.7976931348623157e308,2.2250738585072014e-308]"),
-		      false, "[0.001,0.0001,1e-05,1.25e-05,5e-324,1.7976931348623157e+308,2.2250738585072014e-308]");
+	canonical_is_(MX_S("[0.001,0.0001,0.00001,1.25e-5,5e-324,1.7976931348623157e308,2."
+			   "2250738585072014e-308]"),
+		      false,
+		      "[0.001,0.0001,1e-05,1.25e-05,5e-324,1.7976931348623157e+308,2."
+		      "2250738585072014e-308]");
 }
 
 static void
@@ -126,11 +137,13 @@ members_are_left_out_at_the_top_only(void **state)
 	MX_AUTO_JSON *v = NULL;
 
 	(void)state;
-	unit_ok(mx_json_parse(MX_S("{\"unsigned\":{},\"a\":{\"unsigned\":1},\"signatures\":2}"), &v));
+	unit_ok(mx_json_parse(MX_S("{\"unsigned\":{},\"a\":{\"unsigned\":1},\"signatures\":2}"),
+			      &v));
 	unit_ok(mx_json_canonical_except(v, true, except, 2, b));
 	assert_string_equal(mx_buf_cstr(b), "{\"a\":{\"unsigned\":1}}");
 	assert_int_equal(json_object_size(v), 3);
-	unit_refused(mx_json_canonical_except(json_object_get(v, "signatures"), true, except, 2, b), MX_E_BAD_JSON);
+	unit_refused(mx_json_canonical_except(json_object_get(v, "signatures"), true, except, 2, b),
+		     MX_E_BAD_JSON);
 	unit_refused(mx_json_canonical_except(NULL, true, except, 2, b), MX_E_BAD_JSON);
 }
 

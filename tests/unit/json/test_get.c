@@ -9,8 +9,10 @@ static int
 begin(void **state)
 {
 	(void)state;
-	return mx_error_drop(mx_json_parse(MX_S("{\"s\":\"text\",\"nul\":\"a\\u0000b\",\"i\":7,\"r\":7.0,\"t\":true,"
-						"\"f\":false,\"n\":null,\"o\":{\"x\":1},\"l\":[1]}"), &object));
+	return mx_error_drop(mx_json_parse(
+		MX_S("{\"s\":\"text\",\"nul\":\"a\\u0000b\",\"i\":7,\"r\":7.0,\"t\":true,"
+		     "\"f\":false,\"n\":null,\"o\":{\"x\":1},\"l\":[1]}"),
+		&object));
 }
 
 static int

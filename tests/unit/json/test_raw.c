@@ -67,7 +67,8 @@ white_space_is_not_part_of_the_value(void **state)
 static void
 keys_with_escapes_are_compared_decoded(void **state)
 {
-	static const char text[] = "{\"\\u0061\":1,\"q\\\"\":2,\"\\ud83d\\ude00\":3,\"s\\/\\b\\f\\n\\r\\t\\\\\":4,"
+	static const char text[] =
+		"{\"\\u0061\":1,\"q\\\"\":2,\"\\ud83d\\ude00\":3,\"s\\/\\b\\f\\n\\r\\t\\\\\":4,"
 		"\"\\u00E4\\u65e5\":5,\"nul\\u0000\":6}";
 
 	(void)state;
@@ -86,7 +87,8 @@ keys_with_escapes_are_compared_decoded(void **state)
 static void
 what_is_cut_off_is_never_read_beyond(void **state)
 {
-	static const char text[] = "{\"\\ud83d\\ude00x\":\"\\\"\",\"b\":{\"c\":[1,\"\\u00e4\"]},\"\\u0061\":true}";
+	static const char text[] =
+		"{\"\\ud83d\\ude00x\":\"\\\"\",\"b\":{\"c\":[1,\"\\u00e4\"]},\"\\u0061\":true}";
 
 	(void)state;
 	for (size_t n = 0; n < sizeof(text); n++) {

@@ -34,8 +34,10 @@ commas_take_care_of_themselves(void **state)
 	mx_jw_key(&w, MX_S("k\n"));
 	mx_jw_str(&w, mx_str_of(NULL));
 	mx_jw_object_end(&w);
-	assert_string_equal(mx_buf_cstr(b), "{\"empty\":{},\"list\":[-1,\"a\\\"b\",[],{\"x\":true,\"y\":false},null,"
-			    "{\"r\":0},[1,true]],\"k\\n\":\"\"}");
+	assert_string_equal(
+		mx_buf_cstr(b),
+		"{\"empty\":{},\"list\":[-1,\"a\\\"b\",[],{\"x\":true,\"y\":false},null,"
+		"{\"r\":0},[1,true]],\"k\\n\":\"\"}");
 }
 
 static void

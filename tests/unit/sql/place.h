@@ -1,4 +1,5 @@
-/* Where a test's database is; each kind of database implements it once, and the same tests are linked with each. */
+/* Where a test's database is; each kind of database implements it once, and the same tests are
+ * linked with each. */
 #ifndef TESTS_SQL_PLACE_H
 #define TESTS_SQL_PLACE_H
 

@@ -1,5 +1,5 @@
-/* A PostgreSQL of the test's own: made in a directory of its own, reachable by a socket in it, run by a user who is not
- * root, and ended by its process id. */
+/* A PostgreSQL of the test's own: made in a directory of its own, reachable by a socket in it, run
+ * by a user who is not root, and ended by its process id. */
 #include "config.h"
 
 #include <glob.h>
@@ -46,7 +46,8 @@ run(const char *command)
 		struct passwd *who = getpwnam("postgres");
 		if (who == NULL)
 			who = getpwnam("nobody");
-		if (geteuid() == 0 && (who == NULL || setgid(who->pw_gid) != 0 || setuid(who->pw_uid) != 0))
+		if (geteuid() == 0 &&
+		    (who == NULL || setgid(who->pw_gid) != 0 || setuid(who->pw_uid) != 0))
 			_exit(1);
 		if (chdir(dir) != 0)
 			_exit(1);
@@ -62,7 +63,8 @@ control(const char *what)
 	char pg_ctl[256], command[1024];
 
 	if (find("pg_ctl", pg_ctl)) {
-		snprintf(command, sizeof(command), "%s -D %s/data -w -l %s/log %s >/dev/null 2>&1", pg_ctl, dir, dir, what);
+		snprintf(command, sizeof(command), "%s -D %s/data -w -l %s/log %s >/dev/null 2>&1",
+			 pg_ctl, dir, dir, what);
 		run(command);
 	}
 }
@@ -102,8 +104,10 @@ place_start(void)
 		return false;
 	chmod(dir, 0755);
 	snprintf(command, sizeof(command),
-		 "HOME=%s; export HOME; %s -D %s/data -U myelin -A trust -E UTF8 --locale=C --no-sync >%s/log 2>&1 && "
-		 "%s -D %s/data -w -t 60 -l %s/log -o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start >/dev/null",
+		 "HOME=%s; export HOME; %s -D %s/data -U myelin -A trust -E UTF8 --locale=C "
+		 "--no-sync >%s/log 2>&1 && "
+		 "%s -D %s/data -w -t 60 -l %s/log -o \"-c listen_addresses='' -c "
+		 "unix_socket_directories='%s'\" start >/dev/null",
 		 dir, initdb, dir, dir, pg_ctl, dir, dir, dir);
 	snprintf(conninfo, sizeof(conninfo), "host=%s user=myelin dbname=postgres", dir);
 	signal(SIGABRT, stop_on_abort);
@@ -124,7 +128,8 @@ place_up(void)
 {
 	char command[128];
 
-	snprintf(command, sizeof(command), "-o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start", dir);
+	snprintf(command, sizeof(command),
+		 "-o \"-c listen_addresses='' -c unix_socket_directories='%s'\" start", dir);
 	control(command);
 }
 

@@ -7,8 +7,11 @@
 #include "modules/storage-sqlite/sqlite.h"
 #include "tests/unit/sql/place.h"
 
-static const struct sqlite_options driver = { .synchronous = "full", .reader_cache = { 256 << 10 },
-					      .writer_cache = { 4 << 20 }, .wal = { 2 << 20 }, .busy = { 300 } };
+static const struct sqlite_options driver = { .synchronous = "full",
+					      .reader_cache = { 256 << 10 },
+					      .writer_cache = { 4 << 20 },
+					      .wal = { 2 << 20 },
+					      .busy = { 300 } };
 static sqlite3 *other;
 static char dir[] = "/tmp/myelin-sql-XXXXXX";
 

@@ -10,7 +10,8 @@ a_name_has_one_number_for_ever(void **state)
 {
 	MX_AUTO(mx_conn) *c = NULL;
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	struct intern one = { "@alice:example.org", 0, false }, two = { "@bob:example.org", 0, false };
+	struct intern one = { "@alice:example.org", 0, false },
+		      two = { "@bob:example.org", 0, false };
 	mx_nid nid;
 	mx_str text;
 

@@ -43,7 +43,9 @@ neighbour_write(void *arg)
 	char text[32];
 
 	for (int i = 0; i < 100; i++) {
-		struct add a = { .id = n->base + i, .position = true, .fail = i % 5 == 0 ? MX_E_AGAIN : 0 };
+		struct add a = { .id = n->base + i,
+				 .position = true,
+				 .fail = i % 5 == 0 ? MX_E_AGAIN : 0 };
 		mx_error *e = mx_write(n->db, add, &a);
 		if ((e != NULL) != (i % 5 == 0))
 			abort();
@@ -67,7 +69,8 @@ two_processes_make_one_stream(void **state)
 	assert_ok(place_open(&n[1].db, NULL));
 	for (int i = 0; i < 2; i++) {
 		n[i].seen = before;
-		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ neighbour_published, neighbour_caught_up, &n[i] });
+		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ neighbour_published,
+								neighbour_caught_up, &n[i] });
 		pthread_create(&n[i].thread, NULL, neighbour_write, &n[i]);
 	}
 	for (int i = 0; i < 2; i++)

@@ -183,8 +183,9 @@ static void
 more_writes_than_may_wait_are_refused(void **state)
 {
 	struct mx_db_options o;
-	struct later l[6] = { { .add = { .id = 1 } }, { .add = { .id = 2 } }, { .add = { .id = 3 } },
-			      { .add = { .id = 4 } }, { .add = { .id = 5 } }, { .add = { .id = 6 } } };
+	struct later l[6] = { { .add = { .id = 1 } }, { .add = { .id = 2 } },
+			      { .add = { .id = 3 } }, { .add = { .id = 4 } },
+			      { .add = { .id = 5 } }, { .add = { .id = 6 } } };
 
 	(void)state;
 	mx_db_close(&db);
@@ -205,7 +206,9 @@ many_writes(void *arg)
 	int64_t base = *(int64_t *)arg;
 
 	for (int i = 0; i < 100; i++) {
-		struct add a = { .id = base + i, .position = true, .fail = i % 7 == 0 ? MX_E_AGAIN : 0 };
+		struct add a = { .id = base + i,
+				 .position = true,
+				 .fail = i % 7 == 0 ? MX_E_AGAIN : 0 };
 		mx_error *e = mx_write(db, add, &a);
 		if ((e != NULL) != (i % 7 == 0) || (e == NULL && mx_db_position(db) < a.pos))
 			abort();

@@ -1,5 +1,5 @@
-/* What was acknowledged is there, once, whatever ends in between: the server's process (kill -9 at moments that are drawn),
- * or the database's. */
+/* What was acknowledged is there, once, whatever ends in between: the server's process (kill -9 at
+ * moments that are drawn), or the database's. */
 #include "config.h"
 
 #include <errno.h>
@@ -159,7 +159,8 @@ write_until_told(void *arg)
 {
 	struct writer *w = arg;
 
-	for (; !atomic_load(w->stop) && w->acked_count < sizeof(w->acked) / sizeof(w->acked[0]); w->id++) {
+	for (; !atomic_load(w->stop) && w->acked_count < sizeof(w->acked) / sizeof(w->acked[0]);
+	     w->id++) {
 		mx_error *e = mx_write(w->db, add, w);
 		if (e == NULL)
 			w->acked[w->acked_count++] = w->id;

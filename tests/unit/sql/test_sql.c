@@ -1,4 +1,5 @@
-/* The rules of <myelin/sql.h>; linked with each kind of database (place.h), and what their files share. */
+/* The rules of <myelin/sql.h>; linked with each kind of database (place.h), and what their files
+ * share. */
 #include "config.h"
 
 #include <myelin/log.h>

@@ -1,4 +1,5 @@
-/* What unit tests include before anything of their own: cmocka with what it needs, and a log that is watched.
+/* What unit tests include before anything of their own: cmocka with what it needs, and a log that
+ *is watched.
  *
  *	static const struct CMUnitTest tests[] = { unit_case(rule_it_states), … };
  *	return cmocka_run_group_tests(tests, NULL, NULL);
@@ -78,8 +79,8 @@ unit_log_end_(void **state)
 	return failed;
 }
 
-/* Waits (ten seconds at most) for a line with this tag that was not asked for before, and returns its text,
- * which lives until the test ends; fails the test when there is none. */
+/* Waits (ten seconds at most) for a line with this tag that was not asked for before, and returns
+ * its text, which lives until the test ends; fails the test when there is none. */
 static inline const char *
 unit_expect_log(const char *tag)
 {
@@ -92,7 +93,8 @@ unit_expect_log(const char *tag)
 	pthread_mutex_lock(&unit_log_.lock);
 	for (;;) {
 		for (size_t i = 0; i < unit_log_.n && text == NULL; i++) {
-			if (!unit_log_.lines[i].expected && strcmp(unit_log_.lines[i].tag, tag) == 0) {
+			if (!unit_log_.lines[i].expected &&
+			    strcmp(unit_log_.lines[i].tag, tag) == 0) {
 				unit_log_.lines[i].expected = true;
 				text = unit_log_.lines[i].text;
 			}
@@ -107,8 +109,8 @@ unit_expect_log(const char *tag)
 	return text;
 }
 
-/* Lets the lines with this tag pass that were logged so far: for warnings that depend on how busy the machine is. Call it at
- * the end of the test. */
+/* Lets the lines with this tag pass that were logged so far: for warnings that depend on how busy
+ * the machine is. Call it at the end of the test. */
 static inline void
 unit_allow_log(const char *tag)
 {
@@ -143,7 +145,8 @@ unit_refused_(mx_error *e, enum mx_code code, const char *file, int line)
 	if (e == NULL)
 		print_error("no error where there should be one\n");
 	else if (!right)
-		print_error("%s: %s: not the error that should be\n", mx_error_errcode(e), mx_error_text(e));
+		print_error("%s: %s: not the error that should be\n", mx_error_errcode(e),
+			    mx_error_text(e));
 	mx_error_free(&e);
 	if (!right)
 		_fail(file, line);
