@@ -18,8 +18,7 @@
 #define AREA_SIZE 48
 #define BUILT_IN MX_INFO
 
-/* ---- levels: read without a lock. Areas are only ever added; one without a level of its own has
- * 0. ---- */
+/* ---- levels: read without a lock. Areas are only ever added; one without a level of its own has 0. ---- */
 
 static struct {
 	char name[AREA_SIZE];

@@ -29,8 +29,8 @@ mx_config_add_file(struct mx_config *c, const char *label)
 	return c->file_count++;
 }
 
-static void
-note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list ap) MX_PRINTF(4, 0);
+static void note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list ap)
+	MX_PRINTF(4, 0);
 
 static void
 note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list ap)
@@ -39,7 +39,8 @@ note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, va_list
 
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();
-	c->mistakes = mx_config_more(c->mistakes, c->mistake_count, &c->mistake_room, sizeof(*c->mistakes));
+	c->mistakes = mx_config_more(c->mistakes, c->mistake_count, &c->mistake_room,
+				     sizeof(*c->mistakes));
 	c->mistakes[c->mistake_count] = (struct mx_config_mistake){
 		file, line, c->mistake_count, mx_arena_str(c->arena, mx_str_of(text)).p,
 	};
@@ -61,7 +62,8 @@ struct mx_config_entry *
 mx_config_find(const struct mx_config *c, const char *section, const char *name)
 {
 	for (size_t i = c->entry_count; i-- > 0;)
-		if (strcmp(c->entries[i].section, section) == 0 && strcmp(c->entries[i].name, name) == 0)
+		if (strcmp(c->entries[i].section, section) == 0 &&
+		    strcmp(c->entries[i].name, name) == 0)
 			return &c->entries[i];
 	return NULL;
 }
@@ -133,8 +135,11 @@ read_folder(struct mx_config *c, const char *path, const char *label)
 		mx_config_note(c, 0, 0, "%s has more than %d files", folder.p, CONF_D_MAX);
 	for (int i = 0; i < n; i++) {
 		if (i < CONF_D_MAX)
-			mx_config_read_file(c, mx_arena_printf(c->arena, "%s/%s", folder.p, found[i]->d_name).p,
-					    mx_arena_printf(c->arena, "%.*sconf.d/%s", MX_SFMT(shown), found[i]->d_name).p);
+			mx_config_read_file(
+				c, mx_arena_printf(c->arena, "%s/%s", folder.p, found[i]->d_name).p,
+				mx_arena_printf(c->arena, "%.*sconf.d/%s", MX_SFMT(shown),
+						found[i]->d_name)
+					.p);
 		free(found[i]);
 	}
 	free(found);
@@ -180,12 +185,14 @@ mx_config_set(struct mx_config *c, const char *assignment)
 
 	if (c->file_count == 0 || strcmp(c->files[c->file_count - 1], "--set") != 0)
 		mx_config_add_file(c, "--set");
-	if (!mx_str_cut(mx_str_of(assignment), '=', &left, &value) || !mx_str_cut(left, '.', &section, &name) ||
-	    section.n == 0 || name.n == 0) {
-		mx_config_note(c, c->file_count - 1, 0, "%s: expected section.name=value", assignment);
+	if (!mx_str_cut(mx_str_of(assignment), '=', &left, &value) ||
+	    !mx_str_cut(left, '.', &section, &name) || section.n == 0 || name.n == 0) {
+		mx_config_note(c, c->file_count - 1, 0, "%s: expected section.name=value",
+			       assignment);
 		return;
 	}
-	c->entries = mx_config_more(c->entries, c->entry_count, &c->entry_room, sizeof(*c->entries));
+	c->entries =
+		mx_config_more(c->entries, c->entry_count, &c->entry_room, sizeof(*c->entries));
 	c->entries[c->entry_count++] = (struct mx_config_entry){
 		.section = mx_arena_str(c->arena, section).p,
 		.name = mx_arena_str(c->arena, name).p,
@@ -212,7 +219,8 @@ read_secret(const char *path, struct mx_arena *a, mx_str *out)
 	if (n < 0)
 		return mx_error_new(MX_E_CONFIG, "%s cannot be read: %s", path, strerror(errno));
 	if (n > SECRET_MAX_BYTES)
-		return mx_error_new(MX_E_CONFIG, "%s is larger than %d bytes", path, SECRET_MAX_BYTES);
+		return mx_error_new(MX_E_CONFIG, "%s is larger than %d bytes", path,
+				    SECRET_MAX_BYTES);
 	if (memchr(p, 0, (size_t)n) != NULL)
 		return mx_error_new(MX_E_CONFIG, "%s is not text", path);
 	while (n > 0 && (p[n - 1] == '\n' || p[n - 1] == '\r'))
@@ -223,8 +231,8 @@ read_secret(const char *path, struct mx_arena *a, mx_str *out)
 
 /* The text of a secret: NAME, NAME_file, or the credential SECTION.NAME of the service manager. */
 static mx_error *
-secret_text(struct mx_config *c, const char *section, const struct mx_option *row, struct mx_arena *a,
-	    mx_str *out, const char **from)
+secret_text(struct mx_config *c, const char *section, const struct mx_option *row,
+	    struct mx_arena *a, mx_str *out, const char **from)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
 	const char *file_name = mx_arena_printf(a, "%s_file", row->name).p;
@@ -263,12 +271,14 @@ static void
 mark_known(struct mx_config *c, const char *section, const char *name)
 {
 	for (size_t i = 0; i < c->entry_count; i++)
-		if (strcmp(c->entries[i].section, section) == 0 && strcmp(c->entries[i].name, name) == 0)
+		if (strcmp(c->entries[i].section, section) == 0 &&
+		    strcmp(c->entries[i].name, name) == 0)
 			c->entries[i].known = true;
 }
 
 static void
-bind_one(struct mx_config *c, const char *section, const struct mx_option *row, struct mx_values *v, bool idle)
+bind_one(struct mx_config *c, const char *section, const struct mx_option *row, struct mx_values *v,
+	 bool idle)
 {
 	const char *name = row->name, *from = row->name;
 	bool secret = (row->flags & MX_OPT_SECRET) != 0;
@@ -276,7 +286,8 @@ bind_one(struct mx_config *c, const char *section, const struct mx_option *row, 
 	mx_error *e = mx_option_default(row, v->arena, v->data);
 
 	if (e != NULL) {
-		mx_config_mistake(c, section, NULL, "[%s] %s: its built-in default is wrong: %s", section, name, mx_error_text(e));
+		mx_config_mistake(c, section, NULL, "[%s] %s: its built-in default is wrong: %s",
+				  section, name, mx_error_text(e));
 		mx_error_free(&e);
 	}
 	mark_known(c, section, name);
@@ -291,19 +302,23 @@ bind_one(struct mx_config *c, const char *section, const struct mx_option *row, 
 		mx_config_mistake(c, section, from, "[%s] %s: %s", section, from, mx_error_text(e));
 	else if (e != NULL)
 		mx_config_mistake(c, section, name, "[%s] %s = %.*s%s: %s%s", section, name,
-				  (int)(text.n < SHOWN_MAX ? text.n : SHOWN_MAX), text.p, text.n < SHOWN_MAX ? "" : "…",
-				  mx_error_text(e), memchr(text.p, '#', text.n) != NULL || memchr(text.p, ';', text.n) != NULL
-				  ? " (a comment stands on a line of its own)" : "");
+				  (int)(text.n < SHOWN_MAX ? text.n : SHOWN_MAX), text.p,
+				  text.n < SHOWN_MAX ? "" : "…", mx_error_text(e),
+				  memchr(text.p, '#', text.n) != NULL ||
+						  memchr(text.p, ';', text.n) != NULL
+					  ? " (a comment stands on a line of its own)"
+					  : "");
 	else if (text.p == NULL && !idle && (row->flags & MX_OPT_REQUIRED) != 0)
 		mx_config_mistake(c, section, NULL, "[%s] %s is missing%s%s. %s", section, name,
-				  secret ? ", or " : "", secret ? mx_arena_printf(v->arena, "%s_file", name).p : "",
+				  secret ? ", or " : "",
+				  secret ? mx_arena_printf(v->arena, "%s_file", name).p : "",
 				  row->help != NULL ? row->help : "");
 	mx_error_free(&e);
 }
 
 struct mx_values *
-mx_config_bind(struct mx_config *c, const char *section, const struct mx_option *rows, size_t n, size_t size,
-	       uint32_t flags)
+mx_config_bind(struct mx_config *c, const char *section, const struct mx_option *rows, size_t n,
+	       size_t size, uint32_t flags)
 {
 	struct mx_values *v = mx_alloc(sizeof(*v));
 	struct mx_config_section *s;
@@ -311,7 +326,8 @@ mx_config_bind(struct mx_config *c, const char *section, const struct mx_option 
 
 	v->arena = mx_arena_new();
 	v->data = mx_arena_alloc(v->arena, size > 0 ? size : 1);
-	c->sections = mx_config_more(c->sections, c->section_count, &c->section_room, sizeof(*c->sections));
+	c->sections = mx_config_more(c->sections, c->section_count, &c->section_room,
+				     sizeof(*c->sections));
 	s = &c->sections[c->section_count++];
 	*s = (struct mx_config_section){
 		.name = mx_arena_str(c->arena, mx_str_of(section)).p,
@@ -331,7 +347,8 @@ mx_config_bind(struct mx_config *c, const char *section, const struct mx_option 
 void
 mx_config_tolerate(struct mx_config *c, const char *section)
 {
-	c->sections = mx_config_more(c->sections, c->section_count, &c->section_room, sizeof(*c->sections));
+	c->sections = mx_config_more(c->sections, c->section_count, &c->section_room,
+				     sizeof(*c->sections));
 	c->sections[c->section_count++] = (struct mx_config_section){
 		.name = mx_arena_str(c->arena, mx_str_of(section)).p, .tolerated = true,
 	};
@@ -372,15 +389,18 @@ home_of(const struct mx_config *c, const char *name)
 }
 
 static void
-unknown_option(struct mx_config *c, const struct mx_config_entry *e, const struct mx_config_section *s)
+unknown_option(struct mx_config *c, const struct mx_config_entry *e,
+	       const struct mx_config_section *s)
 {
 	const char *near = mx_nearest(mx_str_of(e->name), s->n, row_name, (void *)s);
 	const char *home = near == NULL ? home_of(c, e->name) : NULL;
 
 	if (near != NULL)
-		mx_config_note(c, e->file, e->line, "[%s] has no option %s; did you mean %s?", s->name, e->name, near);
+		mx_config_note(c, e->file, e->line, "[%s] has no option %s; did you mean %s?",
+			       s->name, e->name, near);
 	else if (home != NULL)
-		mx_config_note(c, e->file, e->line, "[%s] has no option %s; it belongs into [%s]", s->name, e->name, home);
+		mx_config_note(c, e->file, e->line, "[%s] has no option %s; it belongs into [%s]",
+			       s->name, e->name, home);
 	else
 		mx_config_note(c, e->file, e->line, "[%s] has no option %s", s->name, e->name);
 }
@@ -391,10 +411,13 @@ unknown_section(struct mx_config *c, const struct mx_config_head *h)
 	const char *near = mx_nearest(mx_str_of(h->section), c->section_count, section_name, c);
 
 	if (near != NULL)
-		mx_config_note(c, h->file, h->line, "there is no section [%s] and no module of this name; did you mean [%s]?",
-			       h->section, near);
+		mx_config_note(
+			c, h->file, h->line,
+			"there is no section [%s] and no module of this name; did you mean [%s]?",
+			h->section, near);
 	else
-		mx_config_note(c, h->file, h->line, "there is no section [%s] and no module of this name", h->section);
+		mx_config_note(c, h->file, h->line,
+			       "there is no section [%s] and no module of this name", h->section);
 }
 
 static int

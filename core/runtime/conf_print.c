@@ -1,4 +1,5 @@
-/* What the tables of options say, as text: for myelinctl, the manual pages and the reference configuration. */
+/* What the tables of options say, as text: for myelinctl, the manual pages and the reference
+ * configuration. */
 #include "config.h"
 
 #include "core/runtime/conf_private.h"
@@ -29,7 +30,8 @@ dump_section(const struct mx_config *c, const struct mx_config_section *s, struc
 		mx_str text = mx_config_text(c, s->name, row->name);
 
 		if ((row->flags & MX_OPT_SECRET) != 0)
-			mx_buf_printf(b, "# %s is a secret and not shown%s\n", row->name, text.p != NULL ? "; it is set" : "");
+			mx_buf_printf(b, "# %s is a secret and not shown%s\n", row->name,
+				      text.p != NULL ? "; it is set" : "");
 		else if (text.p != NULL)
 			mx_buf_printf(b, "%s = %.*s\n", row->name, MX_SFMT(text));
 		else if (row->def != NULL)
@@ -59,7 +61,8 @@ put_traits(const struct mx_option *row, struct mx_buf *b)
 }
 
 void
-mx_options_reference(const char *section, const char *summary, const struct mx_option *rows, size_t n, struct mx_buf *b)
+mx_options_reference(const char *section, const char *summary, const struct mx_option *rows,
+		     size_t n, struct mx_buf *b)
 {
 	if (summary != NULL)
 		mx_buf_printf(b, "# %s\n", summary);
@@ -71,8 +74,9 @@ mx_options_reference(const char *section, const char *summary, const struct mx_o
 		put_traits(row, b);
 		if ((row->flags & MX_OPT_SECRET) != 0)
 			mx_buf_printf(b, "\n# Or read it from a file: %s_file = PATH", row->name);
-		mx_buf_printf(b, "\n%s%s =%s%s\n", (row->flags & MX_OPT_REQUIRED) != 0 ? "" : "#", row->name,
-			      row->def != NULL && row->def[0] != 0 ? " " : "", row->def != NULL ? row->def : "");
+		mx_buf_printf(b, "\n%s%s =%s%s\n", (row->flags & MX_OPT_REQUIRED) != 0 ? "" : "#",
+			      row->name, row->def != NULL && row->def[0] != 0 ? " " : "",
+			      row->def != NULL ? row->def : "");
 	}
 	mx_buf_byte(b, '\n');
 }
@@ -80,10 +84,14 @@ mx_options_reference(const char *section, const char *summary, const struct mx_o
 void
 mx_option_explain(const char *section, const struct mx_option *row, struct mx_buf *b)
 {
-	mx_buf_printf(b, "[%s] %s\n  %s\n  Takes: ", section, row->name, row->help != NULL ? row->help : "");
+	mx_buf_printf(b, "[%s] %s\n  %s\n  Takes: ", section, row->name,
+		      row->help != NULL ? row->help : "");
 	put_traits(row, b);
 	mx_buf_byte(b, '\n');
 	if ((row->flags & MX_OPT_SECRET) != 0)
-		mx_buf_printf(b, "  A secret: never printed. %s_file = PATH reads it from a file, and so does the credential\n"
-			      "  %s.%s of the service manager (systemd: LoadCredential=).\n", row->name, section, row->name);
+		mx_buf_printf(b,
+			      "  A secret: never printed. %s_file = PATH reads it from a file, and "
+			      "so does the credential\n"
+			      "  %s.%s of the service manager (systemd: LoadCredential=).\n",
+			      row->name, section, row->name);
 }

@@ -45,10 +45,12 @@ struct mx_config {
 /* Makes room for one more of n things of this size. */
 void *mx_config_more(void *v, size_t n, size_t *room, size_t size);
 unsigned mx_config_add_file(struct mx_config *c, const char *label);
-void mx_config_note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, ...) MX_PRINTF(4, 5);
+void mx_config_note(struct mx_config *c, unsigned file, unsigned line, const char *fmt, ...)
+	MX_PRINTF(4, 5);
 /* Reads one file; a missing one is a mistake unless optional. */
 void mx_config_read_file(struct mx_config *c, const char *path, const char *label);
 /* The entry that counts: the last one. */
-struct mx_config_entry *mx_config_find(const struct mx_config *c, const char *section, const char *name);
+struct mx_config_entry *mx_config_find(const struct mx_config *c, const char *section,
+				       const char *name);
 
 #endif

@@ -1,6 +1,7 @@
-/* From files to entries. inih finds sections and names; around it stands a reader that hands it one line at a time, counts
- * them, and keeps the values back: as a library of the system it is built to cut lines at 200 bytes, values at " ;" and
- * section names at 49, and to join indented lines to what stood before. */
+/* From files to entries. inih finds sections and names; around it stands a reader that hands it one
+ * line at a time, counts them, and keeps the values back: as a library of the system it is built to
+ * cut lines at 200 bytes, values at " ;" and section names at 49, and to join indented lines to
+ * what stood before. */
 #include "config.h"
 
 #include <ctype.h>
@@ -54,15 +55,19 @@ section_line(struct reader *r, mx_str s, char *out, size_t room)
 	if (s.p[s.n - 1] != ']' || s.n < 2) {
 		mx_config_note(r->c, r->file, r->line, "a section is [name], alone on its line");
 	} else if (!is_name(name, SECTION_MAX)) {
-		mx_config_note(r->c, r->file, r->line, "[%.*s]: the name of a section is made of up to %d letters, digits, - and _",
+		mx_config_note(r->c, r->file, r->line,
+			       "[%.*s]: the name of a section is made of up to %d letters, digits, "
+			       "- and _",
 			       (int)(name.n < 80 ? name.n : 80), name.p, SECTION_MAX);
 	} else {
 		struct mx_config *c = r->c;
 
 		snprintf(out, room, "[%.*s]\n", MX_SFMT(name));
 		r->in_section = true;
-		c->heads = mx_config_more(c->heads, c->head_count, &c->head_room, sizeof(*c->heads));
-		c->heads[c->head_count++] = (struct mx_config_head){ mx_arena_str(c->arena, name).p, r->file, r->line };
+		c->heads =
+			mx_config_more(c->heads, c->head_count, &c->head_room, sizeof(*c->heads));
+		c->heads[c->head_count++] =
+			(struct mx_config_head){ mx_arena_str(c->arena, name).p, r->file, r->line };
 	}
 }
 
@@ -72,16 +77,20 @@ option_line(struct reader *r, mx_str s, char *out, size_t room)
 	mx_str name, value;
 
 	if (!mx_str_cut(s, '=', &name, &value)) {
-		mx_config_note(r->c, r->file, r->line, "expected name = value (a value cannot go on in a second line)");
+		mx_config_note(r->c, r->file, r->line,
+			       "expected name = value (a value cannot go on in a second line)");
 		return;
 	}
 	name = trim(name);
 	if (!is_name(name, NAME_MAX_LENGTH)) {
-		mx_config_note(r->c, r->file, r->line, "\"%.*s\": the name of an option is made of up to %d letters, digits and _",
-			       (int)(name.n < 80 ? name.n : 80), name.p, NAME_MAX_LENGTH);
+		mx_config_note(
+			r->c, r->file, r->line,
+			"\"%.*s\": the name of an option is made of up to %d letters, digits and _",
+			(int)(name.n < 80 ? name.n : 80), name.p, NAME_MAX_LENGTH);
 	} else if (!r->in_section) {
 		if (!r->seen_section)
-			mx_config_note(r->c, r->file, r->line, "%.*s stands before any [section]", MX_SFMT(name));
+			mx_config_note(r->c, r->file, r->line, "%.*s stands before any [section]",
+				       MX_SFMT(name));
 	} else {
 		r->value = trim(value);
 		snprintf(out, room, "%.*s=.\n", MX_SFMT(name));
@@ -119,11 +128,13 @@ take(struct reader *r, const char *section, const char *name)
 	struct mx_config_entry *before = mx_config_find(c, section, name);
 
 	if (before != NULL && before->file == r->file) {
-		mx_config_note(c, r->file, r->line, "[%s] %s is given a second time; the first is in line %u",
-			       section, name, before->line);
+		mx_config_note(c, r->file, r->line,
+			       "[%s] %s is given a second time; the first is in line %u", section,
+			       name, before->line);
 		return 1;
 	}
-	c->entries = mx_config_more(c->entries, c->entry_count, &c->entry_room, sizeof(*c->entries));
+	c->entries =
+		mx_config_more(c->entries, c->entry_count, &c->entry_room, sizeof(*c->entries));
 	c->entries[c->entry_count++] = (struct mx_config_entry){
 		.section = mx_arena_str(c->arena, mx_str_of(section)).p,
 		.name = mx_arena_str(c->arena, mx_str_of(name)).p,

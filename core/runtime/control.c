@@ -1,5 +1,6 @@
-/* The control socket. A thread accepts, one thread a client reads lines and runs commands: they are few, and some take
- * minutes. What is written to a client goes through one buffer; a client that does not read is dropped. */
+/* The control socket. A thread accepts, one thread a client reads lines and runs commands: they are
+ * few, and some take minutes. What is written to a client goes through one buffer; a client that
+ * does not read is dropped. */
 #include "config.h"
 
 #include "core/runtime/control.h"
@@ -17,7 +18,13 @@
 #include "core/runtime/core.h"
 #include "core/runtime/registry.h"
 
-enum { CLIENTS_MAX = 8, WORDS_MAX = 64, LINE_MAX_BYTES = 1 << 20, SEND_TIMEOUT_S = 30, ANSWER_MAX = 32 << 20 };
+enum {
+	CLIENTS_MAX = 8,
+	WORDS_MAX = 64,
+	LINE_MAX_BYTES = 1 << 20,
+	SEND_TIMEOUT_S = 30,
+	ANSWER_MAX = 32 << 20
+};
 
 struct table {
 	const struct mx_control_row *rows;
@@ -91,25 +98,28 @@ mx_control_register(struct mx_core *core, const struct mx_control_row *rows, siz
 
 	for (size_t i = 0; i < n; i++) {
 		if (row_named(control, rows[i].name) != NULL) {
-			mx_log("runtime", MX_ERROR, "RUN030", "a command is there twice", mx_fz("command", rows[i].name));
+			mx_log("runtime", MX_ERROR, "RUN030", "a command is there twice",
+			       mx_fz("command", rows[i].name));
 			abort();
 		}
 	}
-	control->tables = mx_realloc(control->tables, control->table_count + 1, sizeof(*control->tables));
+	control->tables =
+		mx_realloc(control->tables, control->table_count + 1, sizeof(*control->tables));
 	control->tables[control->table_count++] = (struct table){ rows, n };
 }
 
 static void
 help_line(struct mx_buf *b, const char *name, const char *usage, const char *help)
 {
-	mx_buf_printf(b, "%s%s%s\n    %s\n", name, usage != NULL && usage[0] != 0 ? " " : "", usage != NULL ? usage : "",
-		      help != NULL ? help : "");
+	mx_buf_printf(b, "%s%s%s\n    %s\n", name, usage != NULL && usage[0] != 0 ? " " : "",
+		      usage != NULL ? usage : "", help != NULL ? help : "");
 }
 
 static void
 help_entry(json_t *list, const char *name, const char *usage, const char *help)
 {
-	json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", name, "usage", usage != NULL ? usage : "", "help",
+	json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", name, "usage",
+					      usage != NULL ? usage : "", "help",
 					      help != NULL ? help : ""));
 }
 
@@ -163,7 +173,8 @@ find(struct mx_core *core, const mx_str *words, size_t n)
 			size_t k = matched(control->tables[t].rows[i].name, words, n);
 
 			if (k > f.words)
-				f = (struct found){ .words = k, .row = &control->tables[t].rows[i] };
+				f = (struct found){ .words = k,
+						    .row = &control->tables[t].rows[i] };
 		}
 	}
 	for (size_t m = 0; g != NULL && m < g->module_count; m++) {
@@ -171,7 +182,9 @@ find(struct mx_core *core, const mx_str *words, size_t n)
 			size_t k = matched(g->modules[m]->image->commands[i].name, words, n);
 
 			if (k > f.words)
-				f = (struct found){ .words = k, .command = &g->modules[m]->image->commands[i], .self = g->modules[m] };
+				f = (struct found){ .words = k,
+						    .command = &g->modules[m]->image->commands[i],
+						    .self = g->modules[m] };
 		}
 	}
 	mx_self_pin(f.self);
@@ -185,12 +198,15 @@ unknown(const mx_str *words, size_t n)
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
 	for (size_t i = 0; i < n && i < 2; i++)
-		mx_buf_printf(b, "%s%.*s", i > 0 ? " " : "", (int)(words[i].n < 40 ? words[i].n : 40), words[i].p);
-	return mx_error_new(MX_E_NOT_FOUND, "there is no command \"%s\"; help lists them all", mx_buf_cstr(b));
+		mx_buf_printf(b, "%s%.*s", i > 0 ? " " : "",
+			      (int)(words[i].n < 40 ? words[i].n : 40), words[i].p);
+	return mx_error_new(MX_E_NOT_FOUND, "there is no command \"%s\"; help lists them all",
+			    mx_buf_cstr(b));
 }
 
 mx_error *
-mx_control_run(struct mx_core *core, const mx_str *words, size_t n, struct mx_buf *text, json_t **json)
+mx_control_run(struct mx_core *core, const mx_str *words, size_t n, struct mx_buf *text,
+	       json_t **json)
 {
 	struct found f;
 	mx_error *e;
@@ -243,7 +259,8 @@ words_of(const json_t *request, mx_str *words, size_t *n)
 	}
 	json_array_foreach(args, i, arg) {
 		if (!json_is_string(arg) || *n == WORDS_MAX)
-			return mx_error_new(MX_E_BAD_JSON, "args is a list of up to %d texts", WORDS_MAX);
+			return mx_error_new(MX_E_BAD_JSON, "args is a list of up to %d texts",
+					    WORDS_MAX);
 		words[(*n)++] = (mx_str){ json_string_value(arg), json_string_length(arg) };
 	}
 	return NULL;
@@ -365,7 +382,8 @@ allowed(int fd)
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
 static void
@@ -390,7 +408,8 @@ join_done(struct mx_control *control, bool all)
 static void
 welcome(struct mx_control *control, int fd)
 {
-	static const char busy[] = "{\"ok\":false,\"error\":\"too many control connections\",\"errcode\":\"M_UNKNOWN\",\"code\":1}\n";
+	static const char busy[] = "{\"ok\":false,\"error\":\"too many control "
+				   "connections\",\"errcode\":\"M_UNKNOWN\",\"code\":1}\n";
 	struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
 	struct client *c = NULL;
 
@@ -416,7 +435,8 @@ static void *
 accept_main(void *arg)
 {
 	struct mx_control *control = arg;
-	struct pollfd p[2] = { { .fd = control->listener, .events = POLLIN }, { .fd = control->wake[0], .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = control->listener, .events = POLLIN },
+			       { .fd = control->wake[0], .events = POLLIN } };
 
 	pthread_setname_np(pthread_self(), "mx-control");
 	for (;;) {
@@ -448,12 +468,14 @@ make_folder(const char *path)
 		return NULL;
 	folder = mx_str_dup((mx_str){ path, (size_t)(slash - path) });
 	if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-		e = mx_error_new(MX_E_CONFIG, "[server] control: the folder %s cannot be made: %s", folder, strerror(errno));
+		e = mx_error_new(MX_E_CONFIG, "[server] control: the folder %s cannot be made: %s",
+				 folder, strerror(errno));
 	free(folder);
 	return e;
 }
 
-/* Binds the listener. Who holds the server's lock owns the path: what stands there is left from a server that was killed. */
+/* Binds the listener. Who holds the server's lock owns the path: what stands there is left from a
+ * server that was killed. */
 static mx_error *
 listen_on(struct mx_control *control, const char *path)
 {
@@ -461,18 +483,22 @@ listen_on(struct mx_control *control, const char *path)
 	int fd;
 
 	if (strlen(path) >= sizeof(at.sun_path))
-		return mx_error_new(MX_E_CONFIG, "[server] control: the path of a socket has at most %zu bytes: %s",
-				    sizeof(at.sun_path) - 1, path);
+		return mx_error_new(
+			MX_E_CONFIG,
+			"[server] control: the path of a socket has at most %zu bytes: %s",
+			sizeof(at.sun_path) - 1, path);
 	MX_TRY(make_folder(path));
 	strcpy(at.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return mx_error_new(MX_E_UNKNOWN, "socket: %s", strerror(errno));
 	unlink(path);
-	/* On Linux the mode of the socket before bind is the mode of what bind makes: nobody gets in between. */
-	if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) != 0 || chmod(path, 0600) != 0 ||
-	    listen(fd, CLIENTS_MAX) != 0) {
-		mx_error *e = mx_error_new(MX_E_CONFIG, "[server] control: %s cannot be opened: %s", path, strerror(errno));
+	/* On Linux the mode of the socket before bind is the mode of what bind makes: nobody gets
+	 * in between. */
+	if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) != 0 ||
+	    chmod(path, 0600) != 0 || listen(fd, CLIENTS_MAX) != 0) {
+		mx_error *e = mx_error_new(MX_E_CONFIG, "[server] control: %s cannot be opened: %s",
+					   path, strerror(errno));
 
 		close(fd);
 		return e;

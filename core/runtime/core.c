@@ -86,7 +86,8 @@ run_deferred(struct mx_pool_job *job)
 	struct mx_core *core = d->core;
 
 	d->fn(core, d->arg);
-	/* fn may be a module's: until here it was a reader of the registry, so that its module could not leave. */
+	/* fn may be a module's: until here it was a reader of the registry, so that its module
+	 * could not leave. */
 	mx_registry_leave(core, d->ticket);
 	free(d);
 }

@@ -1,5 +1,6 @@
-/* The server of one process: its parts, and what the modules have registered with it. Each part is opened and closed by
- * core/daemon/server.c, in this order, and is constant in between; a test sets only the parts that it needs. */
+/* The server of one process: its parts, and what the modules have registered with it. Each part is
+ * opened and closed by core/daemon/server.c, in this order, and is constant in between; a test sets
+ * only the parts that it needs. */
 #ifndef CORE_RUNTIME_CORE_H
 #define CORE_RUNTIME_CORE_H
 
@@ -24,8 +25,9 @@ struct mx_server_options {
 extern const struct mx_option mx_server_option_rows[];
 extern const size_t mx_server_option_count;
 
-/* Readers of the current generation count themselves in one of two sets, so that who replaced it can wait until nobody
- * reads the old one any more. Striped: threads do not fight for one cache line. */
+/* Readers of the current generation count themselves in one of two sets, so that who replaced it
+ * can wait until nobody reads the old one any more. Striped: threads do not fight for one cache
+ * line. */
 enum { MX_READER_STRIPES = 8 };
 struct mx_readers {
 	_Atomic unsigned set;
@@ -50,7 +52,8 @@ struct mx_core {
 	struct mx_control *control;
 	bool shared;				/* other processes may use the database too */
 	/* Runs fn(arg) on the main thread and waits for it; NULL: this is the only thread. */
-	mx_error *(*on_main)(struct mx_core *core, mx_error *(*fn)(struct mx_core *core, void *arg), void *arg);
+	mx_error *(*on_main)(struct mx_core *core, mx_error *(*fn)(struct mx_core *core, void *arg),
+			     void *arg);
 	void *main;
 
 	/* What is registered now: core/runtime/registry.h. */

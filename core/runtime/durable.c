@@ -24,7 +24,8 @@ enum {
 
 static const struct mx_migration MIGRATIONS[] = {
 	{ 1, "how far modules have been told of events",
-	  "CREATE TABLE durable_cursor (module TEXT NOT NULL, hook TEXT NOT NULL, position BIGINT NOT NULL, "
+	  "CREATE TABLE durable_cursor (module TEXT NOT NULL, hook TEXT NOT NULL, position BIGINT "
+	  "NOT NULL, "
 	  "PRIMARY KEY (module, hook)) {unkeyed}" },
 };
 static const struct mx_sql BEGIN = MX_SQL("INSERT INTO durable_cursor (module, hook, position) VALUES ($1, $2, $3) "
@@ -34,8 +35,8 @@ static const struct mx_sql MOVE = MX_SQL("UPDATE durable_cursor SET position = $
 					 "WHERE module = $1 AND hook = $2 AND position < $3");
 #define HOOK "event_after"
 
-/* What is known of a module that fills the hook, across its generations. Guarded by the lock, but for what is only of the
- * turn that runs. */
+/* What is known of a module that fills the hook, across its generations. Guarded by the lock, but
+ * for what is only of the turn that runs. */
 struct follower {
 	struct mx_durable *d;
 	char *module;
@@ -122,7 +123,8 @@ mx_durable_adopt(struct mx_core *core, const struct mx_module_self *self)
 static bool
 ends(const struct follower *f)
 {
-	return mx_self_leaving(f->self) || atomic_load_explicit(&f->d->stopping, memory_order_relaxed);
+	return mx_self_leaving(f->self) ||
+	       atomic_load_explicit(&f->d->stopping, memory_order_relaxed);
 }
 
 static bool
@@ -138,7 +140,8 @@ wants(const struct mx_hook_entry *h, mx_str type)
 
 /* One event to all rows of the module, in the order of their priority. */
 static mx_error *
-tell_one(struct mx_module_self *self, struct mx_hook_entry *const *rows, size_t n, struct mx_event *ev, bool *told)
+tell_one(struct mx_module_self *self, struct mx_hook_entry *const *rows, size_t n,
+	 struct mx_event *ev, bool *told)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct mx_hook_entry *h = rows[i];
@@ -150,7 +153,8 @@ tell_one(struct mx_module_self *self, struct mx_hook_entry *const *rows, size_t 
 		*told = true;
 		e = h->fn.event_after(self, ev, mx_event_nid(ev));
 		atomic_fetch_add_explicit(&h->calls, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&h->us, (uint64_t)(mx_monotonic_us() - began), memory_order_relaxed);
+		atomic_fetch_add_explicit(&h->us, (uint64_t)(mx_monotonic_us() - began),
+					  memory_order_relaxed);
 		if (e != NULL) {
 			atomic_fetch_add_explicit(&h->refusals, 1, memory_order_relaxed);
 			return e;
@@ -162,9 +166,11 @@ tell_one(struct mx_module_self *self, struct mx_hook_entry *const *rows, size_t 
 static int
 by_priority(const void *a, const void *b)
 {
-	const struct mx_hook_entry *x = *(const struct mx_hook_entry *const *)a, *y = *(const struct mx_hook_entry *const *)b;
+	const struct mx_hook_entry *x = *(const struct mx_hook_entry *const *)a,
+				   *y = *(const struct mx_hook_entry *const *)b;
 
-	return x->priority != y->priority ? (x->priority < y->priority ? -1 : 1) : (x < y ? -1 : x > y);
+	return x->priority != y->priority ? (x->priority < y->priority ? -1 : 1)
+					  : (x < y ? -1 : x > y);
 }
 
 /* The events of a batch. The cursor moves to the last that was told, after a failure too. */
@@ -191,7 +197,8 @@ tell(struct follower *f, const struct mx_events *l, bool full)
 	if (c.position == 0)
 		return e;
 	f->looked = c.position;
-	/* What none of its handlers wants is passed over in memory, and read once more after a restart. */
+	/* What none of its handlers wants is passed over in memory, and read once more after a
+	 * restart. */
 	if (told || full)
 		moved = mx_write_aside(f->d->core->db, put, &c);
 	if (e == NULL)
@@ -286,8 +293,10 @@ run(void *arg)
 	else
 		f->due = more || f->poked || mx_self_leaving(self) ? 0 : INT64_MAX;
 	if (e != NULL)
-		mx_log("runtime", MX_WARN, "RUN030", "a module has failed to take an event; it is told again", mx_fz("module", f->module),
-		       mx_fi("times", f->failed), mx_fi("pause_ms", pause_after(f->failed)), mx_fe(e));
+		mx_log("runtime", MX_WARN, "RUN030",
+		       "a module has failed to take an event; it is told again",
+		       mx_fz("module", f->module), mx_fi("times", f->failed),
+		       mx_fi("pause_ms", pause_after(f->failed)), mx_fe(e));
 	f->running = false;
 	f->self = NULL;
 	pthread_cond_broadcast(&d->changed);
@@ -484,7 +493,8 @@ mx_durable_changed(struct mx_core *core)
 		why = pthread_create(&d->thread, NULL, schedule, d);
 		if (why != 0) {
 			mx_pool_stop(&d->pool);
-			return mx_error_new(MX_E_UNKNOWN, "cannot start a thread: %s", strerror(why));
+			return mx_error_new(MX_E_UNKNOWN, "cannot start a thread: %s",
+					    strerror(why));
 		}
 		d->threads = true;
 	}

@@ -1,6 +1,7 @@
-/* The durable hook event_after: each module that fills it is told of every event after its own cursor, in stream order, from
- * the database. The cursor (a row a module) moves once the handlers have returned: a crash in between tells an event again,
- * and none is ever left out. A module that fails is tried again, with pauses that double.
+/* The durable hook event_after: each module that fills it is told of every event after its own
+ * cursor, in stream order, from the database. The cursor (a row a module) moves once the handlers
+ * have returned: a crash in between tells an event again, and none is ever left out. A module that
+ * fails is tried again, with pauses that double.
  *
  * Nothing of this costs anything, and no thread is there, while no module fills the hook. */
 #ifndef CORE_RUNTIME_DURABLE_H
@@ -23,8 +24,8 @@ mx_error *mx_durable_changed(struct mx_core *core) MX_MUST_USE;
 void mx_durable_poke(struct mx_core *core);
 /* Waits for the handlers that run; then nothing is told any more. */
 void mx_durable_stop(struct mx_core *core);
-/* Frees. The database is closed: nobody can poke any more. (With core->shared it follows the stream, as `core`: unfollow it
- * before.) */
+/* Frees. The database is closed: nobody can poke any more. (With core->shared it follows the
+ * stream, as `core`: unfollow it before.) */
 void mx_durable_free(struct mx_core *core);
 
 #endif

@@ -21,7 +21,8 @@ struct walk {
 static bool
 filled(struct mx_core *core, enum mx_hook_id id)
 {
-	return core != NULL && (atomic_load_explicit(&core->hooked, memory_order_relaxed) >> id & 1) != 0;
+	return core != NULL &&
+	       (atomic_load_explicit(&core->hooked, memory_order_relaxed) >> id & 1) != 0;
 }
 
 static struct walk
@@ -74,14 +75,15 @@ count(struct walk *w, struct mx_hook_entry *h)
 	if (said != 0 && mx_now() - said < SLOW_SAID_EVERY_MS)
 		return;
 	atomic_store_explicit(&h->slow_said, mx_now(), memory_order_relaxed);
-	mx_log("runtime", MX_WARN, "RUN010", "slow hook", mx_fz("module", h->self->name), mx_fz("hook", mx_hook_name(h->id)),
-	       mx_fi("ms", took / 1000));
+	mx_log("runtime", MX_WARN, "RUN010", "slow hook", mx_fz("module", h->self->name),
+	       mx_fz("hook", mx_hook_name(h->id)), mx_fi("ms", took / 1000));
 }
 
-/* What a handler of a decide hook said. A verdict that does not exist, and "no opinion" with an error, are the hook's safe
- * verdict. True: the walk is over. */
+/* What a handler of a decide hook said. A verdict that does not exist, and "no opinion" with an
+ * error, are the hook's safe verdict. True: the walk is over. */
 static bool
-decided(struct walk *w, struct mx_hook_entry *h, enum mx_verdict safe, enum mx_verdict *v, mx_error **why)
+decided(struct walk *w, struct mx_hook_entry *h, enum mx_verdict safe, enum mx_verdict *v,
+	mx_error **why)
 {
 	if ((unsigned)*v > MX_REFUSE || (*v == MX_NO_OPINION && *why != NULL))
 		*v = safe;
@@ -97,7 +99,8 @@ decided(struct walk *w, struct mx_hook_entry *h, enum mx_verdict safe, enum mx_v
 	return true;
 }
 
-/* The runners: run_NAME(core, type or NULL, self, …), where self is only a name for the arguments. */
+/* The runners: run_NAME(core, type or NULL, self, …), where self is only a name for the arguments.
+ */
 #define PARAMS(...) __VA_ARGS__
 #define MX_HOOK_DECIDE(name, safe, params, args) \
 	static enum mx_verdict \
@@ -153,31 +156,36 @@ mx_hooks_event_check(void *arg, struct mx_room *room, const struct mx_draft *dra
 {
 	struct mx_core *core = arg;
 
-	CHECK(core, MX_HOOK_ID_event_check, run_event_check(core, &draft->type, NULL, room, draft, &why));
+	CHECK(core, MX_HOOK_ID_event_check,
+	      run_event_check(core, &draft->type, NULL, room, draft, &why));
 }
 
 mx_error *
 mx_check_register(struct mx_core *core, mx_str localpart, mx_str address)
 {
-	CHECK(core, MX_HOOK_ID_register_check, run_register_check(core, NULL, NULL, localpart, address, &why));
+	CHECK(core, MX_HOOK_ID_register_check,
+	      run_register_check(core, NULL, NULL, localpart, address, &why));
 }
 
 mx_error *
 mx_check_login(struct mx_core *core, mx_str user_id, mx_str login_type)
 {
-	CHECK(core, MX_HOOK_ID_login_check, run_login_check(core, NULL, NULL, user_id, login_type, &why));
+	CHECK(core, MX_HOOK_ID_login_check,
+	      run_login_check(core, NULL, NULL, user_id, login_type, &why));
 }
 
 mx_error *
 mx_check_room_create(struct mx_core *core, mx_str user_id, const json_t *request)
 {
-	CHECK(core, MX_HOOK_ID_room_create_check, run_room_create_check(core, NULL, NULL, user_id, request, &why));
+	CHECK(core, MX_HOOK_ID_room_create_check,
+	      run_room_create_check(core, NULL, NULL, user_id, request, &why));
 }
 
 mx_error *
 mx_check_directory(struct mx_core *core, mx_str user_id, mx_str room_id, mx_str alias)
 {
-	CHECK(core, MX_HOOK_ID_directory_check, run_directory_check(core, NULL, NULL, user_id, room_id, alias, &why));
+	CHECK(core, MX_HOOK_ID_directory_check,
+	      run_directory_check(core, NULL, NULL, user_id, room_id, alias, &why));
 }
 
 void
@@ -244,14 +252,16 @@ mx_run_well_known(struct mx_core *core, json_t *document)
 }
 
 void
-mx_run_sync_section(struct mx_core *core, const struct mx_sync *s, enum mx_sync_section section, struct mx_jw *w)
+mx_run_sync_section(struct mx_core *core, const struct mx_sync *s, enum mx_sync_section section,
+		    struct mx_jw *w)
 {
 	if (filled(core, MX_HOOK_ID_sync_section))
 		run_sync_section(core, NULL, NULL, s, section, w);
 }
 
 void
-mx_run_event_unsigned(struct mx_core *core, struct mx_request *rq, struct mx_event *event, struct mx_buf *members)
+mx_run_event_unsigned(struct mx_core *core, struct mx_request *rq, struct mx_event *event,
+		      struct mx_buf *members)
 {
 	if (filled(core, MX_HOOK_ID_event_unsigned))
 		run_event_unsigned(core, NULL, NULL, rq, event, members);

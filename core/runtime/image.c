@@ -74,9 +74,11 @@ copied(struct reading *r, const char *z)
 	return z != NULL ? mx_arena_str(r->im->arena, mx_str_of(z)).p : NULL;
 }
 
-/* Checks a table and gives its rows as rows of `size` bytes in *out, extended by zeroes or cut to what we know. */
+/* Checks a table and gives its rows as rows of `size` bytes in *out, extended by zeroes or cut to
+ * what we know. */
 static mx_error *
-rows_of(struct reading *r, const char *what, const struct mx_table *t, size_t size, size_t least, void *out, size_t *n)
+rows_of(struct reading *r, const char *what, const struct mx_table *t, size_t size, size_t least,
+	void *out, size_t *n)
 {
 	char *copy;
 
@@ -84,11 +86,14 @@ rows_of(struct reading *r, const char *what, const struct mx_table *t, size_t si
 	if (t->count == 0)
 		return NULL;
 	if (t->count > ROWS_MAX || t->rows == NULL || t->stride < least)
-		return refused(r, "its table of %s is broken (%u rows of %u bytes); rebuild it against this Myelin's headers",
+		return refused(r,
+			       "its table of %s is broken (%u rows of %u bytes); rebuild it "
+			       "against this Myelin's headers",
 			       what, t->count, t->stride);
 	copy = mx_arena_alloc(r->im->arena, t->count * size);
 	for (size_t i = 0; i < t->count; i++)
-		memcpy(copy + i * size, (const char *)t->rows + i * t->stride, t->stride < size ? t->stride : size);
+		memcpy(copy + i * size, (const char *)t->rows + i * t->stride,
+		       t->stride < size ? t->stride : size);
 	memcpy(out, &copy, sizeof(copy));
 	*n = t->count;
 	return NULL;
@@ -123,7 +128,8 @@ read_options(struct reading *r)
 			return mx_error_wrap(e, "module %s (%s)", im->name, im->file);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(im->options[i].name, im->options[j].name) == 0)
-				return refused(r, "it declares option %s twice", im->options[i].name);
+				return refused(r, "it declares option %s twice",
+					       im->options[i].name);
 	}
 	return NULL;
 }
@@ -143,9 +149,12 @@ read_hooks(struct reading *r)
 		size_t count = 0;
 
 		if (rows[i].id >= MX_HOOK_COUNT)
-			return refused(r, "it fills a hook (number %u) that this server does not have", rows[i].id);
+			return refused(r,
+				       "it fills a hook (number %u) that this server does not have",
+				       rows[i].id);
 		if (rows[i].fn.any == NULL)
-			return refused(r, "its row for the hook %s has no function", mx_hook_name(rows[i].id));
+			return refused(r, "its row for the hook %s has no function",
+				       mx_hook_name(rows[i].id));
 		h->id = rows[i].id;
 		h->priority = rows[i].priority;
 		h->fn = rows[i].fn;
@@ -173,7 +182,8 @@ read_migrations(struct reading *r)
 		struct mx_migration *m = &im->migrations[i];
 
 		if (m->number != i + 1 || m->sql == NULL || m->what == NULL)
-			return refused(r, "its migrations must be numbered from 1 without gaps, each with what and sql");
+			return refused(r, "its migrations must be numbered from 1 without gaps, "
+					  "each with what and sql");
 		m->what = copied(r, m->what);
 		m->sql = copied(r, m->sql);
 	}
@@ -190,19 +200,25 @@ read_routes(struct reading *r)
 		struct mx_route *o = &im->routes[i];
 
 		if (o->method == NULL || o->path == NULL || o->handler == NULL)
-			return refused(r, "its route number %zu lacks a method, a path or a handler", i + 1);
+			return refused(r,
+				       "its route number %zu lacks a method, a path or a handler",
+				       i + 1);
 		o->method = copied(r, o->method);
 		o->path = copied(r, o->path);
 	}
 	return NULL;
 }
 
-/* The ABI of each kind of provider that the core itself uses; modules may have kinds of their own. */
+/* The ABI of each kind of provider that the core itself uses; modules may have kinds of their own.
+ */
 static const struct {
 	const char *kind;
 	uint32_t abi;
 } KINDS[] = {
-	{ "storage", MX_STORAGE_ABI }, { "login", MX_LOGIN_ABI }, { "password", MX_PASSWORD_ABI }, { "stage", MX_STAGE_ABI },
+	{ "storage", MX_STORAGE_ABI },
+	{ "login", MX_LOGIN_ABI },
+	{ "password", MX_PASSWORD_ABI },
+	{ "stage", MX_STAGE_ABI },
 };
 
 static mx_error *
@@ -215,13 +231,18 @@ read_providers(struct reading *r)
 		struct mx_provider_row *p = &im->providers[i];
 
 		if (p->kind == NULL || p->name == NULL || p->ops == NULL)
-			return refused(r, "its provider number %zu lacks a kind, a name or its functions", i + 1);
+			return refused(
+				r, "its provider number %zu lacks a kind, a name or its functions",
+				i + 1);
 		p->kind = copied(r, p->kind);
 		p->name = copied(r, p->name);
 		for (size_t k = 0; k < sizeof(KINDS) / sizeof(KINDS[0]); k++)
 			if (strcmp(p->kind, KINDS[k].kind) == 0 && p->abi != KINDS[k].abi)
-				return refused(r, "its %s provider \"%s\" was built for version %u of that interface, and this "
-					       "server has version %u; install the module that belongs to this Myelin",
+				return refused(r,
+					       "its %s provider \"%s\" was built for version %u of "
+					       "that interface, and this "
+					       "server has version %u; install the module that "
+					       "belongs to this Myelin",
 					       p->kind, p->name, p->abi, KINDS[k].abi);
 	}
 	return NULL;
@@ -237,7 +258,10 @@ read_services(struct reading *r)
 		struct mx_service_row *s = &im->services[i];
 
 		if (s->name == NULL || s->version == 0 || s->functions == NULL)
-			return refused(r, "its service number %zu lacks a name, a version or its functions", i + 1);
+			return refused(
+				r,
+				"its service number %zu lacks a name, a version or its functions",
+				i + 1);
 		s->name = copied(r, s->name);
 	}
 	return NULL;
@@ -253,12 +277,15 @@ read_rest(struct reading *r)
 	READ_TABLE(r, "commands", commands, im->commands, im->command_count);
 	for (size_t i = 0; i < im->job_count; i++) {
 		if (im->jobs[i].name == NULL || im->jobs[i].run == NULL || im->jobs[i].every <= 0)
-			return refused(r, "its job number %zu lacks a name, an interval or a function", i + 1);
+			return refused(r,
+				       "its job number %zu lacks a name, an interval or a function",
+				       i + 1);
 		im->jobs[i].name = copied(r, im->jobs[i].name);
 	}
 	for (size_t i = 0; i < im->metric_count; i++) {
 		if (im->metrics[i].name == NULL || im->metrics[i].read == NULL)
-			return refused(r, "its metric number %zu lacks a name or a function", i + 1);
+			return refused(r, "its metric number %zu lacks a name or a function",
+				       i + 1);
 		im->metrics[i].name = copied(r, im->metrics[i].name);
 		im->metrics[i].help = copied(r, im->metrics[i].help);
 	}
@@ -266,7 +293,8 @@ read_rest(struct reading *r)
 		struct mx_command_row *c = &im->commands[i];
 
 		if (c->name == NULL || c->name[0] == 0 || c->run == NULL)
-			return refused(r, "its command number %zu lacks a name or a function", i + 1);
+			return refused(r, "its command number %zu lacks a name or a function",
+				       i + 1);
 		c->name = copied(r, c->name);
 		c->usage = copied(r, c->usage != NULL ? c->usage : "");
 		c->help = copied(r, c->help != NULL ? c->help : "");
@@ -280,7 +308,8 @@ static bool
 is_module_name(mx_str s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (!islower((unsigned char)s.p[i]) && !isdigit((unsigned char)s.p[i]) && s.p[i] != '-')
+		if (!islower((unsigned char)s.p[i]) && !isdigit((unsigned char)s.p[i]) &&
+		    s.p[i] != '-')
 			return false;
 	return s.n > 0 && s.n < 64;
 }
@@ -332,8 +361,11 @@ read_needs(struct reading *r)
 		if (item.n == 0)
 			continue;
 		if (!read_need(r, item, &im->needs[im->need_count]))
-			return refused(r, "what it requires cannot be read at \"%.*s\"; expected names such as client-rooms, "
-				       "directory>=1 or ?directory>=1", MX_SFMT(item));
+			return refused(r,
+				       "what it requires cannot be read at \"%.*s\"; expected "
+				       "names such as client-rooms, "
+				       "directory>=1 or ?directory>=1",
+				       MX_SFMT(item));
 		im->need_count++;
 	}
 	return NULL;
@@ -347,15 +379,23 @@ check_version(const struct reading *r)
 	const struct mx_module *m = r->m;
 
 	if (m->magic != MX_MODULE_MAGIC)
-		return refused(r, "it is not a module of Myelin: its descriptor does not begin with MX_MODULE_HEAD");
+		return refused(r, "it is not a module of Myelin: its descriptor does not begin "
+				  "with MX_MODULE_HEAD");
 	if (m->abi_major == 0)
-		return refused(r, "it does not say for which module interface it was built; rebuild it with MX_MODULE_HEAD");
+		return refused(r, "it does not say for which module interface it was built; "
+				  "rebuild it with MX_MODULE_HEAD");
 	if (m->abi_major != MX_ABI_MAJOR)
-		return refused(r, "it was built for the module interface %u.%u, and this server has %u.%u; %s",
+		return refused(r,
+			       "it was built for the module interface %u.%u, and this server has "
+			       "%u.%u; %s",
 			       m->abi_major, m->abi_minor, MX_ABI_MAJOR, MX_ABI_MINOR,
-			       m->abi_major < MX_ABI_MAJOR ? "rebuild it against this Myelin's headers" : "it needs a newer Myelin");
+			       m->abi_major < MX_ABI_MAJOR
+				       ? "rebuild it against this Myelin's headers"
+				       : "it needs a newer Myelin");
 	if (m->abi_minor > MX_ABI_MINOR)
-		return refused(r, "it was built for the module interface %u.%u, and this server has %u.%u; it needs a newer Myelin",
+		return refused(r,
+			       "it was built for the module interface %u.%u, and this server has "
+			       "%u.%u; it needs a newer Myelin",
 			       m->abi_major, m->abi_minor, MX_ABI_MAJOR, MX_ABI_MINOR);
 	if (m->size < offsetof(struct mx_module, options) || m->size > DESCRIPTOR_MAX)
 		return refused(r, "its descriptor has an impossible size (%u bytes)", m->size);
@@ -375,7 +415,8 @@ read_all(struct reading *r)
 		char file[128];
 
 		mx_module_file_of(m->name, file, sizeof(file));
-		return refused(r, "it calls itself \"%s\"; its file must be called %s.so", m->name, file);
+		return refused(r, "it calls itself \"%s\"; its file must be called %s.so", m->name,
+			       file);
 	}
 	im->version = copied(r, m->version);
 	im->summary = copied(r, m->summary != NULL ? m->summary : "");

@@ -1,5 +1,6 @@
-/* What a module's descriptor says, checked and copied: the core works from the copy alone, so that nothing but functions
- * and the tables behind providers and services points into the object. Reading runs none of the module's functions. */
+/* What a module's descriptor says, checked and copied: the core works from the copy alone, so that
+ * nothing but functions and the tables behind providers and services points into the object.
+ * Reading runs none of the module's functions. */
 #ifndef CORE_RUNTIME_IMAGE_H
 #define CORE_RUNTIME_IMAGE_H
 
@@ -40,8 +41,8 @@ struct mx_image {
 	struct mx_job_row *jobs;
 	struct mx_metric_row *metrics;
 	struct mx_command_row *commands;
-	size_t need_count, option_count, options_size, migration_count, route_count, hook_count, provider_count, service_count,
-		job_count, metric_count, command_count;
+	size_t need_count, option_count, options_size, migration_count, route_count, hook_count,
+		provider_count, service_count, job_count, metric_count, command_count;
 	mx_error *(*configure)(struct mx_module_self *self);
 	mx_error *(*start)(struct mx_module_self *self);
 	mx_error *(*reload)(struct mx_module_self *self);
@@ -49,8 +50,10 @@ struct mx_image {
 	void (*stop)(struct mx_module_self *self);
 };
 
-/* name: what the file's name says ("client-sync"). MX_E_CONFIG: what is wrong with the module and what to do. */
-mx_error *mx_image_read(const struct mx_module *m, const char *name, const char *file, struct mx_image **out) MX_MUST_USE;
+/* name: what the file's name says ("client-sync"). MX_E_CONFIG: what is wrong with the module and
+ * what to do. */
+mx_error *mx_image_read(const struct mx_module *m, const char *name, const char *file,
+			struct mx_image **out) MX_MUST_USE;
 void mx_image_free(struct mx_image **im);
 /* Everything it says of itself, in lines for a person. */
 void mx_image_describe(const struct mx_image *im, struct mx_buf *b);

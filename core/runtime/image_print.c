@@ -30,22 +30,25 @@ put_tables(const struct mx_image *im, struct mx_buf *b)
 	for (size_t i = 0; i < im->route_count; i++)
 		mx_buf_printf(b, "Route: %s %s\n", im->routes[i].method, im->routes[i].path);
 	for (size_t i = 0; i < im->hook_count; i++)
-		mx_buf_printf(b, "Hook: %s (priority %d)\n", mx_hook_name(im->hooks[i].id), im->hooks[i].priority);
+		mx_buf_printf(b, "Hook: %s (priority %d)\n", mx_hook_name(im->hooks[i].id),
+			      im->hooks[i].priority);
 	for (size_t i = 0; i < im->job_count; i++)
-		mx_buf_printf(b, "Job: %s, every %lld ms\n", im->jobs[i].name, (long long)im->jobs[i].every);
+		mx_buf_printf(b, "Job: %s, every %lld ms\n", im->jobs[i].name,
+			      (long long)im->jobs[i].every);
 	for (size_t i = 0; i < im->metric_count; i++)
 		mx_buf_printf(b, "Metric: %s\n", im->metrics[i].name);
 	for (size_t i = 0; i < im->command_count; i++)
 		mx_buf_printf(b, "Command: %s %s\n", im->commands[i].name, im->commands[i].usage);
 	for (size_t i = 0; i < im->migration_count; i++)
-		mx_buf_printf(b, "Migration: %u %s\n", im->migrations[i].number, im->migrations[i].what);
+		mx_buf_printf(b, "Migration: %u %s\n", im->migrations[i].number,
+			      im->migrations[i].what);
 }
 
 void
 mx_image_describe(const struct mx_image *im, struct mx_buf *b)
 {
-	mx_buf_printf(b, "%s %s\n%s\nFile: %s\nInterface: %u.%u\n", im->name, im->version, im->summary, im->file, im->abi_major,
-		      im->abi_minor);
+	mx_buf_printf(b, "%s %s\n%s\nFile: %s\nInterface: %u.%u\n", im->name, im->version,
+		      im->summary, im->file, im->abi_major, im->abi_minor);
 	put_needs(im, b);
 	put_tables(im, b);
 	for (size_t i = 0; i < im->option_count; i++)

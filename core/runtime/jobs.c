@@ -9,7 +9,13 @@
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
 
-enum { THREADS = 2, FIRST_MAX_MS = 60000, BACKOFF_MAX_MS = 3600000, LEASE_MS = 900000, LOOK_AGAIN_MS = 3600000 };
+enum {
+	THREADS = 2,
+	FIRST_MAX_MS = 60000,
+	BACKOFF_MAX_MS = 3600000,
+	LEASE_MS = 900000,
+	LOOK_AGAIN_MS = 3600000
+};
 
 /* What is known of a job, across generations of its module. Guarded by the lock. */
 struct job {
@@ -106,7 +112,8 @@ run(void *arg)
 	mx_error *e = run_leased(j);
 
 	if (e != NULL)
-		mx_log("runtime", MX_WARN, "RUN020", "job failed", mx_fz("module", j->module), mx_fz("job", j->name), mx_fe(e));
+		mx_log("runtime", MX_WARN, "RUN020", "job failed", mx_fz("module", j->module),
+		       mx_fz("job", j->name), mx_fe(e));
 	pthread_mutex_lock(&js->lock);
 	j->running = false;
 	j->self = NULL;
@@ -133,13 +140,15 @@ job_free(struct job *j)
 }
 
 static struct job *
-job_of(struct mx_jobs *js, const struct mx_module_self *self, const struct mx_job_row *row, int64_t now)
+job_of(struct mx_jobs *js, const struct mx_module_self *self, const struct mx_job_row *row,
+       int64_t now)
 {
 	struct job *j;
 	mx_msec first = row->every < FIRST_MAX_MS ? row->every : FIRST_MAX_MS;
 
 	for (size_t i = 0; i < js->n; i++)
-		if (strcmp(js->v[i]->module, self->name) == 0 && strcmp(js->v[i]->name, row->name) == 0)
+		if (strcmp(js->v[i]->module, self->name) == 0 &&
+		    strcmp(js->v[i]->name, row->name) == 0)
 			return js->v[i];
 	j = mx_alloc(sizeof(*j));
 	j->jobs = js;
@@ -159,13 +168,15 @@ overrun(struct job *j, int64_t now)
 	if (j->warned || now - j->began <= j->every * 1000)
 		return;
 	j->warned = true;
-	mx_log("runtime", MX_WARN, "RUN021", "job runs longer than its interval", mx_fz("module", j->module),
-	       mx_fz("job", j->name), mx_fi("every_ms", j->every), mx_fi("so_far_ms", (now - j->began) / 1000));
+	mx_log("runtime", MX_WARN, "RUN021", "job runs longer than its interval",
+	       mx_fz("module", j->module), mx_fz("job", j->name), mx_fi("every_ms", j->every),
+	       mx_fi("so_far_ms", (now - j->began) / 1000));
 }
 
 /* Begins the job if it is due; returns when to look at it again. */
 static int64_t
-look_at(struct mx_jobs *js, struct job *j, struct mx_module_self *self, const struct mx_job_row *row, int64_t now)
+look_at(struct mx_jobs *js, struct job *j, struct mx_module_self *self,
+	const struct mx_job_row *row, int64_t now)
 {
 	j->seen = true;
 	j->every = row->every;

@@ -1,5 +1,6 @@
-/* The jobs of the loaded modules: run again and again, one run of a job at a time, with jitter, a pause that doubles while
- * they fail, and a warning when one takes longer than its interval. One thread schedules, a small pool runs. */
+/* The jobs of the loaded modules: run again and again, one run of a job at a time, with jitter, a
+ * pause that doubles while they fail, and a warning when one takes longer than its interval. One
+ * thread schedules, a small pool runs. */
 #ifndef CORE_RUNTIME_JOBS_H
 #define CORE_RUNTIME_JOBS_H
 
@@ -15,7 +16,8 @@ void mx_jobs_stop(struct mx_core *core);
 /* The registry has changed: look again. */
 void mx_jobs_poke(struct mx_core *core);
 
-/* Begins what is due at this time (mx_monotonic_us) and returns when to look again. For the scheduler and for tests. */
+/* Begins what is due at this time (mx_monotonic_us) and returns when to look again. For the
+ * scheduler and for tests. */
 int64_t mx_jobs_step(struct mx_core *core, int64_t now_us);
 
 struct mx_job_stats {
@@ -25,10 +27,11 @@ struct mx_job_stats {
 	mx_msec due_in;			/* from now */
 };
 /* Calls fn for each job. */
-void mx_jobs_each(struct mx_core *core, void (*fn)(void *arg, const struct mx_job_stats *st), void *arg);
+void mx_jobs_each(struct mx_core *core, void (*fn)(void *arg, const struct mx_job_stats *st),
+		  void *arg);
 
-/* Whether this process may run the job of this name now, when any number share a database: taken for `lease`, and kept
- * from the others for `rest` after it is given back. */
+/* Whether this process may run the job of this name now, when any number share a database: taken
+ * for `lease`, and kept from the others for `rest` after it is given back. */
 mx_error *mx_lease_migrate(struct mx_db *db) MX_MUST_USE;
 mx_error *mx_lease_take(struct mx_db *db, const char *name, mx_msec lease, bool *mine) MX_MUST_USE;
 mx_error *mx_lease_give(struct mx_db *db, const char *name, mx_msec rest) MX_MUST_USE;

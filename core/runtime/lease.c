@@ -6,13 +6,15 @@
 
 static const struct mx_migration MIGRATIONS[] = {
 	{ 1, "who runs the jobs that only one process runs",
-	  "CREATE TABLE job_lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT NULL)" },
+	  "CREATE TABLE job_lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until BIGINT NOT "
+	  "NULL)" },
 };
 static const struct mx_sql TAKE = MX_SQL(
 	"INSERT INTO job_lease (name, holder, until) VALUES ($1, $2, $3) "
 	"ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until "
 	"WHERE job_lease.until < $4 OR job_lease.holder = excluded.holder RETURNING until");
-static const struct mx_sql GIVE = MX_SQL("UPDATE job_lease SET until = $3 WHERE name = $1 AND holder = $2");
+static const struct mx_sql GIVE =
+	MX_SQL("UPDATE job_lease SET until = $3 WHERE name = $1 AND holder = $2");
 
 static char holder[17];
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -42,14 +42,16 @@ struct opening {
 	const char *storage;		/* "storage-sqlite" */
 };
 
-/* A refusal of one module: a warning for an optional one, else a mistake. True: the server does without it. */
+/* A refusal of one module: a warning for an optional one, else a mistake. True: the server does
+ * without it. */
 static bool
 refuse(struct opening *o, const char *name, mx_error *e)
 {
 	bool optional = in_list(&o->ms->options.optional, name);
 
 	if (optional)
-		mx_log("runtime", MX_WARN, "RUN001", "optional module is left out", mx_fz("module", name), mx_fe(e));
+		mx_log("runtime", MX_WARN, "RUN001", "optional module is left out",
+		       mx_fz("module", name), mx_fe(e));
 	else
 		mx_config_mistake(o->config, "modules", "load", "%s", mx_error_text(e));
 	mx_error_free(&e);
@@ -61,8 +63,8 @@ switched_off(struct mx_config *config, const char *name)
 {
 	mx_str text = mx_config_text(config, name, "enabled");
 
-	return mx_str_eq(text, MX_S("no")) || mx_str_eq(text, MX_S("false")) || mx_str_eq(text, MX_S("off")) ||
-	       mx_str_eq(text, MX_S("0"));
+	return mx_str_eq(text, MX_S("no")) || mx_str_eq(text, MX_S("false")) ||
+	       mx_str_eq(text, MX_S("off")) || mx_str_eq(text, MX_S("0"));
 }
 
 static bool
@@ -84,9 +86,11 @@ unconfigured(struct mx_config *config, const struct mx_image *im)
 		const struct mx_option *row = &im->options[i];
 
 		snprintf(file, sizeof(file), "%s_file", row->name);
-		if ((row->flags & MX_OPT_REQUIRED) != 0 && mx_config_text(config, im->name, row->name).p == NULL &&
+		if ((row->flags & MX_OPT_REQUIRED) != 0 &&
+		    mx_config_text(config, im->name, row->name).p == NULL &&
 		    ((row->flags & MX_OPT_SECRET) == 0 ||
-		     (mx_config_text(config, im->name, file).p == NULL && getenv("CREDENTIALS_DIRECTORY") == NULL)))
+		     (mx_config_text(config, im->name, file).p == NULL &&
+		      getenv("CREDENTIALS_DIRECTORY") == NULL)))
 			return true;
 	}
 	return false;
@@ -96,8 +100,8 @@ unconfigured(struct mx_config *config, const struct mx_image *im)
 static void
 declare_idle(struct mx_config *config, const struct mx_image *im)
 {
-	struct mx_values *v = mx_config_bind(config, im->name, im->options, im->option_count, im->options_size,
-					     MX_BIND_MODULE | MX_BIND_IDLE);
+	struct mx_values *v = mx_config_bind(config, im->name, im->options, im->option_count,
+					     im->options_size, MX_BIND_MODULE | MX_BIND_IDLE);
 
 	mx_values_free(&v);
 }
@@ -113,7 +117,8 @@ open_one(struct opening *o, const char *name)
 	mx_error *e;
 
 	if (path == NULL)
-		e = mx_error_new(MX_E_CONFIG, "there is no module %s in %s", name, ms->dirs[ms->dir_count - 1]);
+		e = mx_error_new(MX_E_CONFIG, "there is no module %s in %s", name,
+				 ms->dirs[ms->dir_count - 1]);
 	else
 		e = mx_object_open(path, name, path, &handle, &im);
 	if (e != NULL) {
@@ -121,8 +126,8 @@ open_one(struct opening *o, const char *name)
 		mx_config_tolerate(o->config, name);
 		return;
 	}
-	if ((switched_off(o->config, name) && !declares(im, "enabled")) || (o->all && unconfigured(o->config, im) &&
-	    strcmp(name, o->storage) != 0)) {
+	if ((switched_off(o->config, name) && !declares(im, "enabled")) ||
+	    (o->all && unconfigured(o->config, im) && strcmp(name, o->storage) != 0)) {
 		uint32_t flags = im->flags;
 
 		declare_idle(o->config, im);
@@ -145,7 +150,8 @@ open_listed(struct opening *o)
 
 	for (size_t i = 0; i < n; i++) {
 		/* The driver of another database is not even opened: its library is large. */
-		if (strncmp(installed[i], "storage-", 8) == 0 && strcmp(installed[i], o->storage) != 0)
+		if (strncmp(installed[i], "storage-", 8) == 0 &&
+		    strcmp(installed[i], o->storage) != 0)
 			continue;
 		storage_seen |= strcmp(installed[i], o->storage) == 0;
 		open_one(o, installed[i]);
@@ -174,7 +180,8 @@ drop(struct mx_modules *ms, size_t i)
 {
 	struct mx_module_self *self = ms->loaded[i];
 
-	memmove(&ms->loaded[i], &ms->loaded[i + 1], (ms->loaded_count - i - 1) * sizeof(*ms->loaded));
+	memmove(&ms->loaded[i], &ms->loaded[i + 1],
+		(ms->loaded_count - i - 1) * sizeof(*ms->loaded));
 	ms->loaded_count--;
 	mx_self_free(&self);
 }
@@ -186,13 +193,15 @@ first_missing(struct mx_modules *ms, const struct mx_module_self *self)
 		const struct mx_need *need = &self->image->needs[i];
 		const void *functions;
 
-		if (!need->optional && mx_need_find(need, ms->loaded, ms->loaded_count, &functions) == NULL)
+		if (!need->optional &&
+		    mx_need_find(need, ms->loaded, ms->loaded_count, &functions) == NULL)
 			return mx_need_missing(self, need, ms->loaded, ms->loaded_count);
 	}
 	return NULL;
 }
 
-/* Whoever lacks something is told once; an optional one goes, and what needs it is looked at again. */
+/* Whoever lacks something is told once; an optional one goes, and what needs it is looked at again.
+ */
 static bool
 check_needs(struct opening *o)
 {
@@ -243,7 +252,8 @@ declare_installed(void *arg, const char *section)
 }
 
 void
-mx_modules_open(struct mx_core *core, struct mx_config *config, const struct mx_modules_setup *setup)
+mx_modules_open(struct mx_core *core, struct mx_config *config,
+		const struct mx_modules_setup *setup)
 {
 	struct mx_modules *ms = mx_alloc(sizeof(*ms));
 	struct opening o = { .ms = ms, .config = config };
@@ -261,7 +271,8 @@ mx_modules_open(struct mx_core *core, struct mx_config *config, const struct mx_
 	ms->wake_arg = setup->wake_arg;
 	mx_modules_set_dirs(ms, &setup->options->path);
 	o.all = in_list(&ms->options.load, "*");
-	o.storage = ms->storage != NULL ? mx_arena_printf(ms->arena, "storage-%s", ms->storage).p : "";
+	o.storage =
+		ms->storage != NULL ? mx_arena_printf(ms->arena, "storage-%s", ms->storage).p : "";
 	open_listed(&o);
 	sorted = check_needs(&o);
 	if (sorted) {
@@ -272,7 +283,8 @@ mx_modules_open(struct mx_core *core, struct mx_config *config, const struct mx_
 		mx_error_free(&e);
 	}
 	for (size_t i = 0; i < ms->loaded_count; i++) {
-		/* Who is held goes after who holds it: without an order nobody holds anybody, and the mistake ends it all. */
+		/* Who is held goes after who holds it: without an order nobody holds anybody, and
+		 * the mistake ends it all. */
 		if (sorted)
 			mx_needs_resolve(ms->loaded[i], ms->loaded, ms->loaded_count);
 		mx_self_bind(ms->loaded[i], config);
@@ -292,7 +304,8 @@ mx_modules_configure(struct mx_core *core)
 		mx_error *e = mx_self_configure(ms->loaded[i]);
 
 		if (e != NULL)
-			mx_buf_printf(all, "%s%s", mx_buf_view(all).n > 0 ? "\n" : "", mx_error_text(e));
+			mx_buf_printf(all, "%s%s", mx_buf_view(all).n > 0 ? "\n" : "",
+				      mx_error_text(e));
 		mx_error_free(&e);
 	}
 	return mx_buf_view(all).n > 0 ? mx_error_new(MX_E_CONFIG, "%s", mx_buf_cstr(all)) : NULL;
@@ -334,9 +347,11 @@ mx_modules_start(struct mx_core *core)
 		}
 		if (!in_list(&ms->options.optional, self->name) || needed(ms, self))
 			return e;
-		mx_log("runtime", MX_WARN, "RUN001", "optional module is left out", mx_fz("module", self->name), mx_fe(e));
+		mx_log("runtime", MX_WARN, "RUN001", "optional module is left out",
+		       mx_fz("module", self->name), mx_fe(e));
 		mx_error_free(&e);
-		memmove(&ms->loaded[i], &ms->loaded[i + 1], (ms->loaded_count - i - 1) * sizeof(*ms->loaded));
+		memmove(&ms->loaded[i], &ms->loaded[i + 1],
+			(ms->loaded_count - i - 1) * sizeof(*ms->loaded));
 		ms->loaded_count--;
 		MX_TRY(mx_modules_register(core));
 		mx_self_free(&self);
@@ -347,7 +362,8 @@ mx_modules_start(struct mx_core *core)
 }
 
 const void *
-mx_modules_provider(struct mx_core *core, const char *kind, const char *name, struct mx_module_self **self)
+mx_modules_provider(struct mx_core *core, const char *kind, const char *name,
+		    struct mx_module_self **self)
 {
 	struct mx_modules *ms = core->modules;
 
@@ -355,7 +371,8 @@ mx_modules_provider(struct mx_core *core, const char *kind, const char *name, st
 		const struct mx_image *im = ms->loaded[i]->image;
 
 		for (size_t j = 0; j < im->provider_count; j++) {
-			if (strcmp(im->providers[j].kind, kind) != 0 || strcmp(im->providers[j].name, name) != 0)
+			if (strcmp(im->providers[j].kind, kind) != 0 ||
+			    strcmp(im->providers[j].name, name) != 0)
 				continue;
 			*self = ms->loaded[i];
 			mx_self_hold(*self);

@@ -16,7 +16,8 @@ enum { INSTALLED_MAX = 1000 };
 
 #define LINKED "linked:"
 
-/* What was linked in: a row without an address begins an object, named as its archive ("client_sync.a"). */
+/* What was linked in: a row without an address begins an object, named as its archive
+ * ("client_sync.a"). */
 static const lt_dlsymlist *linked;
 
 /* ---- where ---- */
@@ -39,7 +40,8 @@ mx_modules_build_folder(struct mx_arena *a)
 	if (slash != NULL && strcmp(slash, "/.libs") == 0)
 		*slash = 0;
 	folder = mx_arena_printf(a, "%s/modules", exe);
-	if (access(mx_arena_printf(a, "%s/config.status", exe).p, F_OK) != 0 || access(folder.p, F_OK) != 0)
+	if (access(mx_arena_printf(a, "%s/config.status", exe).p, F_OK) != 0 ||
+	    access(folder.p, F_OK) != 0)
 		return NULL;
 	return folder.p;
 }
@@ -147,7 +149,8 @@ module_file(const char *file, char *name, size_t room)
 	if (n < 4 || n >= room || strcmp(file + n - 3, ".so") != 0)
 		return false;
 	for (size_t i = 0; i < n - 3; i++)
-		if (!((file[i] >= 'a' && file[i] <= 'z') || (file[i] >= '0' && file[i] <= '9') || file[i] == '_'))
+		if (!((file[i] >= 'a' && file[i] <= 'z') || (file[i] >= '0' && file[i] <= '9') ||
+		      file[i] == '_'))
 			return false;
 	mx_module_name_of(file, name, room);
 	name[n - 3] = 0;
@@ -181,7 +184,10 @@ mx_modules_installed(struct mx_core *core, struct mx_arena *a, const char ***nam
 			if (module_file(entry->d_name, name, sizeof(name)))
 				v[n++] = mx_arena_str(a, mx_str_of(name)).p;
 			else if (entry->d_name[0] != '.' && strchr(entry->d_name, '.') == NULL &&
-				 access(mx_arena_printf(a, "%s/%s/.libs/%s.so", ms->dirs[i], entry->d_name, file).p, F_OK) == 0)
+				 access(mx_arena_printf(a, "%s/%s/.libs/%s.so", ms->dirs[i],
+							entry->d_name, file)
+						.p,
+					F_OK) == 0)
 				v[n++] = mx_arena_str(a, mx_str_of(entry->d_name)).p;
 		}
 		if (d != NULL)
@@ -224,11 +230,13 @@ open_failed(const char *path, const char *name, const char *shown)
 	why = again == NULL ? dlerror() : ltdl;
 	if (again != NULL)
 		dlclose(again);
-	return mx_error_new(MX_E_CONFIG, "module %s (%s) cannot be opened: %s", name, shown, why != NULL ? why : "unknown reason");
+	return mx_error_new(MX_E_CONFIG, "module %s (%s) cannot be opened: %s", name, shown,
+			    why != NULL ? why : "unknown reason");
 }
 
 mx_error *
-mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandle *handle, struct mx_image **im)
+mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandle *handle,
+	       struct mx_image **im)
 {
 	const struct mx_module *m;
 	lt_dladvise advise;
@@ -249,8 +257,11 @@ mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandl
 		char file[128];
 
 		mx_module_file_of(name, file, sizeof(file));
-		e = mx_error_new(MX_E_CONFIG, "module %s (%s) is not a module of Myelin: it has no symbol %s_LTX_mx_module; "
-				 "declare it with MX_MODULE(%s)", name, shown, file, file);
+		e = mx_error_new(MX_E_CONFIG,
+				 "module %s (%s) is not a module of Myelin: it has no symbol "
+				 "%s_LTX_mx_module; "
+				 "declare it with MX_MODULE(%s)",
+				 name, shown, file, file);
 	} else {
 		e = mx_image_read(m, name, shown, im);
 	}
@@ -292,15 +303,18 @@ copy_file(const char *path, const char *to)
 	close(from);
 	if (close(out) != 0)
 		good = false;
-	return good ? NULL : mx_error_new(MX_E_CONFIG, "%s cannot be copied to %s: %s", path, to, strerror(errno));
+	return good ? NULL
+		    : mx_error_new(MX_E_CONFIG, "%s cannot be copied to %s: %s", path, to,
+				   strerror(errno));
 }
 
 static mx_error *
-open_copy_in(unsigned generation, const char *base, const char *path, const char *name, lt_dlhandle *handle,
-	     struct mx_image **im)
+open_copy_in(unsigned generation, const char *base, const char *path, const char *name,
+	     lt_dlhandle *handle, struct mx_image **im)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	const char *dir = mx_arena_printf(a, "%s/modules.%ld.%u", base, (long)getpid(), generation).p;
+	const char *dir =
+		mx_arena_printf(a, "%s/modules.%ld.%u", base, (long)getpid(), generation).p;
 	const char *slash = strrchr(path, '/');
 	const char *to = mx_arena_printf(a, "%s/%s", dir, slash != NULL ? slash + 1 : path).p;
 	mx_error *e;
@@ -317,9 +331,11 @@ open_copy_in(unsigned generation, const char *base, const char *path, const char
 }
 
 mx_error *
-mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, lt_dlhandle *handle, struct mx_image **im)
+mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, lt_dlhandle *handle,
+		    struct mx_image **im)
 {
-	/* Never the same twice in a process: a path that is still mapped would give the old code. */
+	/* Never the same twice in a process: a path that is still mapped would give the old code.
+	 */
 	static unsigned generation;
 	const char *tmp = getenv("TMPDIR");
 	mx_error *e, *second;
@@ -327,11 +343,14 @@ mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, l
 	if (mx_module_is_linked(path))
 		return mx_object_open(path, name, path, handle, im);
 	generation++;
-	e = open_copy_in(generation, ms->folder != NULL ? ms->folder : "run", path, name, handle, im);
+	e = open_copy_in(generation, ms->folder != NULL ? ms->folder : "run", path, name, handle,
+			 im);
 	if (e == NULL)
 		return NULL;
-	/* The first folder may be full, read-only, or on a file system whose files cannot be executed. */
-	second = open_copy_in(generation, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", path, name, handle, im);
+	/* The first folder may be full, read-only, or on a file system whose files cannot be
+	 * executed. */
+	second = open_copy_in(generation, tmp != NULL && tmp[0] == '/' ? tmp : "/tmp", path, name,
+			      handle, im);
 	if (second == NULL) {
 		mx_error_free(&e);
 		return NULL;
@@ -373,10 +392,15 @@ mx_module_peek(struct mx_core *core, const char *name_or_path, struct mx_image *
 		snprintf(name, sizeof(name), "%s", name_or_path);
 		path = mx_modules_find(core->modules, name, a);
 		if (path == NULL)
-			return mx_error_new(MX_E_NOT_FOUND, "there is no module %s; it would be a file %s.so in %s", name, name,
+			return mx_error_new(MX_E_NOT_FOUND,
+					    "there is no module %s; it would be a file %s.so in %s",
+					    name, name,
 					    core->modules->dirs[core->modules->dir_count - 1]);
 	} else if (!module_file(slash + 1, name, sizeof(name))) {
-		return mx_error_new(MX_E_CONFIG, "%s is not the file of a module: its name is a-z, 0-9 and _, and ends in .so", path);
+		return mx_error_new(MX_E_CONFIG,
+				    "%s is not the file of a module: its name is a-z, 0-9 and _, "
+				    "and ends in .so",
+				    path);
 	}
 	MX_TRY(mx_object_open(path, name, path, &handle, out));
 	mx_object_close(handle, (*out)->flags);

@@ -1,5 +1,6 @@
-/* Modules that come, go and change while the server runs. What comes is opened from a private copy and started before
- * anybody can find it; what goes is out of the registry first, and ends when nothing of it runs any more. */
+/* Modules that come, go and change while the server runs. What comes is opened from a private copy
+ * and started before anybody can find it; what goes is out of the registry first, and ends when
+ * nothing of it runs any more. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -51,7 +52,8 @@ not_loaded(struct mx_modules *ms, const char *name)
 
 	for (size_t i = 0; i < ms->loaded_count; i++)
 		mx_buf_printf(b, "%s%s", i > 0 ? ", " : "", ms->loaded[i]->name);
-	return mx_error_new(MX_E_NOT_FOUND, "module %s is not loaded; loaded are: %s", name, mx_buf_cstr(b));
+	return mx_error_new(MX_E_NOT_FOUND, "module %s is not loaded; loaded are: %s", name,
+			    mx_buf_cstr(b));
 }
 
 /* ---- leaving ---- */
@@ -93,10 +95,12 @@ mx_modules_reap(struct mx_core *core)
 
 			if (atomic_load(&self->pins) != 0 || self->life->holds != 0)
 				continue;
-			memmove(&ms->leaving[i], &ms->leaving[i + 1], (ms->leaving_count - i - 1) * sizeof(*ms->leaving));
+			memmove(&ms->leaving[i], &ms->leaving[i + 1],
+				(ms->leaving_count - i - 1) * sizeof(*ms->leaving));
 			ms->leaving_count--;
 			mx_self_stop(self);
-			mx_log("runtime", MX_INFO, "RUN003", "module has left", mx_fz("module", self->name));
+			mx_log("runtime", MX_INFO, "RUN003", "module has left",
+			       mx_fz("module", self->name));
 			mx_self_free(&self);
 			again = true;
 			break;
@@ -136,8 +140,11 @@ refuse_linked(const struct list *old)
 {
 	for (size_t i = 0; i < old->n; i++)
 		if (mx_module_is_linked(old->v[i]->life->path))
-			return mx_error_new(MX_E_BAD_REQUEST, "module %s is linked into the server and cannot be reloaded%s: a new "
-					    "version of it comes with a new myelind; its options are taken up by SIGHUP",
+			return mx_error_new(MX_E_BAD_REQUEST,
+					    "module %s is linked into the server and cannot be "
+					    "reloaded%s: a new "
+					    "version of it comes with a new myelind; its options "
+					    "are taken up by SIGHUP",
 					    old->v[i]->name, i > 0 ? ", and it uses this one" : "");
 	return NULL;
 }
@@ -146,15 +153,21 @@ static mx_error *
 refuse_twice(struct mx_modules *ms, const char *name)
 {
 	for (size_t i = 0; i < ms->leaving_count; i++)
-		if (strcmp(ms->leaving[i]->name, name) == 0 && mx_module_is_linked(ms->leaving[i]->life->path))
-			return mx_error_new(MX_E_BAD_REQUEST, "module %s is linked into the server and has not left yet: something of "
-					    "it still runs; try again", name);
+		if (strcmp(ms->leaving[i]->name, name) == 0 &&
+		    mx_module_is_linked(ms->leaving[i]->life->path))
+			return mx_error_new(MX_E_BAD_REQUEST,
+					    "module %s is linked into the server and has not left "
+					    "yet: something of "
+					    "it still runs; try again",
+					    name);
 	return NULL;
 }
 
-/* A new self from the file as it is now, with its options; it has no needs resolved and is not started. */
+/* A new self from the file as it is now, with its options; it has no needs resolved and is not
+ * started. */
 static mx_error *
-open_new(struct mx_modules *ms, struct mx_config *config, const char *name, struct mx_module_self **out)
+open_new(struct mx_modules *ms, struct mx_config *config, const char *name,
+	 struct mx_module_self **out)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	const char *path = mx_modules_find(ms, name, a);
@@ -162,7 +175,8 @@ open_new(struct mx_modules *ms, struct mx_config *config, const char *name, stru
 	struct mx_image *im;
 
 	if (path == NULL)
-		return mx_error_new(MX_E_NOT_FOUND, "there is no module %s in %s", name, ms->dirs[ms->dir_count - 1]);
+		return mx_error_new(MX_E_NOT_FOUND, "there is no module %s in %s", name,
+				    ms->dirs[ms->dir_count - 1]);
 	MX_TRY(mx_object_open_copy(ms, path, name, &handle, &im));
 	*out = mx_self_new(ms, im, handle, path);
 	mx_self_bind(*out, config);
@@ -235,7 +249,9 @@ mx_module_load(struct mx_core *core, struct mx_config *config, const char *name)
 
 	if (find(ms, name) != NULL) {
 		free(fresh.v);
-		return mx_error_new(MX_E_BAD_REQUEST, "module %s is loaded; module reload takes up a new version of it", name);
+		return mx_error_new(
+			MX_E_BAD_REQUEST,
+			"module %s is loaded; module reload takes up a new version of it", name);
 	}
 	e = refuse_twice(ms, name);
 	if (e == NULL)
@@ -269,14 +285,18 @@ in_use(struct mx_modules *ms, const struct mx_module_self *self)
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
 	if (self->life->permanent)
-		return mx_error_new(MX_E_BAD_REQUEST, "module %s holds the open database; it leaves when the server stops",
-				    self->name);
+		return mx_error_new(
+			MX_E_BAD_REQUEST,
+			"module %s holds the open database; it leaves when the server stops",
+			self->name);
 	for (size_t i = 0; i < ms->loaded_count; i++)
 		if (mx_needs_uses(ms->loaded[i], self, false))
-			mx_buf_printf(b, "%s%s", mx_buf_view(b).n > 0 ? ", " : "", ms->loaded[i]->name);
+			mx_buf_printf(b, "%s%s", mx_buf_view(b).n > 0 ? ", " : "",
+				      ms->loaded[i]->name);
 	if (mx_buf_view(b).n == 0)
 		return NULL;
-	return mx_error_new(MX_E_BAD_REQUEST, "module %s is needed by %s; unload that first", self->name, mx_buf_cstr(b));
+	return mx_error_new(MX_E_BAD_REQUEST, "module %s is needed by %s; unload that first",
+			    self->name, mx_buf_cstr(b));
 }
 
 mx_error *
@@ -311,7 +331,8 @@ affected(struct mx_modules *ms, struct mx_module_self *self)
 	l.v[l.n++] = self;
 	for (size_t k = 0; k < l.n; k++)
 		for (size_t i = 0; i < ms->loaded_count; i++)
-			if (mx_needs_uses(ms->loaded[i], l.v[k], true) && list_find(&l, ms->loaded[i]) == l.n)
+			if (mx_needs_uses(ms->loaded[i], l.v[k], true) &&
+			    list_find(&l, ms->loaded[i]) == l.n)
 				l.v[l.n++] = ms->loaded[i];
 	return l;
 }
@@ -352,8 +373,9 @@ mx_module_reload(struct mx_core *core, struct mx_config *config, const char *nam
 	if (e != NULL)
 		discard(&fresh, &whole);
 	for (size_t i = old.n; i-- > 0 && e == NULL;) {
-		mx_log("runtime", MX_INFO, "RUN004", "module is reloaded", mx_fz("module", fresh.v[i]->name),
-		       mx_fz("from", old.v[i]->image->version), mx_fz("to", fresh.v[i]->image->version));
+		mx_log("runtime", MX_INFO, "RUN004", "module is reloaded",
+		       mx_fz("module", fresh.v[i]->name), mx_fz("from", old.v[i]->image->version),
+		       mx_fz("to", fresh.v[i]->image->version));
 		leave(ms, old.v[i]);
 	}
 	free(old.v);
@@ -377,12 +399,16 @@ keep(struct mx_old_values **list, struct mx_values *v)
 static size_t
 value_size(uint32_t type)
 {
-	return type == MX_OPT_BOOL ? sizeof(bool) : type == MX_OPT_LIST ? sizeof(struct mx_list) : sizeof(int64_t);
+	return type == MX_OPT_BOOL   ? sizeof(bool)
+	       : type == MX_OPT_LIST ? sizeof(struct mx_list)
+				     : sizeof(int64_t);
 }
 
-/* Sorts the differences: what may not change now keeps its old value. Returns whether anything is left to take up. */
+/* Sorts the differences: what may not change now keeps its old value. Returns whether anything is
+ * left to take up. */
 static bool
-merge(const struct mx_module_self *self, const void *was, void *now, bool *borrowed, struct mx_buf *notes)
+merge(const struct mx_module_self *self, const void *was, void *now, bool *borrowed,
+      struct mx_buf *notes)
 {
 	const struct mx_image *im = self->image;
 	bool changed = false;
@@ -396,7 +422,8 @@ merge(const struct mx_module_self *self, const void *was, void *now, bool *borro
 		} else if ((row->flags & MX_OPT_RELOAD) != 0) {
 			changed = true;
 		} else {
-			memcpy((char *)now + row->offset, (const char *)was + row->offset, value_size(row->type));
+			memcpy((char *)now + row->offset, (const char *)was + row->offset,
+			       value_size(row->type));
 			mx_buf_printf(notes, "[%s] %s\n", self->name, row->name);
 			*borrowed = true;
 		}
@@ -409,7 +436,8 @@ reload_options(struct mx_module_self *self, struct mx_config *config, struct mx_
 {
 	const struct mx_image *im = self->image;
 	struct mx_values *was = self->life->values;
-	struct mx_values *now = mx_config_bind(config, self->name, im->options, im->option_count, im->options_size, MX_BIND_MODULE);
+	struct mx_values *now = mx_config_bind(config, self->name, im->options, im->option_count,
+					       im->options_size, MX_BIND_MODULE);
 	bool borrowed;
 	mx_error *e;
 
@@ -420,7 +448,8 @@ reload_options(struct mx_module_self *self, struct mx_config *config, struct mx_
 	atomic_store_explicit(&self->options, now->data, memory_order_release);
 	e = im->reload != NULL ? im->reload(self) : NULL;
 	if (e != NULL) {
-		mx_log("runtime", MX_WARN, "RUN005", "module keeps its old options", mx_fz("module", self->name), mx_fe(e));
+		mx_log("runtime", MX_WARN, "RUN005", "module keeps its old options",
+		       mx_fz("module", self->name), mx_fe(e));
 		mx_error_free(&e);
 		atomic_store_explicit(&self->options, was->data, memory_order_release);
 		/* Something may have read the new ones in the meantime. */
@@ -438,7 +467,8 @@ mx_modules_reload_options(struct mx_core *core, struct mx_config *config, struct
 
 	for (size_t i = 0; i < ms->loaded_count; i++)
 		reload_options(ms->loaded[i], config, notes);
-	/* Hooks hold no pin: wait for those that run, so that pins alone tell when the old options are free. */
+	/* Hooks hold no pin: wait for those that run, so that pins alone tell when the old options
+	 * are free. */
 	mx_registry_wait(core);
 	mx_modules_reap(core);
 }
@@ -467,7 +497,8 @@ declare_idle(void *arg, const char *section)
 		mx_config_tolerate(d->config, section);
 		return;
 	}
-	v = mx_config_bind(d->config, section, im->options, im->option_count, im->options_size, MX_BIND_MODULE | MX_BIND_IDLE);
+	v = mx_config_bind(d->config, section, im->options, im->option_count, im->options_size,
+			   MX_BIND_MODULE | MX_BIND_IDLE);
 	mx_values_free(&v);
 	mx_image_free(&im);
 }
@@ -480,8 +511,9 @@ mx_modules_declare(struct mx_core *core, struct mx_config *config)
 
 	for (size_t i = 0; i < ms->loaded_count; i++) {
 		const struct mx_image *im = ms->loaded[i]->image;
-		struct mx_values *v = mx_config_bind(config, im->name, im->options, im->option_count, im->options_size,
-						     MX_BIND_MODULE);
+		struct mx_values *v =
+			mx_config_bind(config, im->name, im->options, im->option_count,
+				       im->options_size, MX_BIND_MODULE);
 
 		mx_values_free(&v);
 	}

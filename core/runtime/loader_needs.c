@@ -15,7 +15,8 @@ service_of(const struct mx_module_self *self, const char *name)
 }
 
 struct mx_module_self *
-mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t n, const void **functions)
+mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t n,
+	     const void **functions)
 {
 	*functions = NULL;
 	for (size_t i = 0; i < n; i++) {
@@ -33,19 +34,29 @@ mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t
 }
 
 mx_error *
-mx_need_missing(const struct mx_module_self *self, const struct mx_need *need, struct mx_module_self *const *v, size_t n)
+mx_need_missing(const struct mx_module_self *self, const struct mx_need *need,
+		struct mx_module_self *const *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct mx_service_row *s = service_of(v[i], need->name);
 
 		if (s != NULL)
-			return mx_error_new(MX_E_CONFIG, "module %s requires the service %s in version %u, and %s publishes version %u; "
-					    "upgrade %s", self->name, need->name, need->version, v[i]->name, s->version, v[i]->name);
+			return mx_error_new(MX_E_CONFIG,
+					    "module %s requires the service %s in version %u, and "
+					    "%s publishes version %u; "
+					    "upgrade %s",
+					    self->name, need->name, need->version, v[i]->name,
+					    s->version, v[i]->name);
 	}
 	if (need->version > 0)
-		return mx_error_new(MX_E_CONFIG, "module %s requires the service %s>=%u, which no loaded module publishes; load one "
-				    "that does, or leave %s out of [modules] load", self->name, need->name, need->version, self->name);
-	return mx_error_new(MX_E_CONFIG, "module %s requires %s, which is not loaded; load it too, or leave %s out of [modules] load",
+		return mx_error_new(MX_E_CONFIG,
+				    "module %s requires the service %s>=%u, which no loaded module "
+				    "publishes; load one "
+				    "that does, or leave %s out of [modules] load",
+				    self->name, need->name, need->version, self->name);
+	return mx_error_new(MX_E_CONFIG,
+			    "module %s requires %s, which is not loaded; load it too, or leave %s "
+			    "out of [modules] load",
 			    self->name, need->name, self->name);
 }
 
@@ -60,11 +71,13 @@ index_of(struct mx_module_self *const *v, size_t n, const struct mx_module_self 
 
 /* Whether all that self requires among v[0 … n) stands in v[0 … placed). */
 static struct mx_module_self *
-first_unplaced(const struct mx_module_self *self, struct mx_module_self *const *v, size_t n, size_t placed)
+first_unplaced(const struct mx_module_self *self, struct mx_module_self *const *v, size_t n,
+	       size_t placed)
 {
 	for (size_t i = 0; i < self->image->need_count; i++) {
 		const void *functions;
-		struct mx_module_self *from = mx_need_find(&self->image->needs[i], v, n, &functions);
+		struct mx_module_self *from =
+			mx_need_find(&self->image->needs[i], v, n, &functions);
 
 		if (from != NULL && index_of(v, n, from) >= placed)
 			return from;
@@ -87,14 +100,17 @@ cycle(struct mx_module_self *const *v, size_t n, size_t placed)
 		at = first_unplaced(at, v, n, placed);
 		mx_buf_printf(b, "%s%s", at->name, at == first ? "" : ", ");
 	} while (at != first);
-	return mx_error_new(MX_E_CONFIG, "modules require each other in a circle: %s; leave one of them out of [modules] load",
+	return mx_error_new(MX_E_CONFIG,
+			    "modules require each other in a circle: %s; leave one of them out of "
+			    "[modules] load",
 			    mx_buf_cstr(b));
 }
 
 static int
 by_name(const void *a, const void *b)
 {
-	return strcmp((*(struct mx_module_self *const *)a)->name, (*(struct mx_module_self *const *)b)->name);
+	return strcmp((*(struct mx_module_self *const *)a)->name,
+		      (*(struct mx_module_self *const *)b)->name);
 }
 
 mx_error *
@@ -125,12 +141,14 @@ mx_needs_resolve(struct mx_module_self *self, struct mx_module_self *const *v, s
 
 	for (size_t i = 0; i < self->image->need_count; i++) {
 		const void *functions;
-		struct mx_module_self *from = mx_need_find(&self->image->needs[i], v, n, &functions);
+		struct mx_module_self *from =
+			mx_need_find(&self->image->needs[i], v, n, &functions);
 
 		if (functions == NULL)
 			continue;
 		mx_self_hold(from);
-		uses[count++] = (struct mx_service_use){ self->image->needs[i].name, functions, from };
+		uses[count++] =
+			(struct mx_service_use){ self->image->needs[i].name, functions, from };
 	}
 	self->life->uses = uses;
 	self->services = uses;
@@ -138,7 +156,8 @@ mx_needs_resolve(struct mx_module_self *self, struct mx_module_self *const *v, s
 }
 
 bool
-mx_needs_uses(const struct mx_module_self *user, const struct mx_module_self *self, bool services_only)
+mx_needs_uses(const struct mx_module_self *user, const struct mx_module_self *self,
+	      bool services_only)
 {
 	for (size_t i = 0; i < user->service_count; i++)
 		if (user->services[i].from == self)

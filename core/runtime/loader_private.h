@@ -45,18 +45,21 @@ struct mx_modules {
 void mx_modules_set_dirs(struct mx_modules *ms, const struct mx_list *path);
 /* The file of a module, in the arena; NULL. */
 const char *mx_modules_find(struct mx_modules *ms, const char *name, struct mx_arena *a);
-/* Whether a path of mx_modules_find stands for a module that is linked in: its code is there once, and never changes. */
+/* Whether a path of mx_modules_find stands for a module that is linked in: its code is there once,
+ * and never changes. */
 bool mx_module_is_linked(const char *path);
 /* Opens the object and reads its descriptor. shown: the file as messages call it. */
 mx_error *mx_object_open(const char *path, const char *name, const char *shown, lt_dlhandle *handle,
 			 struct mx_image **im) MX_MUST_USE;
-/* The same from a private copy, so that the code is what the file holds now (of a linked module: as above). */
-mx_error *mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name, lt_dlhandle *handle,
-			      struct mx_image **im) MX_MUST_USE;
+/* The same from a private copy, so that the code is what the file holds now (of a linked module: as
+ * above). */
+mx_error *mx_object_open_copy(struct mx_modules *ms, const char *path, const char *name,
+			      lt_dlhandle *handle, struct mx_image **im) MX_MUST_USE;
 void mx_object_close(lt_dlhandle handle, uint32_t flags);
 
 /* ---- loader_self.c ---- */
-struct mx_module_self *mx_self_new(struct mx_modules *ms, struct mx_image *im, lt_dlhandle handle, const char *path);
+struct mx_module_self *mx_self_new(struct mx_modules *ms, struct mx_image *im, lt_dlhandle handle,
+				   const char *path);
 /* Frees and closes; nothing of it may run or be registered. */
 void mx_self_free(struct mx_module_self **self);
 mx_error *mx_self_configure(struct mx_module_self *self) MX_MUST_USE;
@@ -68,17 +71,20 @@ void mx_self_release(struct mx_module_self *self);
 void mx_self_bind(struct mx_module_self *self, struct mx_config *config);
 
 /* ---- loader_needs.c ---- */
-/* Whom a need finds among n modules; NULL. *functions: of the service, or NULL when the need names a module. */
-struct mx_module_self *mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t n,
-				    const void **functions);
+/* Whom a need finds among n modules; NULL. *functions: of the service, or NULL when the need names
+ * a module. */
+struct mx_module_self *mx_need_find(const struct mx_need *need, struct mx_module_self *const *v,
+				    size_t n, const void **functions);
 /* Why a need finds nobody. */
-mx_error *mx_need_missing(const struct mx_module_self *self, const struct mx_need *need, struct mx_module_self *const *v,
-			  size_t n) MX_MUST_USE;
-/* Sorts v so that each stands after what it requires; a cycle is an error that names it. All needs must be met. */
+mx_error *mx_need_missing(const struct mx_module_self *self, const struct mx_need *need,
+			  struct mx_module_self *const *v, size_t n) MX_MUST_USE;
+/* Sorts v so that each stands after what it requires; a cycle is an error that names it. All needs
+ * must be met. */
 mx_error *mx_needs_sort(struct mx_module_self **v, size_t n) MX_MUST_USE;
 /* Sets the table of services of self, holding who publishes them. */
 void mx_needs_resolve(struct mx_module_self *self, struct mx_module_self *const *v, size_t n);
 /* Whether `user` requires or uses `self` (services_only: through a service). */
-bool mx_needs_uses(const struct mx_module_self *user, const struct mx_module_self *self, bool services_only);
+bool mx_needs_uses(const struct mx_module_self *user, const struct mx_module_self *self,
+		   bool services_only);
 
 #endif

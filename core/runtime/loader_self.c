@@ -64,7 +64,8 @@ mx_self_unpin(struct mx_module_self *self)
 
 	if (self == NULL)
 		return;
-	/* Once the last pin is gone self may be freed by the main thread: nothing of it is read after that. */
+	/* Once the last pin is gone self may be freed by the main thread: nothing of it is read
+	 * after that. */
 	ms = self->life != NULL ? self->life->ms : NULL;
 	leaving = ms != NULL && atomic_load(&self->life->leaving);
 	if (atomic_fetch_sub(&self->pins, 1) == 1 && leaving && ms->wake != NULL)
@@ -153,7 +154,8 @@ void
 mx_self_bind(struct mx_module_self *self, struct mx_config *config)
 {
 	const struct mx_image *im = self->image;
-	struct mx_values *v = mx_config_bind(config, self->name, im->options, im->option_count, im->options_size, MX_BIND_MODULE);
+	struct mx_values *v = mx_config_bind(config, self->name, im->options, im->option_count,
+					     im->options_size, MX_BIND_MODULE);
 
 	mx_values_free(&self->life->values);
 	self->life->values = v;
@@ -164,7 +166,8 @@ mx_self_bind(struct mx_module_self *self, struct mx_config *config)
 static mx_error *
 failed(const struct mx_module_self *self, const char *what, mx_error *e)
 {
-	mx_error *refusal = mx_error_new(MX_E_CONFIG, "module %s %s: %s", self->name, what, mx_error_text(e));
+	mx_error *refusal =
+		mx_error_new(MX_E_CONFIG, "module %s %s: %s", self->name, what, mx_error_text(e));
 
 	mx_error_free(&e);
 	return refusal;

@@ -1,5 +1,6 @@
-/* A loaded module inside the core. It lives from its load until its last pin is gone; everything that it registered was
- * copied at load, so that nothing points into the object once it is unmapped. */
+/* A loaded module inside the core. It lives from its load until its last pin is gone; everything
+ * that it registered was copied at load, so that nothing points into the object once it is
+ * unmapped. */
 #ifndef CORE_RUNTIME_MODULE_H
 #define CORE_RUNTIME_MODULE_H
 
@@ -31,9 +32,9 @@ struct mx_module_self {
 	struct mx_life *life;
 };
 
-/* A request, a job or a command that runs code of the module holds a pin. Any thread; self NULL does nothing. Only who can
- * still find self in the current registry (between mx_registry_enter and _leave, or as http/router.h says), or holds a pin
- * already, may pin. */
+/* A request, a job or a command that runs code of the module holds a pin. Any thread; self NULL
+ * does nothing. Only who can still find self in the current registry (between mx_registry_enter and
+ * _leave, or as http/router.h says), or holds a pin already, may pin. */
 void mx_self_pin(struct mx_module_self *self);
 void mx_self_unpin(struct mx_module_self *self);
 /* Whether it has been unloaded or replaced: who holds a pin for long looks from time to time. */

@@ -23,11 +23,13 @@ struct unit {
 };
 
 static const struct unit DURATIONS[] = {
-	{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { "w", 604800000 },
+	{ "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+	{ "h", 3600000 }, { "d", 86400000 }, { "w", 604800000 },
 };
 static const struct unit SIZES[] = {
-	{ "B", 1 }, { "K", 1 << 10 }, { "KiB", 1 << 10 }, { "M", 1 << 20 }, { "MiB", 1 << 20 },
-	{ "G", 1 << 30 }, { "GiB", 1 << 30 }, { "T", (int64_t)1 << 40 }, { "TiB", (int64_t)1 << 40 },
+	{ "B", 1 },         { "K", 1 << 10 },          { "KiB", 1 << 10 },
+	{ "M", 1 << 20 },   { "MiB", 1 << 20 },        { "G", 1 << 30 },
+	{ "GiB", 1 << 30 }, { "T", (int64_t)1 << 40 }, { "TiB", (int64_t)1 << 40 },
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -50,7 +52,8 @@ span(mx_str s, bool digits)
 	return n;
 }
 
-/* Numbers with units, added up: "1h30m". A number without a unit counts `bare` each; bare 0: only a lone 0 may. */
+/* Numbers with units, added up: "1h30m". A number without a unit counts `bare` each; bare 0: only a
+ * lone 0 may. */
 static bool
 parse_units(mx_str s, const struct unit *units, size_t n, int64_t bare, int64_t *out)
 {
@@ -173,7 +176,8 @@ mx_option_words(const struct mx_option *row, struct mx_buf *b)
 		put_range(row, b);
 		break;
 	case MX_OPT_LIST:
-		mx_buf_str(b, row->choices != NULL ? MX_S("list of: ") : MX_S("list, separated by commas"));
+		mx_buf_str(b, row->choices != NULL ? MX_S("list of: ")
+						   : MX_S("list, separated by commas"));
 		if (row->choices != NULL)
 			put_choices(row->choices, b);
 		break;
@@ -191,7 +195,8 @@ expected(const struct mx_option *row)
 
 	mx_option_words(row, b);
 	return mx_error_new(MX_E_CONFIG, "expected %s%s",
-			    row->type == MX_OPT_BOOL || row->choices != NULL ? "" : "a ", mx_buf_cstr(b));
+			    row->type == MX_OPT_BOOL || row->choices != NULL ? "" : "a ",
+			    mx_buf_cstr(b));
 }
 
 /* ---- text and lists ---- */
@@ -260,7 +265,8 @@ parse_list(const struct mx_option *row, mx_str text, struct mx_arena *a, struct 
 			text = trim(text);
 			more = text.n > 0;
 			if (more && text.p[0] != ',')
-				return mx_error_new(MX_E_CONFIG, "expected a comma after a quoted string");
+				return mx_error_new(MX_E_CONFIG,
+						    "expected a comma after a quoted string");
 			if (more)
 				text.p++, text.n--;
 		} else {
@@ -296,7 +302,9 @@ parse_text(const struct mx_option *row, mx_str text, struct mx_arena *a, const c
 static bool
 parse_bool(mx_str s, bool *out)
 {
-	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no", "false", "off", "0" };
+	static const char *const yes[] = { "yes", "true", "on", "1" }, *const no[] = { "no",
+										       "false",
+										       "off", "0" };
 
 	for (size_t i = 0; i < COUNT(yes); i++) {
 		if (mx_str_eq(s, mx_str_of(yes[i])) || mx_str_eq(s, mx_str_of(no[i]))) {
@@ -347,7 +355,8 @@ mx_option_default(const struct mx_option *row, struct mx_arena *a, void *values)
 	if (row->def != NULL)
 		return mx_option_parse(row, mx_str_of(row->def), a, values);
 	if (row->type == MX_OPT_LIST)
-		memcpy((char *)values + row->offset, &(struct mx_list){ none, 0 }, sizeof(struct mx_list));
+		memcpy((char *)values + row->offset, &(struct mx_list){ none, 0 },
+		       sizeof(struct mx_list));
 	return NULL;
 }
 
@@ -382,18 +391,24 @@ mx_option_check(const struct mx_option *row, size_t struct_size)
 		return mx_error_new(MX_E_CONFIG, "an option has no name");
 	for (const char *p = row->name; *p != 0; p++)
 		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '_')
-			return mx_error_new(MX_E_CONFIG, "option \"%s\": a name is made of a-z, 0-9 and _", row->name);
+			return mx_error_new(MX_E_CONFIG,
+					    "option \"%s\": a name is made of a-z, 0-9 and _",
+					    row->name);
 	if (size == 0)
-		return mx_error_new(MX_E_CONFIG, "option \"%s\" is of an unknown type (%u)", row->name, row->type);
+		return mx_error_new(MX_E_CONFIG, "option \"%s\" is of an unknown type (%u)",
+				    row->name, row->type);
 	if (row->offset > struct_size || struct_size - row->offset < size)
-		return mx_error_new(MX_E_CONFIG, "option \"%s\" lies outside of its struct of %zu bytes "
-				    "(is options_size the size of the struct?)", row->name, struct_size);
+		return mx_error_new(MX_E_CONFIG,
+				    "option \"%s\" lies outside of its struct of %zu bytes "
+				    "(is options_size the size of the struct?)",
+				    row->name, struct_size);
 	if (row->def != NULL) {
 		void *values;
 
 		a = mx_arena_new();
 		values = mx_arena_alloc(a, struct_size);
-		return mx_error_wrap(mx_option_default(row, a, values), "the default of option \"%s\"", row->name);
+		return mx_error_wrap(mx_option_default(row, a, values),
+				     "the default of option \"%s\"", row->name);
 	}
 	return NULL;
 }
@@ -436,7 +451,8 @@ mx_options_copy(const void *rows, size_t n, size_t stride, struct mx_arena *a)
 	for (size_t i = 0; i < n; i++) {
 		struct mx_option *o = &copy[i];
 
-		memcpy(o, (const char *)rows + i * stride, stride < sizeof(*o) ? stride : sizeof(*o));
+		memcpy(o, (const char *)rows + i * stride,
+		       stride < sizeof(*o) ? stride : sizeof(*o));
 		o->name = copy_text(o->name, a);
 		o->def = copy_text(o->def, a);
 		o->choices = copy_text(o->choices, a);
@@ -463,14 +479,16 @@ distance(mx_str a, mx_str b)
 
 		now[0] = i;
 		for (unsigned j = 1; j <= b.n; j++) {
-			unsigned cost = tolower((unsigned char)a.p[i - 1]) != tolower((unsigned char)b.p[j - 1]);
+			unsigned cost = tolower((unsigned char)a.p[i - 1]) !=
+					tolower((unsigned char)b.p[j - 1]);
 			unsigned best = last[j - 1] + cost;
 
 			if (last[j] + 1 < best)
 				best = last[j] + 1;
 			if (now[j - 1] + 1 < best)
 				best = now[j - 1] + 1;
-			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1] && before[j - 2] + 1 < best)
+			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] &&
+			    a.p[i - 2] == b.p[j - 1] && before[j - 2] + 1 < best)
 				best = before[j - 2] + 1;
 			now[j] = best;
 		}

@@ -26,7 +26,8 @@ mx_registry_enter(struct mx_core *core, unsigned *ticket)
 {
 	unsigned set = atomic_load(&core->readers.set) & 1, s = stripe();
 
-	/* Counted before the pointer is read: who replaces it sees the count, or we see what it put there. */
+	/* Counted before the pointer is read: who replaces it sees the count, or we see what it put
+	 * there. */
 	atomic_fetch_add(&core->readers.stripe[s].n[set], 1);
 	*ticket = s * 2 + set;
 	return atomic_load(&core->generation);
@@ -55,7 +56,8 @@ wait_for_set(struct mx_core *core, unsigned set)
 void
 mx_registry_wait(struct mx_core *core)
 {
-	/* Both sets, one after the other: a reader may have chosen its set before the last change and counted itself after. */
+	/* Both sets, one after the other: a reader may have chosen its set before the last change
+	 * and counted itself after. */
 	for (int i = 0; i < 2; i++) {
 		unsigned set = atomic_fetch_xor(&core->readers.set, 1) & 1;
 
@@ -86,15 +88,19 @@ add_providers(struct mx_generation *g)
 		const struct mx_image *im = g->modules[i]->image;
 
 		for (size_t j = 0; j < im->provider_count; j++)
-			g->providers[g->provider_count++] = (struct mx_provider){ &im->providers[j], g->modules[i] };
+			g->providers[g->provider_count++] =
+				(struct mx_provider){ &im->providers[j], g->modules[i] };
 	}
 	qsort(g->providers, n, sizeof(*g->providers), by_kind_and_name);
 	for (size_t i = 1; i < n; i++) {
 		const struct mx_provider *a = &g->providers[i - 1], *b = &g->providers[i];
 
 		if (by_kind_and_name(a, b) == 0)
-			return mx_error_new(MX_E_CONFIG, "the %s provider \"%s\" is in both %s and %s; load only one of them",
-					    a->row->kind, a->row->name, a->self->name, b->self->name);
+			return mx_error_new(MX_E_CONFIG,
+					    "the %s provider \"%s\" is in both %s and %s; load "
+					    "only one of them",
+					    a->row->kind, a->row->name, a->self->name,
+					    b->self->name);
 	}
 	return NULL;
 }
@@ -106,12 +112,17 @@ check_pair(const struct mx_image *a, const struct mx_image *b)
 	for (size_t i = 0; i < a->service_count; i++)
 		for (size_t j = a == b ? i + 1 : 0; j < b->service_count; j++)
 			if (strcmp(a->services[i].name, b->services[j].name) == 0)
-				return mx_error_new(MX_E_CONFIG, "the service \"%s\" is published by both %s and %s; load only one of "
-						    "them", a->services[i].name, a->name, b->name);
+				return mx_error_new(MX_E_CONFIG,
+						    "the service \"%s\" is published by both %s "
+						    "and %s; load only one of "
+						    "them",
+						    a->services[i].name, a->name, b->name);
 	for (size_t i = 0; i < a->command_count; i++)
 		for (size_t j = a == b ? i + 1 : 0; j < b->command_count; j++)
 			if (strcmp(a->commands[i].name, b->commands[j].name) == 0)
-				return mx_error_new(MX_E_CONFIG, "the command \"%s\" is in both %s and %s; load only one of them",
+				return mx_error_new(MX_E_CONFIG,
+						    "the command \"%s\" is in both %s and %s; load "
+						    "only one of them",
 						    a->commands[i].name, a->name, b->name);
 	return NULL;
 }
@@ -128,7 +139,8 @@ check_pairs(const struct mx_generation *g)
 static int
 by_priority(const void *a, const void *b)
 {
-	const struct mx_hook_entry *x = *(struct mx_hook_entry *const *)a, *y = *(struct mx_hook_entry *const *)b;
+	const struct mx_hook_entry *x = *(struct mx_hook_entry *const *)a,
+				   *y = *(struct mx_hook_entry *const *)b;
 	int d;
 
 	if (x->priority != y->priority)
@@ -178,7 +190,8 @@ add_routes(struct mx_generation *g)
 		const struct mx_image *im = g->modules[i]->image;
 
 		for (size_t j = 0; j < im->route_count; j++)
-			rows[k++] = (struct mx_router_row){ &im->routes[j], g->modules[i], im->name };
+			rows[k++] =
+				(struct mx_router_row){ &im->routes[j], g->modules[i], im->name };
 	}
 	e = mx_router_new(rows, n, &g->router);
 	free(rows);
@@ -278,7 +291,9 @@ mx_core_has_provider(struct mx_core *core, const char *kind, const char *name)
 
 mx_error *
 mx_core_providers(struct mx_core *core, const char *kind,
-		  mx_error *(*fn)(void *arg, const char *name, const void *ops, struct mx_module_self *self), void *arg)
+		  mx_error *(*fn)(void *arg, const char *name, const void *ops,
+				  struct mx_module_self *self),
+		  void *arg)
 {
 	unsigned ticket;
 	struct mx_generation *g = mx_registry_enter(core, &ticket);

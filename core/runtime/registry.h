@@ -1,5 +1,6 @@
-/* What the loaded modules have registered, as one immutable generation: built anew at each load, unload and reload, and
- * swapped by pointer. Who reads it enters and leaves; who replaced it waits until the old one has no reader, and frees it. */
+/* What the loaded modules have registered, as one immutable generation: built anew at each load,
+ * unload and reload, and swapped by pointer. Who reads it enters and leaves; who replaced it waits
+ * until the old one has no reader, and frees it. */
 #ifndef CORE_RUNTIME_REGISTRY_H
 #define CORE_RUNTIME_REGISTRY_H
 
@@ -28,15 +29,19 @@ struct mx_generation {
 	struct mx_hook_list hooks[MX_HOOK_COUNT];
 };
 
-/* Two modules that claim one route, provider, service or command are refused here, both by name. MX_E_CONFIG. */
-mx_error *mx_generation_new(struct mx_module_self *const *modules, size_t n, struct mx_generation **out) MX_MUST_USE;
+/* Two modules that claim one route, provider, service or command are refused here, both by name.
+ * MX_E_CONFIG. */
+mx_error *mx_generation_new(struct mx_module_self *const *modules, size_t n,
+			    struct mx_generation **out) MX_MUST_USE;
 void mx_generation_free(struct mx_generation **g);
 
-/* Makes g current, gives its routes to the HTTP server, waits for the readers of the old one and frees that. One thread at
- * a time, and never from inside a reader. g NULL: nothing is registered any more. */
+/* Makes g current, gives its routes to the HTTP server, waits for the readers of the old one and
+ * frees that. One thread at a time, and never from inside a reader. g NULL: nothing is registered
+ * any more. */
 void mx_registry_publish(struct mx_core *core, struct mx_generation *g);
 
-/* Between enter and leave the generation (NULL: none) and what it names stay. May block in between. */
+/* Between enter and leave the generation (NULL: none) and what it names stay. May block in between.
+ */
 struct mx_generation *mx_registry_enter(struct mx_core *core, unsigned *ticket);
 void mx_registry_leave(struct mx_core *core, unsigned ticket);
 /* Waits until everybody who is between enter and leave now has left. */

@@ -203,8 +203,7 @@ cache_text(struct mx_name_cache *nc, mx_nid nid, struct mx_arena *a, mx_str *out
 	return e != NULL;
 }
 
-/* ---- a name that a transaction has seen: it may be its own, so it is cached with the commit ----
- */
+/* ---- a name that a transaction has seen: it may be its own, so it is cached with the commit ---- */
 
 struct pending {
 	struct mx_db *db;

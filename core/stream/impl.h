@@ -1,6 +1,7 @@
-/* The stream from inside: two rings of items (the database's sequence and the passing one), the users who are present with
- * the rooms they are in, and who waits. One lock guards it all; it is held for as long as it takes to walk a few hundred items
- * or the members of a room, never across I/O and never while a request is woken. */
+/* The stream from inside: two rings of items (the database's sequence and the passing one), the
+ * users who are present with the rooms they are in, and who waits. One lock guards it all; it is
+ * held for as long as it takes to walk a few hundred items or the members of a room, never across
+ * I/O and never while a request is woken. */
 #ifndef CORE_STREAM_IMPL_H
 #define CORE_STREAM_IMPL_H
 

@@ -26,7 +26,9 @@ find(const struct mx_nidmap *m, mx_nid key)
 static void
 resize(struct mx_nidmap *m, size_t room)
 {
-	struct mx_nidmap next = { .cells = mx_realloc(NULL, room, sizeof(*next.cells)), .n = m->n, .room = room };
+	struct mx_nidmap next = { .cells = mx_realloc(NULL, room, sizeof(*next.cells)),
+				  .n = m->n,
+				  .room = room };
 
 	memset(next.cells, 0, room * sizeof(*next.cells));
 	for (size_t i = 0; i < m->room; i++)

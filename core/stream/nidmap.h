@@ -1,5 +1,6 @@
-/* A table in memory from nids to pointers: open addressing, grows and shrinks with what it holds. Keys are numbers that the
- * server itself gives out one after the other, so a fixed mixing is enough. One thread at a time. */
+/* A table in memory from nids to pointers: open addressing, grows and shrinks with what it holds.
+ * Keys are numbers that the server itself gives out one after the other, so a fixed mixing is
+ * enough. One thread at a time. */
 #ifndef CORE_STREAM_NIDMAP_H
 #define CORE_STREAM_NIDMAP_H
 

@@ -1,8 +1,10 @@
-/* Who waits, and how they are woken. Two rules exclude lost wake-ups: an item enters the ring and finds its waiters under one
- * lock, and a waiter is linked under the same lock only after it has looked at everything in the ring past what it has seen.
+/* Who waits, and how they are woken. Two rules exclude lost wake-ups: an item enters the ring and
+ * finds its waiters under one lock, and a waiter is linked under the same lock only after it has
+ * looked at everything in the ring past what it has seen.
  *
- * A request is woken without the lock, because http may do work in mx_request_wake, even end the request there. What keeps the
- * request alive for the call is its on_end, which does not return while somebody is HANDING it; see enum mx_waiter_state. */
+ * A request is woken without the lock, because http may do work in mx_request_wake, even end the
+ * request there. What keeps the request alive for the call is its on_end, which does not return
+ * while somebody is HANDING it; see enum mx_waiter_state. */
 #include "config.h"
 
 #include "core/stream/impl.h"
@@ -206,7 +208,8 @@ park_end(struct mx_request *rq, void *arg)
 	for (;;) {
 		int state = atomic_load(&w->state);
 
-		if (state == MX_WAITER_HANDED || (state == MX_WAITER_HANDING && pthread_equal(w->waker, pthread_self())))
+		if (state == MX_WAITER_HANDED ||
+		    (state == MX_WAITER_HANDING && pthread_equal(w->waker, pthread_self())))
 			break;
 		if (state == MX_WAITER_HANDING)
 			sched_yield();	/* for the length of one mx_request_wake */
@@ -223,7 +226,8 @@ park_end(struct mx_request *rq, void *arg)
 
 /* Whether something past `seen` concerns the user, or cannot be known not to. */
 static bool
-missed(struct mx_stream *s, const struct mx_present *u, const struct mx_ring *r, mx_pos seen, mx_pos head)
+missed(struct mx_stream *s, const struct mx_present *u, const struct mx_ring *r, mx_pos seen,
+       mx_pos head)
 {
 	if (seen >= head)
 		return false;
@@ -236,13 +240,16 @@ missed(struct mx_stream *s, const struct mx_present *u, const struct mx_ring *r,
 }
 
 enum mx_outcome
-mx_stream_park(struct mx_stream *s, struct mx_request *rq, mx_nid user, struct mx_token seen, mx_msec max_wait)
+mx_stream_park(struct mx_stream *s, struct mx_request *rq, mx_nid user, struct mx_token seen,
+	       mx_msec max_wait)
 {
 	const struct mx_auth *auth = mx_request_auth(rq);
 	struct mx_waiter *w = mx_alloc(sizeof(*w));
 	int64_t deadline = mx_monotonic_us() + (max_wait > 0 ? max_wait : 0) * 1000;
 
-	*w = (struct mx_waiter){ .stream = s, .rq = rq, .device = auth != NULL ? auth->device : 0, .seen = seen };
+	*w = (struct mx_waiter){
+		.stream = s, .rq = rq, .device = auth != NULL ? auth->device : 0, .seen = seen
+	};
 	atomic_init(&w->refs, 2);	/* on_end's and this function's */
 	pthread_mutex_lock(&s->lock);
 	/* A token from the future (a restored database) must not sleep through what comes. */
@@ -266,7 +273,8 @@ mx_stream_park(struct mx_stream *s, struct mx_request *rq, mx_nid user, struct m
 	enum mx_outcome outcome = mx_request_suspend(rq, deadline, park_end, w);
 
 	/* The request may be gone by now: on_end has then moved the state on. */
-	if (!step(w, MX_WAITER_ARMING, MX_WAITER_PARKED) && step(w, MX_WAITER_WANTED, MX_WAITER_PARKED)) {
+	if (!step(w, MX_WAITER_ARMING, MX_WAITER_PARKED) &&
+	    step(w, MX_WAITER_WANTED, MX_WAITER_PARKED)) {
 		atomic_fetch_add(&s->reruns, 1);
 		hand(w);
 	}

@@ -140,8 +140,11 @@ mx_present_trim(struct mx_stream *s)
 {
 	struct mx_present *u = s->oldest, *newer;
 
-	/* Who waits or is being loaded stays; a bounded walk, so that many who wait do not make it long. */
-	for (int steps = 0; u != NULL && steps < 64 && s->present_bytes > (size_t)s->opt.present_cache.bytes; steps++) {
+	/* Who waits or is being loaded stays; a bounded walk, so that many who wait do not make it
+	 * long. */
+	for (int steps = 0;
+	     u != NULL && steps < 64 && s->present_bytes > (size_t)s->opt.present_cache.bytes;
+	     steps++) {
 		newer = u->newer;
 		if (u->waiters == NULL && u->loads == 0 && u != s->newest)
 			present_free(s, u);
@@ -236,7 +239,8 @@ seat_member(const struct mx_present *u, size_t i)
 }
 
 bool
-mx_stream_rooms(struct mx_stream *s, mx_nid user, struct mx_arena *a, struct mx_member **out, size_t *n)
+mx_stream_rooms(struct mx_stream *s, mx_nid user, struct mx_arena *a, struct mx_member **out,
+		size_t *n)
 {
 	pthread_mutex_lock(&s->lock);
 	struct mx_present *u = mx_present_find(s, user);
@@ -344,7 +348,8 @@ share(const struct mx_present *a, const struct mx_present *b)
 		} else if (a->rooms[i] > b->rooms[j]) {
 			j++;
 		} else {
-			if (a->seats[i].membership == MX_MEMBER_JOIN && b->seats[j].membership == MX_MEMBER_JOIN)
+			if (a->seats[i].membership == MX_MEMBER_JOIN &&
+			    b->seats[j].membership == MX_MEMBER_JOIN)
 				return true;
 			i++;
 			j++;
@@ -369,7 +374,8 @@ mx_item_concerns(struct mx_stream *s, const struct mx_present *u, const struct m
 			return false;
 		/* Who has left gets what came before. */
 		return seat->membership == MX_MEMBER_JOIN ||
-		       (!item->ephemeral && seat->membership >= MX_MEMBER_LEAVE && item->pos <= seat->event);
+		       (!item->ephemeral && seat->membership >= MX_MEMBER_LEAVE &&
+			item->pos <= seat->event);
 	case MX_ITEM_DEVICE_LIST:
 	case MX_ITEM_PRESENCE:
 		return share(mx_present_find(s, item->user), u);

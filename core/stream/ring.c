@@ -7,7 +7,9 @@
 void
 mx_ring_open(struct mx_ring *r, size_t room, mx_pos floor)
 {
-	*r = (struct mx_ring){ .v = mx_realloc(NULL, room, sizeof(*r->v)), .room = room, .floor = floor };
+	*r = (struct mx_ring){ .v = mx_realloc(NULL, room, sizeof(*r->v)),
+			       .room = room,
+			       .floor = floor };
 }
 
 static uint64_t

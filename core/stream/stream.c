@@ -12,11 +12,15 @@
 
 const struct mx_option mx_stream_option_rows[] = {
 	MX_OPT(struct mx_stream_options, ring, .def = "16384", .min = 16, .max = 16777216,
-	       .help = "Newest items of the stream kept in memory: who has not asked for longer is answered by the database."),
-	MX_OPT(struct mx_stream_options, present_cache, .def = "16M", .min = 65536, .max = INT64_C(1) << 40,
-	       .help = "Memory for the lists of rooms of users who sync; those of waiting users are kept beyond it."),
+	       .help = "Newest items of the stream kept in memory: who has not asked for longer is "
+		       "answered by the database."),
+	MX_OPT(struct mx_stream_options, present_cache, .def = "16M", .min = 65536,
+	       .max = INT64_C(1) << 40,
+	       .help = "Memory for the lists of rooms of users who sync; those of waiting users "
+		       "are kept beyond it."),
 };
-const size_t mx_stream_option_count = sizeof(mx_stream_option_rows) / sizeof(mx_stream_option_rows[0]);
+const size_t mx_stream_option_count =
+	sizeof(mx_stream_option_rows) / sizeof(mx_stream_option_rows[0]);
 
 /* ---- tokens ---- */
 
@@ -28,7 +32,8 @@ mx_token_parse(mx_str text, struct mx_token *out)
 	if (!mx_str_starts(text, MX_S("s")))
 		return false;
 	return mx_str_cut((mx_str){ text.p + 1, text.n - 1 }, '_', &pos, &passing) &&
-	       mx_str_int(pos, 0, INT64_MAX, &out->pos) && mx_str_int(passing, 0, INT64_MAX, &out->ephemeral);
+	       mx_str_int(pos, 0, INT64_MAX, &out->pos) &&
+	       mx_str_int(passing, 0, INT64_MAX, &out->ephemeral);
 }
 
 void
@@ -102,8 +107,8 @@ published(void *arg, mx_pos upto)
 		mx_wake_run(s, wake);
 }
 
-/* Other processes have written. What they wrote is not in this ring: forget it, and let everybody who waits look at the database
- * once the positions are visible. */
+/* Other processes have written. What they wrote is not in this ring: forget it, and let everybody
+ * who waits look at the database once the positions are visible. */
 static mx_error *
 caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 {
@@ -171,14 +176,15 @@ mx_stream_announce(struct mx_stream *s, const struct mx_item *item)
 struct mx_token
 mx_stream_head(struct mx_stream *s)
 {
-	return (struct mx_token){ .pos = atomic_load(&s->head), .ephemeral = atomic_load(&s->passing_head) };
+	return (struct mx_token){ .pos = atomic_load(&s->head),
+				  .ephemeral = atomic_load(&s->passing_head) };
 }
 
-/* Appends what concerns u within (since, upto] from one ring. A long span is walked in pieces, so that the publisher
- * never waits for a reader who is far behind. */
+/* Appends what concerns u within (since, upto] from one ring. A long span is walked in pieces, so
+ * that the publisher never waits for a reader who is far behind. */
 static size_t
-gather(struct mx_stream *s, const struct mx_ring *r, mx_nid user, mx_pos since, mx_pos upto, struct mx_item *out,
-       size_t n, size_t max, bool *complete)
+gather(struct mx_stream *s, const struct mx_ring *r, mx_nid user, mx_pos since, mx_pos upto,
+       struct mx_item *out, size_t n, size_t max, bool *complete)
 {
 	enum { PIECE = 512 };
 
@@ -194,7 +200,8 @@ gather(struct mx_stream *s, const struct mx_ring *r, mx_nid user, mx_pos since, 
 
 			mx_present_touch(s, u);
 			/* Whole positions only: several items may share one. */
-			while (stop > i && stop < r->next && mx_ring_at(r, stop)->pos == mx_ring_at(r, stop - 1)->pos)
+			while (stop > i && stop < r->next &&
+			       mx_ring_at(r, stop)->pos == mx_ring_at(r, stop - 1)->pos)
 				stop++;
 			for (; i < stop && mx_ring_at(r, i)->pos <= upto && *complete; i++) {
 				const struct mx_item *item = mx_ring_at(r, i);
@@ -218,8 +225,8 @@ gather(struct mx_stream *s, const struct mx_ring *r, mx_nid user, mx_pos since, 
 }
 
 size_t
-mx_stream_since(struct mx_stream *s, mx_nid user, struct mx_token since, struct mx_token upto, struct mx_item *out,
-		size_t max, bool *complete)
+mx_stream_since(struct mx_stream *s, mx_nid user, struct mx_token since, struct mx_token upto,
+		struct mx_item *out, size_t max, bool *complete)
 {
 	*complete = true;
 	size_t n = gather(s, &s->items, user, since.pos, upto.pos, out, 0, max, complete);
@@ -244,8 +251,10 @@ mx_stream_open(struct mx_db *db, const struct mx_stream_options *options, struct
 	mx_pos passing = mx_now() * 1000;	/* a process that announces less often than once a µs never runs backwards */
 
 	s->db = db;
-	s->opt = options != NULL ? *options :
-				   (struct mx_stream_options){ .ring = RING_DEFAULT, .present_cache = { PRESENT_DEFAULT } };
+	s->opt = options != NULL
+			 ? *options
+			 : (struct mx_stream_options){ .ring = RING_DEFAULT,
+						       .present_cache = { PRESENT_DEFAULT } };
 	pthread_mutex_init(&s->lock, NULL);
 	atomic_init(&s->head, mx_db_position(db));
 	atomic_init(&s->passing_head, passing);

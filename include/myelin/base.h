@@ -1,10 +1,11 @@
 /* The ground everything stands on: borrowed strings, growing buffers, arenas, and the attributes
  * that let the compiler check how they are used.
  *
- * Conventions of all headers: `mx_` is ours. A function named `_free` or `_unref` takes the address of
- * the caller's pointer, accepts NULL behind it, and leaves NULL. A small allocation that fails ends
- * the process; a size that a peer controls is checked against a limit before memory is asked for.
- * Unless a header says otherwise, objects belong to one thread at a time and functions are re-entrant. */
+ * Conventions of all headers: `mx_` is ours. A function named `_free` or `_unref` takes the address
+ * of the caller's pointer, accepts NULL behind it, and leaves NULL. A small allocation that fails
+ * ends the process; a size that a peer controls is checked against a limit before memory is asked
+ * for. Unless a header says otherwise, objects belong to one thread at a time and functions are
+ * re-entrant. */
 #ifndef MYELIN_BASE_H
 #define MYELIN_BASE_H
 
@@ -18,7 +19,8 @@
 #define MX_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MX_MUST_USE __attribute__((warn_unused_result))
 
-/* Frees or unreferences the variable when it leaves its scope: MX_AUTO(mx_buf) *b = mx_buf_new(0); */
+/* Frees or unreferences the variable when it leaves its scope: MX_AUTO(mx_buf) *b = mx_buf_new(0);
+ */
 #define MX_AUTO(type) __attribute__((cleanup(type##_auto))) struct type
 
 typedef int64_t mx_msec;	/* a time span or a Unix time, in milliseconds */
@@ -55,7 +57,8 @@ mx_str_starts(mx_str s, mx_str prefix)
 
 /* Bytewise order, shorter first among equals: <0, 0, >0. */
 MX_API int mx_str_cmp(mx_str a, mx_str b);
-/* Splits s at the first sep: *head before it, *tail after it. False, and *head = s, when there is none. */
+/* Splits s at the first sep: *head before it, *tail after it. False, and *head = s, when there is
+ * none. */
 MX_API bool mx_str_cut(mx_str s, char sep, mx_str *head, mx_str *tail);
 /* The decimal number that is the whole of s, between min and max; false if it is anything else. */
 MX_API bool mx_str_int(mx_str s, int64_t min, int64_t max, int64_t *out);
@@ -87,7 +90,8 @@ static inline void mx_arena_auto(struct mx_arena **a) { mx_arena_free(a); }
 
 struct mx_buf;
 
-/* limit: the most bytes it may hold; 0 is 64 MiB. What does not fit is dropped and marks it failed. */
+/* limit: the most bytes it may hold; 0 is 64 MiB. What does not fit is dropped and marks it failed.
+ */
 MX_API struct mx_buf *mx_buf_new(size_t limit);
 MX_API void mx_buf_free(struct mx_buf **b);
 MX_API void mx_buf_reserve(struct mx_buf *b, size_t more);
@@ -105,13 +109,14 @@ MX_API char *mx_buf_take(struct mx_buf *b, size_t *n);
 
 static inline void mx_buf_auto(struct mx_buf **b) { mx_buf_free(b); }
 
-/* s in small letters (of Latin, Greek, Cyrillic, Armenian), for comparing without regard to case. Keeps the number of bytes. */
+/* s in small letters (of Latin, Greek, Cyrillic, Armenian), for comparing without regard to case.
+ * Keeps the number of bytes. */
 MX_API void mx_str_fold(mx_str s, struct mx_buf *b);
 
 /* ---- encodings ---- */
 
-/* Base64 without padding; the second alphabet has - and _ for + and /. Decoding accepts padding, and
- * returns false for anything that is not base64 or that ends in bits that are not zero. */
+/* Base64 without padding; the second alphabet has - and _ for + and /. Decoding accepts padding,
+ * and returns false for anything that is not base64 or that ends in bits that are not zero. */
 MX_API void mx_base64(struct mx_buf *b, const void *p, size_t n);
 MX_API void mx_base64url(struct mx_buf *b, const void *p, size_t n);
 MX_API bool mx_base64_decode(struct mx_buf *b, mx_str s);

@@ -20,7 +20,8 @@ MX_API const char *mx_version(void);				/* "0.1.0" */
 MX_API bool mx_core_has_provider(struct mx_core *c, const char *kind, const char *name);
 /* Calls fn for each provider of a kind, in the order of names; fn's error ends the walk. */
 MX_API mx_error *mx_core_providers(struct mx_core *c, const char *kind,
-				   mx_error *(*fn)(void *arg, const char *name, const void *ops, struct mx_module_self *self),
+				   mx_error *(*fn)(void *arg, const char *name, const void *ops,
+						   struct mx_module_self *self),
 				   void *arg) MX_MUST_USE;
 
 /* Runs fn(arg) on a worker thread soon; arg is freed by fn. For what a hook may not do in place. */

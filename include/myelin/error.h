@@ -1,6 +1,7 @@
-/* Errors are values: a code for machines (codes.def: an HTTP status and a Matrix errcode) and a text for
- * people. NULL is success. Whoever receives an error owns it: pass it on, wrap it, answer it, or free it;
- * the compiler warns about a dropped one. Libraries return errors and never log them. */
+/* Errors are values: a code for machines (codes.def: an HTTP status and a Matrix errcode) and a
+ * text for people. NULL is success. Whoever receives an error owns it: pass it on, wrap it, answer
+ * it, or free it; the compiler warns about a dropped one. Libraries return errors and never log
+ * them. */
 #ifndef MYELIN_ERROR_H
 #define MYELIN_ERROR_H
 
@@ -26,8 +27,8 @@ MX_API enum mx_code mx_error_code(const mx_error *e);
 MX_API const char *mx_error_text(const mx_error *e);
 MX_API int mx_error_status(const mx_error *e);		/* HTTP */
 MX_API const char *mx_error_errcode(const mx_error *e);	/* "M_…" */
-/* {"errcode":…,"error":…} and what mx_error_with added, onto b. The text of a failure of ours (status 500) is
- * for the log, and is not in it. */
+/* {"errcode":…,"error":…} and what mx_error_with added, onto b. The text of a failure of ours
+ * (status 500) is for the log, and is not in it. */
 MX_API void mx_error_json(const mx_error *e, struct mx_buf *b);
 
 /* Whether e is there and has this code; does not take it. */

@@ -1,6 +1,7 @@
-/* Events. An event is parsed once, when it enters, is kept as canonical JSON, and leaves by copying those bytes. What
- * the server asks of it often stands beside the bytes. Immutable and reference-counted; any thread may hold one.
- * Client-Server API, "Events"; Server-Server API, "PDUs". */
+/* Events. An event is parsed once, when it enters, is kept as canonical JSON, and leaves by copying
+ * those bytes. What the server asks of it often stands beside the bytes. Immutable and
+ * reference-counted; any thread may hold one. Client-Server API, "Events"; Server-Server API,
+ * "PDUs". */
 #ifndef MYELIN_EVENT_H
 #define MYELIN_EVENT_H
 
@@ -60,9 +61,11 @@ struct mx_event_view {
 	const struct mx_event *redaction;	/* unsigned.redacted_because; NULL leaves it out */
 	mx_str unsigned_more;		/* members to add to unsigned: `"m.relations":{…}`; empty for none */
 };
-/* The client format, onto b: content, event_id, origin_server_ts, sender, state_key, type, room_id, unsigned with age;
- * redacts both at the top and in content, whatever the room version. Copies bytes; parses nothing. */
-MX_API void mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b);
+/* The client format, onto b: content, event_id, origin_server_ts, sender, state_key, type, room_id,
+ * unsigned with age; redacts both at the top and in content, whatever the room version. Copies
+ * bytes; parses nothing. */
+MX_API void mx_event_client(const struct mx_event *ev, const struct mx_event_view *view,
+			    struct mx_buf *b);
 /* Stripped state: type, state_key, content, sender (Client-Server API, "Stripped state"). */
 MX_API void mx_event_stripped(const struct mx_event *ev, struct mx_buf *b);
 

@@ -4,8 +4,9 @@
 
 #include <myelin/error.h>
 
-/* Each says whether s is well-formed; the parts may be NULL. A historical user id (any characters but ":" and NUL in
- * the localpart) passes mx_id_user; only mx_id_localpart_strict ones may be registered. */
+/* Each says whether s is well-formed; the parts may be NULL. A historical user id (any characters
+ * but ":" and NUL in the localpart) passes mx_id_user; only mx_id_localpart_strict ones may be
+ * registered. */
 MX_API bool mx_id_user(mx_str s, mx_str *localpart, mx_str *server);
 MX_API bool mx_id_room(mx_str s);			/* "!opaque[:server]" */
 MX_API bool mx_id_alias(mx_str s, mx_str *localpart, mx_str *server);

@@ -1,7 +1,7 @@
 /* Logging: one line an occurrence, with a tag that never changes (to search for and to test for), a
- * sentence, and key=value fields. Levels are set per area ("http", "room", a module's name) at run time.
- * Lines go to standard error, or to the journal with priorities when it is there. Any thread may log.
- * Never log a secret, a token, or the content of a message. */
+ * sentence, and key=value fields. Levels are set per area ("http", "room", a module's name) at run
+ * time. Lines go to standard error, or to the journal with priorities when it is there. Any thread
+ * may log. Never log a secret, a token, or the content of a message. */
 #ifndef MYELIN_LOG_H
 #define MYELIN_LOG_H
 

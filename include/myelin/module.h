@@ -1,5 +1,6 @@
-/* The module ABI: what a module says of itself. It exports one symbol, made by MX_MODULE: constant data first, then the
- * functions of its life. The core copies rows and strings at load; nothing points into a module after it is unloaded.
+/* The module ABI: what a module says of itself. It exports one symbol, made by MX_MODULE: constant
+ * data first, then the functions of its life. The core copies rows and strings at load; nothing
+ * points into a module after it is unloaded.
  *
  * Log of changes to the ABI (newest first):
  *   2026-11-24  1.1  the durable hook event_after.
@@ -85,7 +86,8 @@ struct mx_command_row {
 	const char *name;		/* "example count" */
 	const char *usage, *help;
 	/* Prints onto out. */
-	mx_error *(*run)(struct mx_module_self *self, const mx_str *args, size_t n, struct mx_buf *out);
+	mx_error *(*run)(struct mx_module_self *self, const mx_str *args, size_t n,
+			 struct mx_buf *out);
 };
 
 /* ---- the descriptor ---- */
@@ -109,15 +111,17 @@ struct mx_module {
 	uint32_t options_size;		/* sizeof the options struct */
 	uint32_t reserved2;
 	struct mx_table migrations, routes, hooks, providers, services, jobs, metrics, commands;
-	/* Life. Each may be NULL. configure: looks at its options, touches nothing. start: after all are configured and
-	 * migrated. reload: options changed. drain: no new work comes; stop: none runs any more, free everything. */
+	/* Life. Each may be NULL. configure: looks at its options, touches nothing. start: after
+	 * all are configured and migrated. reload: options changed. drain: no new work comes; stop:
+	 * none runs any more, free everything. */
 	mx_error *(*configure)(struct mx_module_self *self);
 	mx_error *(*start)(struct mx_module_self *self);
 	mx_error *(*reload)(struct mx_module_self *self);
 	void (*drain)(struct mx_module_self *self);
 	void (*stop)(struct mx_module_self *self);
 };
-/* MX_MODULE(push_http) = { MX_MODULE_HEAD("push-http", "1.0", "Delivers …"), … };  the file is push_http.so */
+/* MX_MODULE(push_http) = { MX_MODULE_HEAD("push-http", "1.0", "Delivers …"), … };  the file is
+ * push_http.so */
 #define MX_MODULE(ident)                                                                           \
 	extern MX_API const struct mx_module ident##_LTX_mx_module;                                \
 	const struct mx_module ident##_LTX_mx_module
@@ -128,8 +132,8 @@ struct mx_module {
 /* ---- the module itself, as handlers and hooks receive it ---- */
 MX_API struct mx_core *mx_self_core(struct mx_module_self *self);
 MX_API const char *mx_self_name(const struct mx_module_self *self);
-/* The options struct, filled. Pinned for the call: a reload makes a new one, and strings of the old stay valid until
- * the request or hook ends. */
+/* The options struct, filled. Pinned for the call: a reload makes a new one, and strings of the old
+ * stay valid until the request or hook ends. */
 MX_API const void *mx_self_options(struct mx_module_self *self);
 MX_API void mx_self_set_state(struct mx_module_self *self, void *state);	/* in start; free it in stop */
 MX_API void *mx_self_state(struct mx_module_self *self);

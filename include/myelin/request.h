@@ -1,7 +1,8 @@
 /* A request, as its handler sees it. Handlers are straight-line code on a worker thread: they read
- * what they need, may block on the database, answer exactly once, and return. A request that waits for
- * something to happen is not a thread: its handler returns what mx_stream_park (stream.h) gave it, and runs again
- * when it is woken or its time is up. Everything borrowed from a request lives until its answer. */
+ * what they need, may block on the database, answer exactly once, and return. A request that waits
+ * for something to happen is not a thread: its handler returns what mx_stream_park (stream.h) gave
+ * it, and runs again when it is woken or its time is up. Everything borrowed from a request lives
+ * until its answer. */
 #ifndef MYELIN_REQUEST_H
 #define MYELIN_REQUEST_H
 
@@ -55,8 +56,9 @@ enum mx_route_flags {
 
 typedef enum mx_outcome mx_handler(struct mx_request *rq);
 
-/* A row of a module's route table. path: "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}"; a parameter
- * is one segment, percent-decoded after splitting (%2F stays inside it); "{rest*}" at the end takes what is left.
+/* A row of a module's route table. path:
+ * "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}"; a parameter is one segment,
+ * percent-decoded after splitting (%2F stays inside it); "{rest*}" at the end takes what is left.
  * "v3" also answers for "r0". Two modules that claim one method and path fail at load. */
 struct mx_route {
 	const char *method;
@@ -77,8 +79,8 @@ MX_API bool mx_request_query(struct mx_request *rq, const char *name, mx_str *ou
 /* The nth (from 0) of several of one name. */
 MX_API bool mx_request_query_nth(struct mx_request *rq, const char *name, size_t nth, mx_str *out);
 /* A number between min and max, or fallback when absent; MX_E_INVALID_PARAM. */
-MX_API mx_error *mx_request_query_int(struct mx_request *rq, const char *name, int64_t min, int64_t max,
-				      int64_t fallback, int64_t *out) MX_MUST_USE;
+MX_API mx_error *mx_request_query_int(struct mx_request *rq, const char *name, int64_t min,
+				      int64_t max, int64_t fallback, int64_t *out) MX_MUST_USE;
 MX_API mx_str mx_request_header(const struct mx_request *rq, const char *name);	/* {NULL, 0} when absent */
 MX_API mx_str mx_request_body(const struct mx_request *rq);
 /* The body as an object, parsed once, borrowed. An empty body reads as {}.
@@ -92,15 +94,15 @@ MX_API mx_str mx_request_address(const struct mx_request *rq);	/* of the client;
 MX_API struct mx_core *mx_request_core(const struct mx_request *rq);
 MX_API struct mx_module_self *mx_request_self(const struct mx_request *rq);	/* the route's module */
 MX_API struct mx_arena *mx_request_arena(struct mx_request *rq);
-/* A read connection for this run of the handler, given back when it returns. On failure the error is
- * kept and returned by the first query on it. */
+/* A read connection for this run of the handler, given back when it returns. On failure the error
+ * is kept and returned by the first query on it. */
 MX_API struct mx_conn *mx_request_conn(struct mx_request *rq);
 /* When this request arrived (Unix time), and whether it has run before (was parked). */
 MX_API mx_msec mx_request_arrived(const struct mx_request *rq);
 MX_API bool mx_request_again(const struct mx_request *rq);
-/* One pointer of the handler's own that survives parking. While it is set, the arena and all that was asked survive too;
- * else a parked request keeps only path, query, token, body, and the headers Authorization, Content-Type and
- * Accept-Language, and its arena is a new one in the next run. */
+/* One pointer of the handler's own that survives parking. While it is set, the arena and all that
+ * was asked survive too; else a parked request keeps only path, query, token, body, and the headers
+ * Authorization, Content-Type and Accept-Language, and its arena is a new one in the next run. */
 MX_API void mx_request_set_data(struct mx_request *rq, void *p);
 MX_API void *mx_request_data(const struct mx_request *rq);
 
@@ -109,20 +111,25 @@ MX_API enum mx_outcome mx_reply_json(struct mx_request *rq, int status, json_t *
 MX_API enum mx_outcome mx_reply_buf(struct mx_request *rq, int status, struct mx_buf **json);	/* takes it */
 MX_API enum mx_outcome mx_reply_empty(struct mx_request *rq);				/* 200 {} */
 MX_API enum mx_outcome mx_reply_error(struct mx_request *rq, mx_error *e);		/* takes e */
-MX_API enum mx_outcome mx_reply_bytes(struct mx_request *rq, int status, const char *content_type, struct mx_buf **b);
-/* Counts a request against a limit beyond its route's own: the account that a login names, say. key is what is
- * counted. MX_E_LIMIT_EXCEEDED. */
-MX_API mx_error *mx_request_limit(struct mx_request *rq, enum mx_rate_class c, mx_str key) MX_MUST_USE;
+MX_API enum mx_outcome mx_reply_bytes(struct mx_request *rq, int status, const char *content_type,
+				      struct mx_buf **b);
+/* Counts a request against a limit beyond its route's own: the account that a login names, say. key
+ * is what is counted. MX_E_LIMIT_EXCEEDED. */
+MX_API mx_error *mx_request_limit(struct mx_request *rq, enum mx_rate_class c,
+				  mx_str key) MX_MUST_USE;
 /* Before the answer. The core adds CORS, Content-Length and Date itself. */
 MX_API void mx_reply_header(struct mx_request *rq, const char *name, mx_str value);
 
 /* ---- parking, for who builds on it (stream.h has what handlers use) ---- */
-/* Hands the request back for waking: the handler must return MX_PARK next. deadline: mx_monotonic_us. The handler runs
- * again exactly once: when mx_request_wake is called, at the deadline, or when the server drains. If the client is gone,
- * it does not run; on_end (may be NULL) is called exactly once in every case, before the rerun, on any thread. */
+/* Hands the request back for waking: the handler must return MX_PARK next. deadline:
+ * mx_monotonic_us. The handler runs again exactly once: when mx_request_wake is called, at the
+ * deadline, or when the server drains. If the client is gone, it does not run; on_end (may be NULL)
+ * is called exactly once in every case, before the rerun, on any thread. */
 MX_API enum mx_outcome mx_request_suspend(struct mx_request *rq, int64_t deadline_us,
-					  void (*on_end)(struct mx_request *rq, void *arg), void *arg);
-/* From any thread; a second wake, or one after the end, does nothing as long as on_end has not returned. */
+					  void (*on_end)(struct mx_request *rq, void *arg),
+					  void *arg);
+/* From any thread; a second wake, or one after the end, does nothing as long as on_end has not
+ * returned. */
 MX_API void mx_request_wake(struct mx_request *rq);
 /* Whether the server is draining: a handler that would park answers what it has. */
 MX_API bool mx_request_draining(const struct mx_request *rq);

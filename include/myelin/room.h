@@ -1,8 +1,9 @@
-/* The room engine: it makes events, decides which are accepted, keeps the state of each room as a persistent tree, and
- * answers what a room is and was. Everything goes through `struct mx_rooms`, of which a process normally has one.
+/* The room engine: it makes events, decides which are accepted, keeps the state of each room as a
+ * persistent tree, and answers what a room is and was. Everything goes through `struct mx_rooms`,
+ * of which a process normally has one.
  *
- * Reading takes a connection (mx_request_conn). A `struct mx_room` is the room's summary in memory: immutable but for what
- * the engine itself advances after a commit; references are cheap. */
+ * Reading takes a connection (mx_request_conn). A `struct mx_room` is the room's summary in memory:
+ * immutable but for what the engine itself advances after a commit; references are cheap. */
 #ifndef MYELIN_ROOM_H
 #define MYELIN_ROOM_H
 
@@ -24,8 +25,10 @@ MX_API mx_str mx_rooms_server_name(const struct mx_rooms *rs);
 
 /* ---- finding rooms ---- */
 /* MX_E_NOT_FOUND when the server does not know the room. */
-MX_API mx_error *mx_room_get(struct mx_rooms *rs, struct mx_conn *c, mx_str room_id, struct mx_room **out) MX_MUST_USE;
-MX_API mx_error *mx_room_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct mx_room **out) MX_MUST_USE;
+MX_API mx_error *mx_room_get(struct mx_rooms *rs, struct mx_conn *c, mx_str room_id,
+			     struct mx_room **out) MX_MUST_USE;
+MX_API mx_error *mx_room_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid,
+				struct mx_room **out) MX_MUST_USE;
 MX_API struct mx_room *mx_room_ref(struct mx_room *r);
 MX_API void mx_room_unref(struct mx_room **r);
 static inline void mx_room_auto(struct mx_room **r) { mx_room_unref(r); }
@@ -48,24 +51,34 @@ struct mx_draft {
 	mx_str txn_id;			/* clients see it up to the first newline: what is behind narrows its scope */
 };
 
-/* Authorises, completes, hashes, signs and stores n events, one after the other, durable together or not at all.
- * out (may be NULL) receives n references. A repeated (device, txn_id) gives the event that it made, and stores nothing.
- * MX_E_FORBIDDEN with the rule that refused; MX_E_TOO_LARGE; MX_E_BAD_JSON. Call with no lock held. */
-MX_API mx_error *mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *drafts,
-			      size_t n, struct mx_event **out) MX_MUST_USE;
-/* A new room: drafts[0] is m.room.create (its content.room_version is set here), the next the creator's join, … */
-MX_API mx_error *mx_room_create(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
-				const struct mx_draft *drafts, size_t n, struct mx_room **out) MX_MUST_USE;
+/* Authorises, completes, hashes, signs and stores n events, one after the other, durable together
+ * or not at all. out (may be NULL) receives n references. A repeated (device, txn_id) gives the
+ * event that it made, and stores nothing. MX_E_FORBIDDEN with the rule that refused;
+ * MX_E_TOO_LARGE; MX_E_BAD_JSON. Call with no lock held. */
+MX_API mx_error *mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+			      const struct mx_draft *drafts, size_t n,
+			      struct mx_event **out) MX_MUST_USE;
+/* A new room: drafts[0] is m.room.create (its content.room_version is set here), the next the
+ * creator's join, … */
+MX_API mx_error *mx_room_create(struct mx_rooms *rs, struct mx_conn *c,
+				const struct mx_room_version *version,
+				const struct mx_draft *drafts, size_t n,
+				struct mx_room **out) MX_MUST_USE;
 /* Whether the sender of this draft might send it now: for deciding before work is done. */
-MX_API mx_error *mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *draft) MX_MUST_USE;
+MX_API mx_error *mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				 const struct mx_draft *draft) MX_MUST_USE;
 /* The event that (device, txn_id) made; *out NULL when none. */
-MX_API mx_error *mx_room_txn(struct mx_rooms *rs, struct mx_conn *c, mx_nid device, mx_str txn_id, struct mx_event **out) MX_MUST_USE;
+MX_API mx_error *mx_room_txn(struct mx_rooms *rs, struct mx_conn *c, mx_nid device, mx_str txn_id,
+			     struct mx_event **out) MX_MUST_USE;
 
 /* ---- single events: by id or position; *out is a reference. MX_E_NOT_FOUND ---- */
-MX_API mx_error *mx_event_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_id, struct mx_event **out) MX_MUST_USE;
-MX_API mx_error *mx_event_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct mx_event **out) MX_MUST_USE;
+MX_API mx_error *mx_event_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_id,
+			      struct mx_event **out) MX_MUST_USE;
+MX_API mx_error *mx_event_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid,
+				 struct mx_event **out) MX_MUST_USE;
 /* The event that redacted ev; *out NULL when none did. */
-MX_API mx_error *mx_event_redaction(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, struct mx_event **out) MX_MUST_USE;
+MX_API mx_error *mx_event_redaction(struct mx_rooms *rs, struct mx_conn *c,
+				    const struct mx_event *ev, struct mx_event **out) MX_MUST_USE;
 
 /* A growing list of event references. Zero-initialise; free with mx_events_clear. */
 struct mx_events {
@@ -76,33 +89,36 @@ MX_API void mx_events_add(struct mx_events *l, struct mx_event *ev);	/* takes th
 MX_API void mx_events_clear(struct mx_events *l);
 
 /* ---- the timeline ---- */
-/* Up to limit accepted events with after < nid < before, in order, or newest first when backwards. Rejected and
- * soft-failed ones are left out. *more: whether there were more. */
-MX_API mx_error *mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid after, mx_nid before,
-				  size_t limit, bool backwards, struct mx_events *out, bool *more) MX_MUST_USE;
+/* Up to limit accepted events with after < nid < before, in order, or newest first when backwards.
+ * Rejected and soft-failed ones are left out. *more: whether there were more. */
+MX_API mx_error *mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				  mx_nid after, mx_nid before, size_t limit, bool backwards,
+				  struct mx_events *out, bool *more) MX_MUST_USE;
 
 /* ---- state ---- */
 struct mx_state_root {
 	unsigned char h[16];		/* the root of a state tree; all zero: no state */
 };
-MX_API mx_error *mx_room_state(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str type, mx_str key,
-			       struct mx_event **out) MX_MUST_USE;		/* current; *out NULL when there is none */
+MX_API mx_error *
+mx_room_state(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str type, mx_str key,
+	      struct mx_event **out) MX_MUST_USE; /* current; *out NULL when there is none */
 MX_API struct mx_state_root mx_room_root(const struct mx_room *r);	/* the current state's */
 /* The root of the state after the newest event of the room at or before pos. */
-MX_API mx_error *mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_pos pos,
-				 struct mx_state_root *out) MX_MUST_USE;
+MX_API mx_error *mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				 mx_pos pos, struct mx_state_root *out) MX_MUST_USE;
 MX_API struct mx_state_root mx_event_root_before(const struct mx_event *ev);	/* zero for outliers */
 MX_API struct mx_state_root mx_event_root_after(const struct mx_event *ev);
-MX_API mx_error *mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type, mx_str key,
-			      struct mx_event **out) MX_MUST_USE;
+MX_API mx_error *mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+			      mx_str type, mx_str key, struct mx_event **out) MX_MUST_USE;
 /* Every event of the state, in no order. */
-MX_API mx_error *mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out) MX_MUST_USE;
+MX_API mx_error *mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+			      struct mx_events *out) MX_MUST_USE;
 /* The same without m.room.member: its cost does not grow with the members. */
-MX_API mx_error *mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
-				     struct mx_events *out) MX_MUST_USE;
+MX_API mx_error *mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c,
+				     struct mx_state_root root, struct mx_events *out) MX_MUST_USE;
 /* The entries of `to` that `from` lacks or has with another event; skips what both share. */
-MX_API mx_error *mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from, struct mx_state_root to,
-			       struct mx_events *out) MX_MUST_USE;
+MX_API mx_error *mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from,
+			       struct mx_state_root to, struct mx_events *out) MX_MUST_USE;
 
 /* ---- members ---- */
 struct mx_member {
@@ -112,45 +128,56 @@ struct mx_member {
 	mx_nid event;			/* the m.room.member event: its position too */
 	bool forgotten;
 };
-MX_API mx_error *mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_member *out) MX_MUST_USE;
+MX_API mx_error *mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				mx_nid user, struct mx_member *out) MX_MUST_USE;
 /* The rooms of a local user, any membership; the list is in the arena. */
-MX_API mx_error *mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, struct mx_arena *a,
-			       struct mx_member **out, size_t *n) MX_MUST_USE;
+MX_API mx_error *mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user,
+			       struct mx_arena *a, struct mx_member **out, size_t *n) MX_MUST_USE;
 /* The members of a room with this membership (NONE: all); the list is in the arena. */
-MX_API mx_error *mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum mx_membership m,
-				 struct mx_arena *a, struct mx_member **out, size_t *n) MX_MUST_USE;
+MX_API mx_error *mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				 enum mx_membership m, struct mx_arena *a, struct mx_member **out,
+				 size_t *n) MX_MUST_USE;
 MX_API size_t mx_room_joined_count(const struct mx_room *r);
 MX_API size_t mx_room_invited_count(const struct mx_room *r);
 /* Whether two users share a room now. */
-MX_API mx_error *mx_users_share(struct mx_rooms *rs, struct mx_conn *c, mx_nid a, mx_nid b, bool *out) MX_MUST_USE;
-/* After leaving: the room is gone from the user's lists. MX_E_BAD_REQUEST while joined or invited. */
-MX_API mx_error *mx_room_forget(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user) MX_MUST_USE;
+MX_API mx_error *mx_users_share(struct mx_rooms *rs, struct mx_conn *c, mx_nid a, mx_nid b,
+				bool *out) MX_MUST_USE;
+/* After leaving: the room is gone from the user's lists. MX_E_BAD_REQUEST while joined or invited.
+ */
+MX_API mx_error *mx_room_forget(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				mx_nid user) MX_MUST_USE;
 MX_API int64_t mx_room_power(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str user_id);	/* INT64_MAX: a creator of version 12 */
 
 /* ---- who may see what: Client-Server API, "Room history visibility" ---- */
 /* *out: whether the user (0: somebody who is in no room) may see the event. */
-MX_API mx_error *mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_event *ev,
-				  mx_nid user, mx_str user_id, bool *out) MX_MUST_USE;
+MX_API mx_error *mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				  const struct mx_event *ev, mx_nid user, mx_str user_id,
+				  bool *out) MX_MUST_USE;
 /* Drops from the list what the user may not see; cheap when everything is visible. */
-MX_API mx_error *mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_events *l,
-					  mx_nid user, mx_str user_id) MX_MUST_USE;
-/* Whether the user may read the room's current state (joined, or world-readable), and if not, up to which position (0:
- * not at all): who left sees the room as it was. */
-MX_API mx_error *mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, mx_str user_id,
-				  bool *now, mx_pos *until) MX_MUST_USE;
+MX_API mx_error *mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+					  struct mx_events *l, mx_nid user,
+					  mx_str user_id) MX_MUST_USE;
+/* Whether the user may read the room's current state (joined, or world-readable), and if not, up to
+ * which position (0: not at all): who left sees the room as it was. */
+MX_API mx_error *mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				  mx_nid user, mx_str user_id, bool *now,
+				  mx_pos *until) MX_MUST_USE;
 
 /* ---- what directories and invitations show; strings in the arena, empty when unset ---- */
 struct mx_room_summary {
-	mx_str name, topic, avatar_url, canonical_alias, join_rule, room_type, encryption, history_visibility;
+	mx_str name, topic, avatar_url, canonical_alias, join_rule, room_type, encryption,
+		history_visibility;
 	size_t joined, invited;
 	bool world_readable, guest_can_join, federate;
 };
-MX_API mx_error *mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
-				 struct mx_room_summary *out) MX_MUST_USE;
-/* The stripped state for an invite or a knock of this user (a name nid), as a JSON array, onto b. Its own m.room.member event
- * is in it, and that of who invited it. */
-MX_API mx_error *mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_buf *b) MX_MUST_USE;
+MX_API mx_error *mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				 struct mx_arena *a, struct mx_room_summary *out) MX_MUST_USE;
+/* The stripped state for an invite or a knock of this user (a name nid), as a JSON array, onto b.
+ * Its own m.room.member event is in it, and that of who invited it. */
+MX_API mx_error *mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				  mx_nid user, struct mx_buf *b) MX_MUST_USE;
 /* The nth room's nid that the server knows after `after`: for lists. 0 at the end. */
-MX_API mx_error *mx_rooms_next(struct mx_rooms *rs, struct mx_conn *c, mx_nid after, mx_nid *out) MX_MUST_USE;
+MX_API mx_error *mx_rooms_next(struct mx_rooms *rs, struct mx_conn *c, mx_nid after,
+			       mx_nid *out) MX_MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* What a storage module provides: a driver for one database, not a copy of every query. The kind "storage"
- * of provider. sql.h stands on it; nothing else calls it. */
+/* What a storage module provides: a driver for one database, not a copy of every query. The kind
+ * "storage" of provider. sql.h stands on it; nothing else calls it. */
 #ifndef MYELIN_STORAGE_H
 #define MYELIN_STORAGE_H
 
@@ -17,19 +17,23 @@ struct mx_storage;		/* an opened database: the driver's */
 struct mx_storage_conn;		/* a connection: the driver's */
 struct mx_storage_stmt;		/* a prepared statement on a connection: the driver's */
 
-/* MX_E_UNAVAILABLE from any of these means that the connection (or its transaction) is gone: the core disconnects it and
- * opens another one. MX_E_EXISTS: a unique constraint. A connection is used by one thread at a time. */
+/* MX_E_UNAVAILABLE from any of these means that the connection (or its transaction) is gone: the
+ * core disconnects it and opens another one. MX_E_EXISTS: a unique constraint. A connection is used
+ * by one thread at a time. */
 struct mx_storage_ops {
 	uint32_t size, caps;
-	/* where: the value of [database] url behind the scheme; options are the driver's own section. */
+	/* where: the value of [database] url behind the scheme; options are the driver's own
+	 * section. */
 	mx_error *(*open)(const void *options, mx_str where, struct mx_storage **out);
 	void (*close)(struct mx_storage **s);
-	/* writer: the one connection that writes; others read. Connections may be opened from any thread. */
+	/* writer: the one connection that writes; others read. Connections may be opened from any
+	 * thread. */
 	mx_error *(*connect)(struct mx_storage *s, bool writer, struct mx_storage_conn **out);
 	void (*disconnect)(struct mx_storage_conn **c);
 
 	/* text: with $n and dialect words. The statement lives as long as its connection. */
-	mx_error *(*prepare)(struct mx_storage_conn *c, const char *text, struct mx_storage_stmt **out);
+	mx_error *(*prepare)(struct mx_storage_conn *c, const char *text,
+			     struct mx_storage_stmt **out);
 	void (*finalize)(struct mx_storage_stmt **st);
 	void (*bind_int)(struct mx_storage_stmt *st, int i, int64_t v);
 	void (*bind_text)(struct mx_storage_stmt *st, int i, mx_str v);
@@ -43,8 +47,8 @@ struct mx_storage_ops {
 	mx_str (*col_str)(const struct mx_storage_stmt *st, int i);
 
 	mx_error *(*begin)(struct mx_storage_conn *c, bool write);
-	/* Where beginning to write does not keep other processes' writers out: waits for the lock of the batch, inside the
-	 * transaction. May be NULL. */
+	/* Where beginning to write does not keep other processes' writers out: waits for the lock
+	 * of the batch, inside the transaction. May be NULL. */
 	mx_error *(*lock)(struct mx_storage_conn *c);
 	mx_error *(*commit)(struct mx_storage_conn *c);		/* MX_E_UNCERTAIN: look again */
 	void (*rollback)(struct mx_storage_conn *c);
@@ -54,16 +58,19 @@ struct mx_storage_ops {
 	mx_error *(*exec)(struct mx_storage_conn *c, const char *script);	/* migrations: several statements */
 	/* The size in bytes of the database's files, journals included. */
 	mx_error *(*disk_size)(struct mx_storage_conn *c, int64_t *out);
-	/* The database's own consistency check; *report is text for a person, freed by the caller. */
+	/* The database's own consistency check; *report is text for a person, freed by the caller.
+	 */
 	mx_error *(*check)(struct mx_storage_conn *c, char **report);
 };
 
-/* For drivers: copies text onto out with each $n written as `param`n and each dialect word ("{blob}") replaced. What
- * stands in quotes or comments stays as it is; an unknown word is an error. */
+/* For drivers: copies text onto out with each $n written as `param`n and each dialect word
+ * ("{blob}") replaced. What stands in quotes or comments stays as it is; an unknown word is an
+ * error. */
 struct mx_storage_word {
 	const char *word, *text;	/* "blob", "BYTEA" */
 };
-MX_API mx_error *mx_storage_dialect(const char *text, char param, const struct mx_storage_word *words, size_t n,
+MX_API mx_error *mx_storage_dialect(const char *text, char param,
+				    const struct mx_storage_word *words, size_t n,
 				    struct mx_buf *out) MX_MUST_USE;
 
 #endif

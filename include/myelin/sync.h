@@ -1,5 +1,6 @@
-/* What a module adds to /sync. client-sync owns the answer; the hook sync_section (hooks.def) lets every module write its
- * part straight into it: events of a section as JSON objects, or members at the places that are open for them. */
+/* What a module adds to /sync. client-sync owns the answer; the hook sync_section (hooks.def) lets
+ * every module write its part straight into it: events of a section as JSON objects, or members at
+ * the places that are open for them. */
 #ifndef MYELIN_SYNC_H
 #define MYELIN_SYNC_H
 
@@ -26,20 +27,23 @@ struct mx_sync {
 	const struct mx_item *items;	/* what concerns this user (and this room) in the range … */
 	size_t item_count;
 	bool known;			/* … when it is known from memory */
-	bool (*wants)(const struct mx_sync *s, enum mx_sync_section section, mx_str type, mx_str sender);
+	bool (*wants)(const struct mx_sync *s, enum mx_sync_section section, mx_str type,
+		      mx_str sender);
 	const void *owner;
 	mx_error **failure;		/* what mx_sync_fail was told first */
 };
 
 static inline struct mx_request *mx_sync_request(const struct mx_sync *s) { return s->rq; }
-/* What is asked for: since < position <= upto. since is 0 for an initial sync, and for a room that is new to the user. */
+/* What is asked for: since < position <= upto. since is 0 for an initial sync, and for a room that
+ * is new to the user. */
 static inline struct mx_token mx_sync_since(const struct mx_sync *s) { return s->since; }
 static inline struct mx_token mx_sync_upto(const struct mx_sync *s) { return s->upto; }
 /* The room of the room sections, else NULL. */
 static inline struct mx_room *mx_sync_room(const struct mx_sync *s) { return s->room; }
 
-/* Whether some item of this kind may be in the range: false spares the query. When the items are known from memory, a module
- * whose kind is not among them adds nothing and asks nothing; else it must ask its tables. */
+/* Whether some item of this kind may be in the range: false spares the query. When the items are
+ * known from memory, a module whose kind is not among them adds nothing and asks nothing; else it
+ * must ask its tables. */
 static inline bool
 mx_sync_may_have(const struct mx_sync *s, enum mx_item_kind kind)
 {
@@ -51,7 +55,8 @@ mx_sync_may_have(const struct mx_sync *s, enum mx_item_kind kind)
 	return false;
 }
 
-/* A section that cannot be read makes the whole answer fail: the token must not pass what was not sent. Takes e. */
+/* A section that cannot be read makes the whole answer fail: the token must not pass what was not
+ * sent. Takes e. */
 static inline void
 mx_sync_fail(const struct mx_sync *s, mx_error *e)
 {

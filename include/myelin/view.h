@@ -1,5 +1,6 @@
-/* Events as one reader of a room gets them: what mx_event_client leaves to be looked up is looked up here. For every
- * endpoint that answers with events of one room. Client-Server API, "Room event format"; `unsigned`. */
+/* Events as one reader of a room gets them: what mx_event_client leaves to be looked up is looked
+ * up here. For every endpoint that answers with events of one room. Client-Server API, "Room event
+ * format"; `unsigned`. */
 #ifndef MYELIN_VIEW_H
 #define MYELIN_VIEW_H
 
@@ -17,11 +18,13 @@ struct mx_reader {
 /* Whoever asked rq, reading this room through the request's connection, with room ids. */
 MX_API struct mx_reader mx_reader_of(struct mx_request *rq, struct mx_room *room);
 
-/* One event as JSON, onto b: with prev_content and replaces_state for state, redacted_because, transaction_id,
- * the reader's membership, and what the
- * hook event_unsigned adds. Message events cost no query. Whether the reader may see it is the caller's to check. */
-MX_API mx_error *mx_event_write(const struct mx_reader *r, struct mx_event *ev, struct mx_buf *b) MX_MUST_USE;
+/* One event as JSON, onto b: with prev_content and replaces_state for state, redacted_because,
+ * transaction_id, the reader's membership, and what the hook event_unsigned adds. Message events
+ * cost no query. Whether the reader may see it is the caller's to check. */
+MX_API mx_error *mx_event_write(const struct mx_reader *r, struct mx_event *ev,
+				struct mx_buf *b) MX_MUST_USE;
 /* The events of a list as a JSON array. */
-MX_API mx_error *mx_events_write(const struct mx_reader *r, const struct mx_events *l, struct mx_buf *b) MX_MUST_USE;
+MX_API mx_error *mx_events_write(const struct mx_reader *r, const struct mx_events *l,
+				 struct mx_buf *b) MX_MUST_USE;
 
 #endif

@@ -41,8 +41,7 @@ admin_login_as(struct mx_request *rq)
 	return e != NULL ? mx_reply_error(rq, e) : mx_reply_json(rq, 200, answer);
 }
 
-/* ---- POST /_synapse/admin/v1/deactivate/{userId}; the user's rooms are left by client-account
- * ---- */
+/* ---- POST /_synapse/admin/v1/deactivate/{userId}; the user's rooms are left by client-account ---- */
 
 static mx_error *
 deactivate(struct mx_request *rq)

@@ -1,5 +1,5 @@
-/* What an event costs: making, loading, sending to a client, authorising. CPU time a call, and instructions where the kernel
- * counts them. Usage: events [ROUNDS] */
+/* What an event costs: making, loading, sending to a client, authorising. CPU time a call, and
+ * instructions where the kernel counts them. Usage: events [ROUNDS] */
 #include "config.h"
 
 #include <linux/perf_event.h>
@@ -16,8 +16,11 @@ static int counter = -1;
 static void
 count_instructions(void)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE, .size = sizeof(attr),
-					.config = PERF_COUNT_HW_INSTRUCTIONS, .exclude_kernel = 1, .exclude_hv = 1 };
+	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
+					.size = sizeof(attr),
+					.config = PERF_COUNT_HW_INSTRUCTIONS,
+					.exclude_kernel = 1,
+					.exclude_hv = 1 };
 
 	counter = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 }
@@ -35,7 +38,8 @@ now(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	s.seconds = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-	if (counter >= 0 && read(counter, &s.instructions, sizeof(s.instructions)) != (ssize_t)sizeof(s.instructions))
+	if (counter >= 0 && read(counter, &s.instructions, sizeof(s.instructions)) !=
+				    (ssize_t)sizeof(s.instructions))
 		s.instructions = 0;
 	return s;
 }
@@ -47,7 +51,8 @@ report(const char *what, struct sample from, size_t rounds)
 
 	printf("%-34s %8.3f us", what, (to.seconds - from.seconds) * 1e6 / (double)rounds);
 	if (counter >= 0)
-		printf(" %10.0f instructions", (double)(to.instructions - from.instructions) / (double)rounds);
+		printf(" %10.0f instructions",
+		       (double)(to.instructions - from.instructions) / (double)rounds);
 	printf("\n");
 }
 
@@ -67,10 +72,14 @@ static struct mx_event *
 state_event(const char *type, const char *key, const char *content)
 {
 	char json[1024];
-	struct mx_event_row row = { .version = mx_room_version_default(), .id = MX_S(ID), .room_id = MX_S(ROOM) };
+	struct mx_event_row row = { .version = mx_room_version_default(),
+				    .id = MX_S(ID),
+				    .room_id = MX_S(ROOM) };
 	struct mx_event *ev = NULL;
 
-	snprintf(json, sizeof(json), "{\"content\":%s,\"sender\":\"@alice:example.org\",\"state_key\":\"%s\",\"type\":\"%s\"}",
+	snprintf(json, sizeof(json),
+		 "{\"content\":%s,\"sender\":\"@alice:example.org\",\"state_key\":\"%s\",\"type\":"
+		 "\"%s\"}",
 		 content, key, type);
 	row.json = mx_str_of(json);
 	must(mx_event_from_row(&row, &ev));
@@ -81,11 +90,16 @@ static void
 bench_rules(const struct mx_event *message, size_t rounds)
 {
 	MX_AUTO(mx_event) *create = state_event("m.room.create", "", "{\"room_version\":\"12\"}");
-	MX_AUTO(mx_event) *levels = state_event("m.room.power_levels", "",
-		"{\"ban\":50,\"events\":{\"m.room.avatar\":50,\"m.room.encryption\":100,\"m.room.history_visibility\":100,"
-		"\"m.room.name\":50,\"m.room.power_levels\":100,\"m.room.tombstone\":150},\"events_default\":0,\"invite\":0,"
-		"\"kick\":50,\"redact\":50,\"state_default\":50,\"users\":{\"@bob:example.org\":50},\"users_default\":0}");
-	MX_AUTO(mx_event) *member = state_event("m.room.member", "@alice:example.org", "{\"membership\":\"join\"}");
+	MX_AUTO(mx_event) *levels =
+		state_event("m.room.power_levels", "",
+			    "{\"ban\":50,\"events\":{\"m.room.avatar\":50,\"m.room.encryption\":"
+			    "100,\"m.room.history_visibility\":100,"
+			    "\"m.room.name\":50,\"m.room.power_levels\":100,\"m.room.tombstone\":"
+			    "150},\"events_default\":0,\"invite\":0,"
+			    "\"kick\":50,\"redact\":50,\"state_default\":50,\"users\":{\"@bob:"
+			    "example.org\":50},\"users_default\":0}");
+	MX_AUTO(mx_event) *member =
+		state_event("m.room.member", "@alice:example.org", "{\"membership\":\"join\"}");
 	const struct mx_event *state[] = { create, levels, member };
 	const struct mx_rules_events set = { state, 3, NULL };
 	struct mx_rules_state lookup = mx_rules_state_of(&set);
@@ -107,8 +121,11 @@ bench_rules(const struct mx_event *message, size_t rounds)
 static void
 bench_reading(const struct mx_event *message, size_t rounds)
 {
-	const struct mx_event_row row = { .version = message->version, .json = mx_event_json(message), .id = mx_event_id(message),
-					  .device = 5, .txn_id = MX_S("m1") };
+	const struct mx_event_row row = { .version = message->version,
+					  .json = mx_event_json(message),
+					  .id = mx_event_id(message),
+					  .device = 5,
+					  .txn_id = MX_S("m1") };
 	const struct mx_event_view view = { .with_room_id = true, .device = 5 };
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	struct mx_event *ev;
@@ -160,12 +177,25 @@ main(int argc, char **argv)
 {
 	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
 	MX_AUTO(mx_signing_key) *key = mx_signing_key_generate();
-	MX_AUTO_JSON *content = json_pack("{s:s,s:s}", "msgtype", "m.text", "body",
-		"A message of a usual length, as people write them to each other in a room: two sentences. This is the other.");
+	MX_AUTO_JSON *content =
+		json_pack("{s:s,s:s}", "msgtype", "m.text", "body",
+			  "A message of a usual length, as people write them to each other in a "
+			  "room: two sentences. This is the other.");
 	const mx_str ids[3] = { MX_S(ID), MX_S(ID), MX_S(ID) };
-	struct mx_build in = { .version = mx_room_version_default(), .room_id = MX_S(ROOM), .sender = MX_S("@alice:example.org"),
-			       .type = MX_S("m.room.message"), .content = content, .ts = mx_now(), .depth = 1000, .prev = ids,
-			       .prev_n = 1, .auth = ids, .auth_n = 2, .server = MX_S("example.org"), .key = key, .device = 5,
+	struct mx_build in = { .version = mx_room_version_default(),
+			       .room_id = MX_S(ROOM),
+			       .sender = MX_S("@alice:example.org"),
+			       .type = MX_S("m.room.message"),
+			       .content = content,
+			       .ts = mx_now(),
+			       .depth = 1000,
+			       .prev = ids,
+			       .prev_n = 1,
+			       .auth = ids,
+			       .auth_n = 2,
+			       .server = MX_S("example.org"),
+			       .key = key,
+			       .device = 5,
 			       .txn_id = MX_S("m1") };
 	MX_AUTO(mx_event) *message = NULL;
 

@@ -1,6 +1,6 @@
-/* What the database alone can do, to hold our own numbers against: a bare program that writes the rows of a message (an
- * event of 800 bytes under two indexes, and a transaction id) to SQLite, 64 messages a commit, synchronous=FULL.
- *	limits DIRECTORY [MESSAGES [BATCH]] */
+/* What the database alone can do, to hold our own numbers against: a bare program that writes the
+ *rows of a message (an event of 800 bytes under two indexes, and a transaction id) to SQLite, 64
+ *messages a commit, synchronous=FULL. limits DIRECTORY [MESSAGES [BATCH]] */
 #include "config.h"
 
 #include <sqlite3.h>
@@ -48,10 +48,13 @@ main(int argc, char **argv)
 	snprintf(path, sizeof(path), "%s/limits.db", argv[1]);
 	remove(path);
 	must(NULL, sqlite3_open(path, &db));
-	must(db, sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096;"
-			      BENCH_TABLES_SQLITE, NULL, NULL, NULL));
+	must(db, sqlite3_exec(db,
+			      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
+			      "cache_size = -4096;" BENCH_TABLES_SQLITE,
+			      NULL, NULL, NULL));
 	sqlite3_stmt *begin = prepare(db, "BEGIN IMMEDIATE"), *commit = prepare(db, "COMMIT");
-	sqlite3_stmt *add_event = prepare(db, BENCH_ADD_EVENT("?")), *add_txn = prepare(db, BENCH_ADD_TXN("?"));
+	sqlite3_stmt *add_event = prepare(db, BENCH_ADD_EVENT("?")),
+		     *add_txn = prepare(db, BENCH_ADD_TXN("?"));
 
 	bench_event(event);
 	struct bench_clock c = bench_start();

@@ -50,7 +50,8 @@ bench_print(const char *what, long n, const struct bench_clock *start)
 		      (double)(now.wall.tv_nsec - start->wall.tv_nsec) / 1e9;
 	double cpu = bench_cpu(&now.used) - bench_cpu(&start->used);
 
-	printf("%-28s %7.0f messages/s  %5.1f us CPU each\n", what, (double)n / wall, cpu / (double)n * 1e6);
+	printf("%-28s %7.0f messages/s  %5.1f us CPU each\n", what, (double)n / wall,
+	       cpu / (double)n * 1e6);
 }
 
 /* Ids in no order, as hashes are. */
@@ -61,7 +62,8 @@ bench_id(char out[64], long i)
 
 	x ^= x >> 29;
 	x *= UINT64_C(0xbf58476d1ce4e5b9);
-	snprintf(out, 64, "$%016llx%016llx%011ld", (unsigned long long)x, (unsigned long long)(x * 31), i);
+	snprintf(out, 64, "$%016llx%016llx%011ld", (unsigned long long)x,
+		 (unsigned long long)(x * 31), i);
 }
 
 static inline void

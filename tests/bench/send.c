@@ -1,7 +1,8 @@
-/* What the room engine makes of it: mx_room_send on SQLite, without HTTP, from 1, 16 and 64 threads, each in a room of its own
- * and all in one, createRoom's batch, joins, and changes of the state of a room of 10,000 members.
- *	send DIRECTORY [MESSAGES] [SCENARIO …]       scenarios: 1 16 64 one16 one create join state; each with a database of
- *						     its own; of state the bytes are those of the changes alone */
+/* What the room engine makes of it: mx_room_send on SQLite, without HTTP, from 1, 16 and 64
+ *threads, each in a room of its own and all in one, createRoom's batch, joins, and changes of the
+ *state of a room of 10,000 members. send DIRECTORY [MESSAGES] [SCENARIO …]       scenarios: 1 16 64
+ *one16 one create join state; each with a database of its own; of state the bytes are those of the
+ *changes alone */
 #include "config.h"
 
 #include <pthread.h>
@@ -61,8 +62,11 @@ place_open(struct place *p, const char *dir)
 	p->key = mx_signing_key_generate();
 	must(mx_db_open(&sqlite_ops, NULL, mx_str_of(p->path), NULL, &p->db));
 	must(mx_stream_open(p->db, NULL, &p->stream));
-	must(mx_rooms_open(&(struct mx_rooms_config){ .db = p->db, .stream = p->stream, .key = p->key,
-						      .server_name = MX_S(SERVER) }, &p->rooms));
+	must(mx_rooms_open(&(struct mx_rooms_config){ .db = p->db,
+						      .stream = p->stream,
+						      .key = p->key,
+						      .server_name = MX_S(SERVER) },
+			   &p->rooms));
 }
 
 static void
@@ -99,17 +103,28 @@ user_nid(struct place *p, const char *user)
 static struct mx_room *
 make_room(struct place *p, struct mx_conn *c, const char *user, mx_nid nid)
 {
-	static const char *const types[] = { "m.room.create", "m.room.member", "m.room.power_levels", "m.room.join_rules",
-					     "m.room.history_visibility", "m.room.guest_access", "m.room.name" };
-	static const char *const contents[] = { "{}", "{\"membership\":\"join\"}", "{\"users_default\":0,\"events_default\":0}",
-						"{\"join_rule\":\"public\"}", "{\"history_visibility\":\"shared\"}",
-						"{\"guest_access\":\"can_join\"}", "{\"name\":\"bench\"}" };
+	static const char *const types[] = { "m.room.create",
+					     "m.room.member",
+					     "m.room.power_levels",
+					     "m.room.join_rules",
+					     "m.room.history_visibility",
+					     "m.room.guest_access",
+					     "m.room.name" };
+	static const char *const contents[] = { "{}",
+						"{\"membership\":\"join\"}",
+						"{\"users_default\":0,\"events_default\":0}",
+						"{\"join_rule\":\"public\"}",
+						"{\"history_visibility\":\"shared\"}",
+						"{\"guest_access\":\"can_join\"}",
+						"{\"name\":\"bench\"}" };
 	struct mx_draft drafts[7] = { 0 };
 	struct mx_room *room;
 
 	for (int i = 0; i < 7; i++)
-		drafts[i] = (struct mx_draft){ .type = mx_str_of(types[i]), .state_key = i == 1 ? mx_str_of(user) : MX_S(""),
-					       .content = json_loads(contents[i], 0, NULL), .sender = nid,
+		drafts[i] = (struct mx_draft){ .type = mx_str_of(types[i]),
+					       .state_key = i == 1 ? mx_str_of(user) : MX_S(""),
+					       .content = json_loads(contents[i], 0, NULL),
+					       .sender = nid,
 					       .sender_id = mx_str_of(user) };
 	must(mx_room_create(p->rooms, c, mx_rooms_default_version(p->rooms), drafts, 7, &room));
 	for (int i = 0; i < 7; i++)
@@ -121,8 +136,11 @@ static void
 join(struct place *p, struct mx_conn *c, struct mx_room *room, struct sender *s)
 {
 	json_t *content = json_loads("{\"membership\":\"join\"}", 0, NULL);
-	struct mx_draft d = { .type = MX_S("m.room.member"), .state_key = mx_str_of(s->user), .content = content,
-			      .sender = s->nid, .sender_id = mx_str_of(s->user) };
+	struct mx_draft d = { .type = MX_S("m.room.member"),
+			      .state_key = mx_str_of(s->user),
+			      .content = content,
+			      .sender = s->nid,
+			      .sender_id = mx_str_of(s->user) };
 
 	must(mx_room_send(p->rooms, c, room, &d, 1, NULL));
 	json_decref(content);
@@ -144,8 +162,12 @@ send_all(void *arg)
 
 		snprintf(txn, sizeof(txn), "m%ld.%ld", (long)start, i);
 		must(mx_conn_get(s->place->db, &c));
-		struct mx_draft d = { .type = MX_S("m.room.message"), .content = content, .sender = s->nid,
-				      .sender_id = mx_str_of(s->user), .device = s->nid, .txn_id = mx_str_of(txn) };
+		struct mx_draft d = { .type = MX_S("m.room.message"),
+				      .content = content,
+				      .sender = s->nid,
+				      .sender_id = mx_str_of(s->user),
+				      .device = s->nid,
+				      .txn_id = mx_str_of(txn) };
 		must(mx_room_send(s->place->rooms, c, s->room, &d, 1, &ev));
 		mx_event_unref(&ev);
 		mx_conn_put(&c);
@@ -202,10 +224,17 @@ rename_all(void *arg)
 	uint64_t dice = (uint64_t)s->nid;
 
 	for (long i = 0; i < s->count; i++) {
-		struct sender *guest = &s->guests[(dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u) >> 33 & (GUESTS - 1)];
-		json_t *content = json_pack("{s:s, s:o}", "membership", "join", "displayname", json_sprintf("Guest %ld", i));
-		struct mx_draft d = { .type = MX_S("m.room.member"), .state_key = mx_str_of(guest->user), .content = content,
-				      .sender = guest->nid, .sender_id = mx_str_of(guest->user) };
+		struct sender *guest = &s->guests[(dice = dice * UINT64_C(6364136223846793005) +
+							  1442695040888963407u) >>
+							  33 &
+						  (GUESTS - 1)];
+		json_t *content = json_pack("{s:s, s:o}", "membership", "join", "displayname",
+					    json_sprintf("Guest %ld", i));
+		struct mx_draft d = { .type = MX_S("m.room.member"),
+				      .state_key = mx_str_of(guest->user),
+				      .content = content,
+				      .sender = guest->nid,
+				      .sender_id = mx_str_of(guest->user) };
 		int64_t start = mx_monotonic_us();
 
 		must(mx_conn_get(s->place->db, &c));
@@ -222,7 +251,8 @@ invite_guests(struct place *p, struct mx_conn *c, struct sender *s)
 {
 	s->guests = calloc(GUESTS, sizeof(*s->guests));
 	for (int i = 0; i < GUESTS; i++) {
-		snprintf(s->guests[i].user, sizeof(s->guests[i].user), "@guest%ld.%d:" SERVER, (long)s->nid, i);
+		snprintf(s->guests[i].user, sizeof(s->guests[i].user), "@guest%ld.%d:" SERVER,
+			 (long)s->nid, i);
 		s->guests[i].nid = user_nid(p, s->guests[i].user);
 		join(p, c, s->room, &s->guests[i]);
 	}
@@ -287,11 +317,15 @@ run(const char *dir, const char *what, int threads, bool one_room, void *(*fn)(v
 	after = stat(p.path, &st) == 0 ? st.st_size : 0;
 	if (fn == rename_all)
 		after -= before;
-	printf("    p50 %.2f ms, p99 %.2f ms; statements %.2f, batch %.1f; conflicts %llu; %.0f bytes each (%.1f MiB in all)\n",
-	       (double)latency[each * threads / 2] / 1e3, (double)latency[each * threads * 99 / 100] / 1e3,
+	printf("    p50 %.2f ms, p99 %.2f ms; statements %.2f, batch %.1f; conflicts %llu; %.0f "
+	       "bytes each (%.1f MiB in all)\n",
+	       (double)latency[each * threads / 2] / 1e3,
+	       (double)latency[each * threads * 99 / 100] / 1e3,
 	       (double)(sql[1].statements - sql[0].statements) / (double)(each * threads),
-	       (double)(sql[1].writes - sql[0].writes) / (double)(sql[1].batches - sql[0].batches + 1),
-	       (unsigned long long)stats.conflicts, (double)after / (double)(each * threads), (double)after / 1048576);
+	       (double)(sql[1].writes - sql[0].writes) /
+		       (double)(sql[1].batches - sql[0].batches + 1),
+	       (unsigned long long)stats.conflicts, (double)after / (double)(each * threads),
+	       (double)after / 1048576);
 	free(s);
 	free(latency);
 }
@@ -302,7 +336,8 @@ main(int argc, char **argv)
 	long n = argc > 2 ? atol(argv[2]) : 20000;
 
 	if (argc < 2 || n < 64) {
-		fprintf(stderr, "usage: send DIRECTORY [MESSAGES] [1|16|64|one16|one|create|join|state …]\n");
+		fprintf(stderr, "usage: send DIRECTORY [MESSAGES] "
+				"[1|16|64|one16|one|create|join|state …]\n");
 		return 2;
 	}
 	static const struct {
@@ -311,9 +346,12 @@ main(int argc, char **argv)
 		void *(*fn)(void *);
 		int share;
 	} scenarios[] = {
-		{ "1", "1 sender", 1, 0, send_all, 4 },	     { "16", "16 senders, a room each", 16, 0, send_all, 1 },
-		{ "64", "64 senders, a room each", 64, 0, send_all, 1 }, { "one16", "16 senders in one room", 16, 1, send_all, 1 },
-		{ "one", "64 senders in one room", 64, 1, send_all, 1 }, { "create", "rooms of 7 events, 4 threads", 4, 0, create_all, 8 },
+		{ "1", "1 sender", 1, 0, send_all, 4 },
+		{ "16", "16 senders, a room each", 16, 0, send_all, 1 },
+		{ "64", "64 senders, a room each", 64, 0, send_all, 1 },
+		{ "one16", "16 senders in one room", 16, 1, send_all, 1 },
+		{ "one", "64 senders in one room", 64, 1, send_all, 1 },
+		{ "create", "rooms of 7 events, 4 threads", 4, 0, create_all, 8 },
 		{ "join", "joins, 16 threads", 16, 1, join_all, 8 },
 		{ "state", "renames in a room of 10,000, 20 threads", 20, 1, rename_all, 1 },
 	};
@@ -323,8 +361,8 @@ main(int argc, char **argv)
 		for (int k = 3; k < argc; k++)
 			wanted |= strcmp(argv[k], scenarios[i].name) == 0;
 		if (wanted)
-			run(argv[1], scenarios[i].what, scenarios[i].threads, scenarios[i].one_room, scenarios[i].fn,
-			    n / scenarios[i].share);
+			run(argv[1], scenarios[i].what, scenarios[i].threads, scenarios[i].one_room,
+			    scenarios[i].fn, n / scenarios[i].share);
 	}
 	return 0;
 }

@@ -1,6 +1,6 @@
-/* What the writer makes of it: the same rows as in limits.c, each message an mx_write of its own, from 1, 16 and 64 threads.
- *	writes DIRECTORY [MESSAGES]            on SQLite
- *	writes postgres:CONNINFO [MESSAGES]    on PostgreSQL, in a database that may be emptied */
+/* What the writer makes of it: the same rows as in limits.c, each message an mx_write of its own,
+ *from 1, 16 and 64 threads. writes DIRECTORY [MESSAGES]            on SQLite writes
+ *postgres:CONNINFO [MESSAGES]    on PostgreSQL, in a database that may be emptied */
 #include "config.h"
 
 #include <pthread.h>
@@ -95,7 +95,10 @@ measure(struct mx_db *db, long first, long messages, int callers)
 	mx_sql_stats(db, &before);
 	struct bench_clock clock = bench_start();
 	for (int i = 0; i < callers; i++) {
-		c[i] = (struct caller){ .db = db, .first = first + i * each, .count = each, .latency = latency + i * each };
+		c[i] = (struct caller){ .db = db,
+					.first = first + i * each,
+					.count = each,
+					.latency = latency + i * each };
 		pthread_create(&c[i].thread, NULL, call, &c[i]);
 	}
 	for (int i = 0; i < callers; i++)
@@ -106,7 +109,8 @@ measure(struct mx_db *db, long first, long messages, int callers)
 	qsort(latency, (size_t)(each * callers), sizeof(int64_t), by_size);
 	printf("    %.1f in a batch; p50 %.2f ms, p99 %.2f ms\n",
 	       (double)(after.writes - before.writes) / (double)(after.batches - before.batches),
-	       (double)latency[each * callers / 2] / 1e3, (double)latency[each * callers * 99 / 100] / 1e3);
+	       (double)latency[each * callers / 2] / 1e3,
+	       (double)latency[each * callers * 99 / 100] / 1e3);
 	free(latency);
 }
 
@@ -145,7 +149,8 @@ main(int argc, char **argv)
 	measure(db, messages, messages, 16);
 	measure(db, 2 * messages, messages, 64);
 	must(mx_db_disk_size(db, &size));
-	printf("%.1f MiB for 10,000 messages\n", (double)size / 1048576 / (double)(messages * 17 / 8) * 10000);
+	printf("%.1f MiB for 10,000 messages\n",
+	       (double)size / 1048576 / (double)(messages * 17 / 8) * 10000);
 	mx_db_close(&db);
 	return 0;
 }

@@ -1,4 +1,5 @@
-/* What a fuzz target is: one function that libFuzzer calls with bytes, and that aborts when a rule is broken. */
+/* What a fuzz target is: one function that libFuzzer calls with bytes, and that aborts when a rule
+ * is broken. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 

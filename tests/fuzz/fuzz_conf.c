@@ -38,7 +38,8 @@ check_values(const struct options *o)
 		fuzz_holds(o->list.v[i] != NULL);
 }
 
-/* The bytes are a configuration file with one section that is known. What is in force can be dumped whatever is wrong. */
+/* The bytes are a configuration file with one section that is known. What is in force can be dumped
+ * whatever is wrong. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -49,7 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(fd);
 
 	struct mx_config *c = mx_config_read(path, "fuzz.conf");
-	struct mx_values *v = mx_config_bind(c, "known", rows, sizeof(rows) / sizeof(rows[0]), sizeof(struct options), 0);
+	struct mx_values *v = mx_config_bind(c, "known", rows, sizeof(rows) / sizeof(rows[0]),
+					     sizeof(struct options), 0);
 	MX_AUTO(mx_buf) *dump = mx_buf_new(0);
 	mx_error *e = mx_config_check(c);
 

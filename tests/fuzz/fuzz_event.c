@@ -10,8 +10,9 @@ static size_t
 ask(const struct mx_event *ev)
 {
 	struct mx_event_ids lists[2] = { mx_event_prev(ev), mx_event_auth(ev) };
-	mx_str parts[] = { mx_event_id(ev), mx_event_type(ev), mx_event_sender(ev), mx_event_state_key(ev), mx_event_room_id(ev),
-			   mx_event_redacts(ev), mx_event_content(ev) };
+	mx_str parts[] = { mx_event_id(ev),        mx_event_type(ev),    mx_event_sender(ev),
+			   mx_event_state_key(ev), mx_event_room_id(ev), mx_event_redacts(ev),
+			   mx_event_content(ev) };
 	size_t sum = 0;
 	mx_str a, b;
 
@@ -30,7 +31,9 @@ ask(const struct mx_event *ev)
 static void
 as_a_row(const struct mx_room_version *v, mx_str bytes)
 {
-	const struct mx_event_row row = { .version = v, .json = bytes, .id = MX_S("$id"), .device = 1, .txn_id = MX_S("t") };
+	const struct mx_event_row row = {
+		.version = v, .json = bytes, .id = MX_S("$id"), .device = 1, .txn_id = MX_S("t")
+	};
 	const struct mx_event_view view = { .with_room_id = true, .device = 1 };
 	MX_AUTO(mx_event) *ev = NULL, *redacted = NULL;
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
@@ -100,7 +103,8 @@ redacting_keeps_the_id(const struct mx_event *ev)
 {
 	MX_AUTO(mx_event) *redacted = mx_event_redact(ev), *again = NULL;
 
-	fuzz_holds(!mx_error_drop(mx_event_from_bytes(ev->version, mx_event_json(redacted), &again)));
+	fuzz_holds(
+		!mx_error_drop(mx_event_from_bytes(ev->version, mx_event_json(redacted), &again)));
 	fuzz_holds(mx_str_eq(mx_event_id(again), mx_event_id(ev)));
 	fuzz_holds(mx_event_is_state(again) == mx_event_is_state(ev));
 	fuzz_holds(mx_event_membership(again) == mx_event_membership(ev));

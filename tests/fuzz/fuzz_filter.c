@@ -4,7 +4,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
-/* A filter, a newline, and the type of an event. What the filter says of all events must hold for this one. */
+/* A filter, a newline, and the type of an event. What the filter says of all events must hold for
+ * this one. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -19,7 +20,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mx_filter_nothing(f))
 		fuzz_holds(!mx_filter_match(f, type, MX_S("@a:x")));
 	if (mx_filter_everything(f))
-		fuzz_holds(mx_filter_match(f, type, MX_S("@a:x")) && mx_filter_match(f, type, MX_S("")));
+		fuzz_holds(mx_filter_match(f, type, MX_S("@a:x")) &&
+			   mx_filter_match(f, type, MX_S("")));
 	if (!mx_filter_match(f, type, MX_S("")))
 		fuzz_holds(!mx_filter_match(f, type, MX_S("@a:x")));
 	mx_filter_room(f, MX_S("!r:x"));

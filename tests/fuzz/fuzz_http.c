@@ -4,8 +4,8 @@
 #include "core/http/text.h"
 #include "tests/fuzz/fuzz.h"
 
-/* A stream of requests in pieces: whatever they are cut to, the same requests come out. The first byte says how long the
- * pieces are, and what is a limit. */
+/* A stream of requests in pieces: whatever they are cut to, the same requests come out. The first
+ * byte says how long the pieces are, and what is a limit. */
 
 enum { MOST_BODY = 4096 };
 

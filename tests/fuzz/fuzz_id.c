@@ -4,12 +4,14 @@
 
 #include "tests/fuzz/fuzz.h"
 
-/* A well-formed id is its sigil, its parts and a colon, and both parts are well-formed themselves. */
+/* A well-formed id is its sigil, its parts and a colon, and both parts are well-formed themselves.
+ */
 static void
 parts_make_the_whole(mx_str s, char sigil, mx_str local, mx_str server)
 {
 	fuzz_holds(s.p[0] == sigil && s.n <= 255);
-	fuzz_holds(local.p == s.p + 1 && local.p + local.n + 1 == server.p && server.p + server.n == s.p + s.n);
+	fuzz_holds(local.p == s.p + 1 && local.p + local.n + 1 == server.p &&
+		   server.p + server.n == s.p + s.n);
 	fuzz_holds(mx_id_server(server) && mx_str_utf8(local));
 	fuzz_holds(mx_str_eq(mx_id_server_of(s), server));
 }

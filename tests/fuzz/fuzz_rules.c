@@ -3,20 +3,26 @@
 #include "core/room/rules.h"
 #include "tests/fuzz/fuzz.h"
 
-/* Input: a byte for the version, one for the kind of event, one for what the state has; then lines: the event's content, and
- * those of m.room.create, m.room.power_levels, m.room.join_rules, the sender's and the target's m.room.member, and an
- * m.room.third_party_invite. A line that is no object makes that event absent. */
+/* Input: a byte for the version, one for the kind of event, one for what the state has; then lines:
+ * the event's content, and those of m.room.create, m.room.power_levels, m.room.join_rules, the
+ * sender's and the target's m.room.member, and an m.room.third_party_invite. A line that is no
+ * object makes that event absent. */
 
-static const char *const types[] = { "m.room.member", "m.room.power_levels", "m.room.create", "m.room.message", "m.room.name",
-				     "m.room.third_party_invite", "m.room.redaction", "m.room.aliases" };
+static const char *const types[] = { "m.room.member",    "m.room.power_levels",
+				     "m.room.create",    "m.room.message",
+				     "m.room.name",      "m.room.third_party_invite",
+				     "m.room.redaction", "m.room.aliases" };
 
 static struct mx_event *
-make(const struct mx_room_version *v, const char *type, const char *key, const char *sender, mx_str content)
+make(const struct mx_room_version *v, const char *type, const char *key, const char *sender,
+     mx_str content)
 {
 	MX_AUTO_JSON *tree = NULL;
 	MX_AUTO(mx_buf) *canonical = mx_buf_new(0);
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	struct mx_event_row row = { .version = v, .id = MX_S("$create"), .room_id = MX_S("!create") };
+	struct mx_event_row row = { .version = v,
+				    .id = MX_S("$create"),
+				    .room_id = MX_S("!create") };
 	struct mx_event *ev = NULL;
 
 	if (mx_error_drop(mx_json_parse(content, &tree)) || !json_is_object(tree) ||
@@ -43,12 +49,14 @@ selections_agree(const struct mx_event *ev)
 	struct mx_auth_types a, b;
 
 	mx_rules_auth_types_of(ev, &a);
-	mx_rules_auth_types(ev->version, mx_event_type(ev), mx_event_sender(ev), mx_event_state_key(ev), content, &b);
+	mx_rules_auth_types(ev->version, mx_event_type(ev), mx_event_sender(ev),
+			    mx_event_state_key(ev), content, &b);
 	for (size_t i = 0; i < a.n; i++) {
 		bool found = false;
 
 		for (size_t k = 0; k < b.n; k++)
-			found = found || (mx_str_eq(a.v[i].type, b.v[k].type) && mx_str_eq(a.v[i].key, b.v[k].key));
+			found = found || (mx_str_eq(a.v[i].type, b.v[k].type) &&
+					  mx_str_eq(a.v[i].key, b.v[k].key));
 		fuzz_holds(found);
 	}
 }
@@ -67,13 +75,15 @@ get(void *arg, mx_str type, mx_str key)
 	bool selected = mx_str_eq(type, MX_S("m.room.create"));
 
 	for (size_t i = 0; i < a->types.n; i++)
-		selected = selected || (mx_str_eq(a->types.v[i].type, type) && mx_str_eq(a->types.v[i].key, key));
+		selected = selected || (mx_str_eq(a->types.v[i].type, type) &&
+					mx_str_eq(a->types.v[i].key, key));
 	fuzz_holds(selected);
 	return inner.get(inner.arg, type, key);
 }
 
 static void
-check(const struct mx_event *ev, const struct mx_event *const *state, size_t n, const struct mx_event *create)
+check(const struct mx_event *ev, const struct mx_event *const *state, size_t n,
+      const struct mx_event *create)
 {
 	struct asked asked = { .set = { state, n, NULL } };
 	struct mx_rules_state lookup = { .get = get, .arg = &asked };
@@ -85,14 +95,16 @@ check(const struct mx_event *ev, const struct mx_event *const *state, size_t n, 
 	if (create != NULL) {
 		struct mx_rules_state plain = mx_rules_state_of(&asked.set);
 
-		power = mx_power_parse(plain.get(plain.arg, MX_S("m.room.power_levels"), MX_S("")), create);
+		power = mx_power_parse(plain.get(plain.arg, MX_S("m.room.power_levels"), MX_S("")),
+				       create);
 		lookup.power = power;
 		again = mx_error_drop(mx_rules_check(ev, &lookup));
 		fuzz_holds(again == refused);
 		(void)mx_rules_redaction_applies(ev, ev, power);
 		if (!mx_error_drop(mx_power_parse_content(mx_event_content(ev), create, &strict)))
 			for (size_t i = 1; i < strict->users_n; i++)
-				fuzz_holds(mx_str_cmp(strict->users[i - 1].key, strict->users[i].key) < 0);
+				fuzz_holds(mx_str_cmp(strict->users[i - 1].key,
+						      strict->users[i].key) < 0);
 	}
 	(void)!mx_error_drop(mx_rules_check_auth_events(ev, create, state, n));
 }
@@ -103,9 +115,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct {
 		const char *type, *key, *sender;
 	} kinds[] = {
-		{ "m.room.create", "", "@c:a" },	{ "m.room.power_levels", "", "@c:a" }, { "m.room.join_rules", "", "@c:a" },
-		{ "m.room.member", "@s:a", "@s:a" },	{ "m.room.member", "@t:b", "@t:b" },
-		{ "m.room.third_party_invite", "t", "@s:a" },
+		{ "m.room.create", "", "@c:a" },     { "m.room.power_levels", "", "@c:a" },
+		{ "m.room.join_rules", "", "@c:a" }, { "m.room.member", "@s:a", "@s:a" },
+		{ "m.room.member", "@t:b", "@t:b" }, { "m.room.third_party_invite", "t", "@s:a" },
 	};
 	const struct mx_room_version *v;
 	const struct mx_event *state[6], *create = NULL;
@@ -118,7 +130,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	v = mx_room_version_at(data[0] % 3);
 	rest = (mx_str){ (const char *)data + 3, size - 3 };
 	(void)mx_str_cut(rest, '\n', &line, &rest);
-	ev = make(v, types[data[1] % 8], data[1] & 64 ? NULL : data[1] & 32 ? "@s:a" : data[1] & 16 ? "" : "@t:b",
+	ev = make(v, types[data[1] % 8],
+		  data[1] & 64   ? NULL
+		  : data[1] & 32 ? "@s:a"
+		  : data[1] & 16 ? ""
+				 : "@t:b",
 		  data[1] & 128 ? "@c:a" : "@s:a", line);
 	for (size_t i = 0; i < 6; i++) {
 		if (!mx_str_cut(rest, '\n', &line, &rest))

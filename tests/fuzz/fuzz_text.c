@@ -3,7 +3,8 @@
 #include "core/base/log.h"
 #include "tests/fuzz/fuzz.h"
 
-/* Texts that quote strangers: error texts are UTF-8 and have an end, log lines are one line of UTF-8. */
+/* Texts that quote strangers: error texts are UTF-8 and have an end, log lines are one line of
+ * UTF-8. */
 
 static void
 check_line(void *arg, enum mx_level level, const char *tag, mx_str line)

@@ -1,4 +1,5 @@
-/* Modules without files: descriptors of the test itself, read and registered as the loader does it. */
+/* Modules without files: descriptors of the test itself, read and registered as the loader does it.
+ */
 #ifndef TESTS_UNIT_RUNTIME_FAKE_H
 #define TESTS_UNIT_RUNTIME_FAKE_H
 

@@ -1,4 +1,5 @@
-/* fake.h for tests that cannot include it: the engine's private header and the loader's have a name in common. */
+/* fake.h for tests that cannot include it: the engine's private header and the loader's have a name
+ * in common. */
 #include "config.h"
 
 #include "tests/unit/runtime/fake.h"

@@ -24,7 +24,8 @@ static const struct mx_option ROWS[] = {
 	MX_OPT(struct options, text, .help = "A text."),
 	MX_OPT(struct options, choice, .def = "a", .choices = "a|b|c", .help = "A choice."),
 	MX_OPT(struct options, password, .flags = MX_OPT_SECRET, .help = "A secret."),
-	MX_OPT(struct options, time, .def = "10s", .max = 60000, .flags = MX_OPT_RELOAD, .help = "A time."),
+	MX_OPT(struct options, time, .def = "10s", .max = 60000, .flags = MX_OPT_RELOAD,
+	       .help = "A time."),
 	MX_OPT(struct options, size, .def = "64K", .help = "A size."),
 	MX_OPT(struct options, list, .help = "A list."),
 };
@@ -60,8 +61,11 @@ make_folder(void **state)
 static int
 remove_folder(void **state)
 {
-	static const char *const names[] = { "myelin.conf", "secret", "conf.d/10-a.conf", "conf.d/20-b.conf", "conf.d/notes.txt",
-					     "conf.d", "t.text", "t.password", "" };
+	static const char *const names[] = {
+		"myelin.conf",      "secret",           "conf.d/10-a.conf",
+		"conf.d/20-b.conf", "conf.d/notes.txt", "conf.d",
+		"t.text",           "t.password",       ""
+	};
 	char path[256];
 
 	(void)state;
@@ -117,8 +121,10 @@ absent_options_have_their_defaults(void **state)
 static void
 values_of_every_type_are_read(void **state)
 {
-	struct mx_values *v = good(MX_S("; comment\n# comment\n[t]\r\n  flag = off\ncount=20\ntext =  two words\nchoice = c\n"
-					"time = 1m\nsize = 1M\nlist = a, \"b, c\" ,\"d \\\"e\\\"\"\n"));
+	struct mx_values *v =
+		good(MX_S("; comment\n# comment\n[t]\r\n  flag = off\ncount=20\ntext =  two "
+			  "words\nchoice = c\n"
+			  "time = 1m\nsize = 1M\nlist = a, \"b, c\" ,\"d \\\"e\\\"\"\n"));
 	const struct options *o = v->data;
 
 	(void)state;
@@ -139,7 +145,8 @@ values_of_every_type_are_read(void **state)
 static void
 a_value_is_not_cut_at_a_semicolon_or_a_hash(void **state)
 {
-	struct mx_values *v = good(MX_S("[t]\npassword = abc ;def # ghi\ntext = \" both ends \"\n"));
+	struct mx_values *v =
+		good(MX_S("[t]\npassword = abc ;def # ghi\ntext = \" both ends \"\n"));
 	const struct options *o = v->data;
 
 	(void)state;
@@ -170,35 +177,50 @@ a_value_may_be_of_any_length(void **state)
 static const struct {
 	const char *text, *report;
 } MISTAKES[] = {
-	{ "[t]\ncount = many\n", "myelin.conf:2: [t] count = many: expected a whole number from 1 to 20" },
-	{ "[t]\ncount = 21\n", "myelin.conf:2: [t] count = 21: expected a whole number from 1 to 20" },
-	{ "[t]\ncount = 7 ; seven\n", "myelin.conf:2: [t] count = 7 ; seven: expected a whole number from 1 to 20 (a comment stands on "
+	{ "[t]\ncount = many\n",
+	  "myelin.conf:2: [t] count = many: expected a whole number from 1 to 20" },
+	{ "[t]\ncount = 21\n",
+	  "myelin.conf:2: [t] count = 21: expected a whole number from 1 to 20" },
+	{ "[t]\ncount = 7 ; seven\n", "myelin.conf:2: [t] count = 7 ; seven: expected a whole "
+				      "number from 1 to 20 (a comment stands on "
 				      "a line of its own)" },
 	{ "[t]\nflag = maybe\n", "myelin.conf:2: [t] flag = maybe: expected yes or no" },
 	{ "[t]\nchoice = d\n", "myelin.conf:2: [t] choice = d: expected one of: a, b, c" },
-	{ "[t]\ntime = 10\n", "myelin.conf:2: [t] time = 10: expected a duration (10s, 5m, 2h, 1d, 250ms) from 0ms to 1m" },
-	{ "[t]\ntime = 2m\n", "myelin.conf:2: [t] time = 2m: expected a duration (10s, 5m, 2h, 1d, 250ms) from 0ms to 1m" },
-	{ "[t]\nsize = 99999999999T\n", "myelin.conf:2: [t] size = 99999999999T: expected a size (512, 64K, 50M, 1G)" },
+	{ "[t]\ntime = 10\n", "myelin.conf:2: [t] time = 10: expected a duration (10s, 5m, 2h, 1d, "
+			      "250ms) from 0ms to 1m" },
+	{ "[t]\ntime = 2m\n", "myelin.conf:2: [t] time = 2m: expected a duration (10s, 5m, 2h, 1d, "
+			      "250ms) from 0ms to 1m" },
+	{ "[t]\nsize = 99999999999T\n",
+	  "myelin.conf:2: [t] size = 99999999999T: expected a size (512, 64K, 50M, 1G)" },
 	{ "[t]\nlist = a,,b\n", "myelin.conf:2: [t] list = a,,b: an element of the list is empty" },
 	{ "[t]\nlist = \"a\n", "myelin.conf:2: [t] list = \"a: a quoted string does not end" },
 	{ "[t]\ncuont = 1\n", "myelin.conf:2: [t] has no option cuont; did you mean count?" },
 	{ "[t]\nxyzzyx = 1\n", "myelin.conf:2: [t] has no option xyzzyx" },
-	{ "[u]\ncount = 1\n", "myelin.conf:1: there is no section [u] and no module of this name; did you mean [t]?" },
-	{ "[quite-else]\n", "myelin.conf:1: there is no section [quite-else] and no module of this name" },
+	{ "[u]\ncount = 1\n",
+	  "myelin.conf:1: there is no section [u] and no module of this name; did you mean [t]?" },
+	{ "[quite-else]\n",
+	  "myelin.conf:1: there is no section [quite-else] and no module of this name" },
 	{ "count = 1\n", "myelin.conf:1: count stands before any [section]" },
-	{ "[t]\ntext = a\n  b\n", "myelin.conf:3: expected name = value (a value cannot go on in a second line)" },
-	{ "[t]\ntext : a\n", "myelin.conf:2: expected name = value (a value cannot go on in a second line)" },
+	{ "[t]\ntext = a\n  b\n",
+	  "myelin.conf:3: expected name = value (a value cannot go on in a second line)" },
+	{ "[t]\ntext : a\n",
+	  "myelin.conf:2: expected name = value (a value cannot go on in a second line)" },
 	{ "[t\ncount = 1\n", "myelin.conf:1: a section is [name], alone on its line" },
 	{ "[t] x\n", "myelin.conf:1: a section is [name], alone on its line" },
-	{ "[t]\ncount = 1\n[t]\ncount = 2\n", "myelin.conf:4: [t] count is given a second time; the first is in line 2" },
+	{ "[t]\ncount = 1\n[t]\ncount = 2\n",
+	  "myelin.conf:4: [t] count is given a second time; the first is in line 2" },
 	{ "[t]\n\xff = 1\n", "myelin.conf:2: the line is not text in UTF-8" },
-	{ "[t]\na b = 1\n", "myelin.conf:2: \"a b\": the name of an option is made of up to 64 letters, digits and _" },
+	{ "[t]\na b = 1\n", "myelin.conf:2: \"a b\": the name of an option is made of up to 64 "
+			    "letters, digits and _" },
 	{ "[aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee]\n",
-	  "myelin.conf:1: [aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee]: the name of a section is made of up to 48 letters, "
+	  "myelin.conf:1: [aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee]: the name of a "
+	  "section is made of up to 48 letters, "
 	  "digits, - and _" },
 	{ "[t]\npassword_file = /nowhere/at/all\n",
-	  "myelin.conf:2: [t] password_file: /nowhere/at/all cannot be read: No such file or directory" },
-	{ "[t]\npassword = a\npassword_file = b\n", "myelin.conf:3: [t] password_file: password is given too: one of both" },
+	  "myelin.conf:2: [t] password_file: /nowhere/at/all cannot be read: No such file or "
+	  "directory" },
+	{ "[t]\npassword = a\npassword_file = b\n",
+	  "myelin.conf:3: [t] password_file: password is given too: one of both" },
 	{ "[t]\ncount = 0\n\n[t]\nflag = 2\nno\n",
 	  "myelin.conf:2: [t] count = 0: expected a whole number from 1 to 20\n"
 	  "myelin.conf:5: [t] flag = 2: expected yes or no\n"
@@ -243,7 +265,8 @@ a_missing_file_is_a_mistake(void **state)
 	mx_error *e = mx_config_check(c);
 
 	(void)state;
-	assert_string_equal(mx_error_text(e), "myelin.conf: cannot be read: No such file or directory");
+	assert_string_equal(mx_error_text(e),
+			    "myelin.conf: cannot be read: No such file or directory");
 	mx_error_free(&e);
 	mx_config_free(&c);
 }
@@ -251,18 +274,22 @@ a_missing_file_is_a_mistake(void **state)
 static void
 a_required_option_is_missed(void **state)
 {
-	static const struct mx_option row[] = { MX_OPT(struct options, text, .flags = MX_OPT_REQUIRED, .help = "The name.") };
-	static const struct mx_option secret[] = {
-		MX_OPT(struct options, password, .flags = MX_OPT_REQUIRED | MX_OPT_SECRET, .help = "The word.") };
+	static const struct mx_option row[] = { MX_OPT(
+		struct options, text, .flags = MX_OPT_REQUIRED, .help = "The name.") };
+	static const struct mx_option secret[] = { MX_OPT(struct options, password,
+							  .flags = MX_OPT_REQUIRED | MX_OPT_SECRET,
+							  .help = "The word.") };
 	struct mx_config *c = reading(MX_S("\n[t]\n"));
 	struct mx_values *v = mx_config_bind(c, "t", row, 1, sizeof(struct options), 0);
 	struct mx_values *w = mx_config_bind(c, "u", secret, 1, sizeof(struct options), 0);
-	struct mx_values *idle = mx_config_bind(c, "w", secret, 1, sizeof(struct options), MX_BIND_IDLE);
+	struct mx_values *idle =
+		mx_config_bind(c, "w", secret, 1, sizeof(struct options), MX_BIND_IDLE);
 	mx_error *e = mx_config_check(c);
 
 	(void)state;
-	assert_string_equal(mx_error_text(e), "myelin.conf: [u] password is missing, or password_file. The word.\n"
-					      "myelin.conf:2: [t] text is missing. The name.");
+	assert_string_equal(mx_error_text(e),
+			    "myelin.conf: [u] password is missing, or password_file. The word.\n"
+			    "myelin.conf:2: [t] text is missing. The name.");
 	mx_error_free(&e);
 	mx_values_free(&v);
 	mx_values_free(&w);
@@ -273,7 +300,8 @@ a_required_option_is_missed(void **state)
 static void
 a_secret_is_never_repeated(void **state)
 {
-	static const struct mx_option row[] = { MX_OPT(struct options, password, .flags = MX_OPT_SECRET, .choices = "x|y") };
+	static const struct mx_option row[] = { MX_OPT(struct options, password,
+						       .flags = MX_OPT_SECRET, .choices = "x|y") };
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	struct mx_config *c = reading(MX_S("[t]\npassword = hunter2\n"));
 	struct mx_values *v = mx_config_bind(c, "t", row, 1, sizeof(struct options), 0);
@@ -296,7 +324,8 @@ a_secret_comes_from_a_file(void **state)
 	struct mx_values *v;
 
 	(void)state;
-	mx_buf_printf(b, "[t]\npassword_file = %s\n", write_file("secret", MX_S("s3cret with spaces \n")));
+	mx_buf_printf(b, "[t]\npassword_file = %s\n",
+		      write_file("secret", MX_S("s3cret with spaces \n")));
 	v = good(mx_buf_view(b));
 	assert_string_equal(((const struct options *)v->data)->password, "s3cret with spaces ");
 	mx_values_free(&v);
@@ -360,7 +389,8 @@ an_option_is_explained(void **state)
 
 	(void)state;
 	mx_option_explain("t", &ROWS[5], b);
-	assert_string_equal(mx_buf_cstr(b), "[t] time\n  A time.\n  Takes: duration (10s, 5m, 2h, 1d, 250ms) from 0ms to 1m; default 10s; "
+	assert_string_equal(mx_buf_cstr(b), "[t] time\n  A time.\n  Takes: duration (10s, 5m, 2h, "
+					    "1d, 250ms) from 0ms to 1m; default 10s; "
 					    "a reload takes it up\n");
 }
 
@@ -372,7 +402,9 @@ the_reference_is_a_valid_configuration(void **state)
 
 	(void)state;
 	mx_options_reference("t", "Testing.", ROWS, ROW_COUNT, b);
-	assert_non_null(strstr(mx_buf_cstr(b), "\n# A number.\n# whole number from 1 to 20; default 5\n#count = 5\n"));
+	assert_non_null(
+		strstr(mx_buf_cstr(b),
+		       "\n# A number.\n# whole number from 1 to 20; default 5\n#count = 5\n"));
 	v = good(mx_buf_view(b));
 	mx_values_free(&v);
 }

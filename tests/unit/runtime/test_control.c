@@ -76,12 +76,16 @@ a_line_is_answered_by_a_line(void **state)
 	int fd = dial();
 
 	(void)state;
-	assert_string_equal(ask(fd, "{\"command\":\"echo\",\"args\":[\"a b\",\"c\"]}\n"), "{\"ok\":true,\"text\":\"a b|c\",\"json\":2}");
-	assert_string_equal(ask(fd, "{\"command\":\"\",\"args\":[\"echo\",\"twice\",\"c\"]}\n"), "{\"ok\":true,\"text\":\"c\",\"json\":1}");
-	assert_string_equal(ask(fd, "{\"command\":\"echo\"}\n"),
-			    "{\"ok\":false,\"error\":\"nothing to say\",\"errcode\":\"M_UNKNOWN\",\"code\":2}");
+	assert_string_equal(ask(fd, "{\"command\":\"echo\",\"args\":[\"a b\",\"c\"]}\n"),
+			    "{\"ok\":true,\"text\":\"a b|c\",\"json\":2}");
+	assert_string_equal(ask(fd, "{\"command\":\"\",\"args\":[\"echo\",\"twice\",\"c\"]}\n"),
+			    "{\"ok\":true,\"text\":\"c\",\"json\":1}");
+	assert_string_equal(
+		ask(fd, "{\"command\":\"echo\"}\n"),
+		"{\"ok\":false,\"error\":\"nothing to say\",\"errcode\":\"M_UNKNOWN\",\"code\":2}");
 	assert_non_null(strstr(ask(fd, "{\"command\":\"ecco\"}\n"), "there is no command"));
-	assert_non_null(strstr(ask(fd, "{\"command\":\"help\"}\n"), "echo twice WORD...\\n    Not really."));
+	assert_non_null(strstr(ask(fd, "{\"command\":\"help\"}\n"),
+			       "echo twice WORD...\\n    Not really."));
 	assert_non_null(strstr(ask(fd, "nonsense\n"), "\"errcode\":\"M_NOT_JSON\""));
 	assert_non_null(strstr(ask(fd, "[]\n"), "a request is an object"));
 	assert_non_null(strstr(ask(fd, "{\"command\":\"echo\",\"args\":[1]}\n"), "args is a list"));

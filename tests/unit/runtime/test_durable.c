@@ -1,4 +1,5 @@
-/* The durable hook: every event, in order, from where the module was told last, whatever happened in between. */
+/* The durable hook: every event, in order, from where the module was told last, whatever happened
+ * in between. */
 #include "config.h"
 
 #include "tests/unit/room/house.h"
@@ -50,11 +51,13 @@ after(struct mx_module_self *self, struct mx_event *event, mx_pos position)
 }
 static const char *const topics[] = { "m.room.topic", NULL };
 static const struct mx_hook_row all_hooks[] = { MX_ON(event_after, MX_PRIO_NORMAL, after) };
-static const struct mx_hook_row topic_hooks[] = { MX_ON_TYPES(event_after, MX_PRIO_NORMAL, after, topics) };
+static const struct mx_hook_row topic_hooks[] = { MX_ON_TYPES(event_after, MX_PRIO_NORMAL, after,
+							      topics) };
 /* Each test has a module, and so a cursor, of its own; the database is the same. */
 static char name[32];
 static const struct mx_module all = { MX_MODULE_HEAD(name, "1", ""), .hooks = MX_TABLE(all_hooks) };
-static const struct mx_module topic = { MX_MODULE_HEAD(name, "1", ""), .hooks = MX_TABLE(topic_hooks) };
+static const struct mx_module topic = { MX_MODULE_HEAD(name, "1", ""),
+					.hooks = MX_TABLE(topic_hooks) };
 
 static struct mx_core *core;
 static struct mx_module_self *self;
@@ -323,7 +326,8 @@ event_whose_handler_a_crash_cut_off_is_told_again(void **state)
 
 	server_up(&all);
 	wait_told(1);
-	/* At least once: again from somewhere in the batch, without a gap to what was told for good. */
+	/* At least once: again from somewhere in the batch, without a gap to what was told for
+	 * good. */
 	assert_true(m.told[0] <= before[99]);
 	assert_true(m.told[0] > before[0]);
 	wait_told((size_t)(before[99] - m.told[0]) + 1);
@@ -336,12 +340,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(event_whose_handler_a_crash_cut_off_is_told_again, begin, unit_log_end_),
-		cmocka_unit_test_setup_teardown(module_is_told_of_every_event_in_order_from_its_load_on, begin, unit_log_end_),
-		cmocka_unit_test_setup_teardown(module_gets_only_the_types_that_it_named, begin, unit_log_end_),
-		cmocka_unit_test_setup_teardown(nothing_is_left_out_while_the_module_was_away, begin, unit_log_end_),
-		cmocka_unit_test_setup_teardown(failed_event_is_told_again_before_those_behind_it, begin, unit_log_end_),
-		cmocka_unit_test_setup_teardown(module_that_leaves_ends_after_the_event_in_hand, begin, unit_log_end_),
+		cmocka_unit_test_setup_teardown(event_whose_handler_a_crash_cut_off_is_told_again,
+						begin, unit_log_end_),
+		cmocka_unit_test_setup_teardown(
+			module_is_told_of_every_event_in_order_from_its_load_on, begin,
+			unit_log_end_),
+		cmocka_unit_test_setup_teardown(module_gets_only_the_types_that_it_named, begin,
+						unit_log_end_),
+		cmocka_unit_test_setup_teardown(nothing_is_left_out_while_the_module_was_away,
+						begin, unit_log_end_),
+		cmocka_unit_test_setup_teardown(failed_event_is_told_again_before_those_behind_it,
+						begin, unit_log_end_),
+		cmocka_unit_test_setup_teardown(module_that_leaves_ends_after_the_event_in_hand,
+						begin, unit_log_end_),
 	};
 
 	if (!place_start())

@@ -39,7 +39,8 @@ speaking(struct mx_module_self *self, mx_str localpart, mx_str address, mx_error
 static unsigned drafts;
 
 static enum mx_verdict
-only_topics(struct mx_module_self *self, struct mx_room *room, const struct mx_draft *draft, mx_error **why)
+only_topics(struct mx_module_self *self, struct mx_room *room, const struct mx_draft *draft,
+	    mx_error **why)
 {
 	(void)self;
 	(void)room;
@@ -56,15 +57,21 @@ versions_twice(struct mx_module_self *self, json_t *versions, json_t *unstable)
 }
 
 static const char *const TOPICS[] = { "m.room.topic", "m.room.name", NULL };
-static const struct mx_hook_row SILENT[] = { MX_ON(register_check, MX_PRIO_NORMAL, silent), MX_ON(versions, 0, versions_twice) };
+static const struct mx_hook_row SILENT[] = { MX_ON(register_check, MX_PRIO_NORMAL, silent),
+					     MX_ON(versions, 0, versions_twice) };
 static const struct mx_hook_row FIRST[] = { MX_ON(register_check, MX_PRIO_FIRST, silent) };
 static const struct mx_hook_row SPEAKING[] = { MX_ON(register_check, MX_PRIO_NORMAL, speaking),
-					       MX_ON_TYPES(event_check, MX_PRIO_POLICY, only_topics, TOPICS) };
+					       MX_ON_TYPES(event_check, MX_PRIO_POLICY, only_topics,
+							   TOPICS) };
 
-static const struct mx_module ALPHA = { MX_MODULE_HEAD("alpha", "1", ""), .hooks = MX_TABLE(SILENT) };
-static const struct mx_module BETA = { MX_MODULE_HEAD("beta", "1", ""), .hooks = MX_TABLE(SPEAKING) };
-static const struct mx_module GAMMA = { MX_MODULE_HEAD("gamma", "1", ""), .hooks = MX_TABLE(SILENT) };
-static const struct mx_module OMEGA = { MX_MODULE_HEAD("omega", "1", ""), .hooks = MX_TABLE(FIRST) };
+static const struct mx_module ALPHA = { MX_MODULE_HEAD("alpha", "1", ""),
+					.hooks = MX_TABLE(SILENT) };
+static const struct mx_module BETA = { MX_MODULE_HEAD("beta", "1", ""),
+				       .hooks = MX_TABLE(SPEAKING) };
+static const struct mx_module GAMMA = { MX_MODULE_HEAD("gamma", "1", ""),
+					.hooks = MX_TABLE(SILENT) };
+static const struct mx_module OMEGA = { MX_MODULE_HEAD("omega", "1", ""),
+					.hooks = MX_TABLE(FIRST) };
 
 struct world {
 	struct mx_core *core;
@@ -227,10 +234,14 @@ handler(struct mx_request *rq)
 	(void)rq;
 	return MX_DONE;
 }
-static const struct mx_route ROUTES[] = { { "GET", "/_t/{x}", handler, MX_AUTH_NONE, MX_RATE_NONE, 0, 0 } };
+static const struct mx_route ROUTES[] = { { "GET", "/_t/{x}", handler, MX_AUTH_NONE, MX_RATE_NONE,
+					    0, 0 } };
 
-#define TWINS(table, rows)                                                                              \
-	{ MX_MODULE_HEAD("one", "1", ""), .table = MX_TABLE(rows) }, { MX_MODULE_HEAD("two", "1", ""), .table = MX_TABLE(rows) }
+#define TWINS(table, rows)                                                                         \
+	{ MX_MODULE_HEAD("one", "1", ""), .table = MX_TABLE(rows) },                               \
+	{                                                                                          \
+		MX_MODULE_HEAD("two", "1", ""), .table = MX_TABLE(rows)                            \
+	}
 static const struct mx_module TWICE[][2] = {
 	{ TWINS(providers, PROVIDERS) },
 	{ TWINS(services, SERVICES) },
@@ -245,7 +256,8 @@ what_two_modules_claim_is_refused_with_both_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(TWICE) / sizeof(TWICE[0]); i++) {
-		struct mx_module_self *m[2] = { fake_module(core, &TWICE[i][0]), fake_module(core, &TWICE[i][1]) };
+		struct mx_module_self *m[2] = { fake_module(core, &TWICE[i][0]),
+						fake_module(core, &TWICE[i][1]) };
 		struct mx_generation *g;
 		mx_error *e = mx_generation_new(m, 2, &g);
 

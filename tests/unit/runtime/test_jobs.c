@@ -45,7 +45,8 @@ run(struct mx_module_self *self)
 }
 
 static const struct mx_job_row JOBS[] = { { "work", 10000, MX_EVERY_PROCESS, run } };
-static const struct mx_module WORKER = { MX_MODULE_HEAD("worker", "1", ""), .jobs = MX_TABLE(JOBS) };
+static const struct mx_module WORKER = { MX_MODULE_HEAD("worker", "1", ""),
+					 .jobs = MX_TABLE(JOBS) };
 
 struct world {
 	struct mx_core *core;
@@ -132,7 +133,8 @@ a_job_runs_at_its_interval_from_end_to_start(void **state)
 static void
 the_pause_doubles_while_it_fails_up_to_an_hour(void **state)
 {
-	static const mx_msec pauses[] = { 20000, 40000, 80000, 160000, 320000, 640000, 1280000, 2560000, 3600000, 3600000 };
+	static const mx_msec pauses[] = { 20000,  40000,   80000,   160000,  320000,
+					  640000, 1280000, 2560000, 3600000, 3600000 };
 	struct world w = begin();
 
 	(void)state;

@@ -1,5 +1,5 @@
-/* A module that is linked into the program (libtool's -dlpreopen) is found without a file, takes the way of every other
- * module, leaves and comes back; only a reload is refused. */
+/* A module that is linked into the program (libtool's -dlpreopen) is found without a file, takes
+ * the way of every other module, leaves and comes back; only a reload is refused. */
 #include "config.h"
 
 #include "tests/unit/support/unit.h"
@@ -108,7 +108,8 @@ reload_of_a_linked_module_is_refused_in_words(void **state)
 	struct world w = begin(named, 1);
 
 	(void)state;
-	expect(mx_module_reload(w.core, w.config, "t-linked"), "linked into the server and cannot be reloaded");
+	expect(mx_module_reload(w.core, w.config, "t-linked"),
+	       "linked into the server and cannot be reloaded");
 	there(&w, true);
 	end(&w);
 }

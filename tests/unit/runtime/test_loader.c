@@ -1,4 +1,5 @@
-/* Loading real modules: what is refused and how that is said, and what unloading and reloading leave behind. */
+/* Loading real modules: what is refused and how that is said, and what unloading and reloading
+ * leave behind. */
 #include "config.h"
 
 #include "tests/unit/support/unit.h"
@@ -24,7 +25,8 @@ install(const char *file, const char *as)
 	char command[1024];
 
 	/* A new inode: what is mapped is never written over. */
-	snprintf(command, sizeof(command), "rm -f %s/%s.so && cp " LIBS "/%s.so %s/%s.so", folder, as, file, folder, as);
+	snprintf(command, sizeof(command), "rm -f %s/%s.so && cp " LIBS "/%s.so %s/%s.so", folder,
+		 as, file, folder, as);
 	assert_int_equal(system(command), 0);
 }
 
@@ -65,7 +67,9 @@ begin(const char *load, const char *optional, const char *text)
 	static const char *v[8], *o[2];
 	const char *path[] = { folder, NULL };
 	char *words = strdup(load);
-	struct mx_modules_options options = { .load = { v, 0 }, .path = { path, 1 }, .optional = { o, 0 } };
+	struct mx_modules_options options = { .load = { v, 0 },
+					      .path = { path, 1 },
+					      .optional = { o, 0 } };
 	struct mx_modules_setup setup = { .options = &options, .folder = folder };
 
 	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
@@ -98,8 +102,9 @@ end(struct world *w)
 }
 
 static mx_error *
-live(struct world *w, mx_error *(*fn)(struct mx_core *core, struct mx_config *config, const char *name), const char *name,
-     const char *text)
+live(struct world *w,
+     mx_error *(*fn)(struct mx_core *core, struct mx_config *config, const char *name),
+     const char *name, const char *text)
 {
 	struct mx_config *config = config_of(text);
 	mx_error *e = fn(w->core, config, name);
@@ -145,24 +150,34 @@ expect_command(struct world *w, const char *line, const char *answer)
 static const struct {
 	const char *file, *says;
 } REFUSED[] = {
-	{ "t_magic", "it is not a module of Myelin: its descriptor does not begin with MX_MODULE_HEAD" },
-	{ "t_major", "it was built for the module interface 2.0, and this server has 1.1; it needs a newer Myelin" },
-	{ "t_minor", "it was built for the module interface 1.2, and this server has 1.1; it needs a newer Myelin" },
-	{ "t_version", "it does not say for which module interface it was built; rebuild it with MX_MODULE_HEAD" },
+	{ "t_magic",
+	  "it is not a module of Myelin: its descriptor does not begin with MX_MODULE_HEAD" },
+	{ "t_major", "it was built for the module interface 2.0, and this server has 1.1; it needs "
+		     "a newer Myelin" },
+	{ "t_minor", "it was built for the module interface 1.2, and this server has 1.1; it needs "
+		     "a newer Myelin" },
+	{ "t_version", "it does not say for which module interface it was built; rebuild it with "
+		       "MX_MODULE_HEAD" },
 	{ "t_size", "its descriptor has an impossible size (8 bytes)" },
 	{ "t_name", "it calls itself \"somebody-else\"; its file must be called somebody_else.so" },
-	{ "t_symbol", "it has no symbol t_symbol_LTX_mx_module; declare it with MX_MODULE(t_symbol)" },
+	{ "t_symbol",
+	  "it has no symbol t_symbol_LTX_mx_module; declare it with MX_MODULE(t_symbol)" },
 	{ "t_undefined", "undefined symbol: nobody_defines_this" },
-	{ "t_absent", "module t-absent requires nobody, which is not loaded; load it too, or leave t-absent out of [modules] load" },
-	{ "t_later", "module t-later requires the service t-thing>=9, which no loaded module publishes" },
+	{ "t_absent", "module t-absent requires nobody, which is not loaded; load it too, or leave "
+		      "t-absent out of [modules] load" },
+	{ "t_later",
+	  "module t-later requires the service t-thing>=9, which no loaded module publishes" },
 	{ "t_requires", "what it requires cannot be read at \"t-thing=>1\"" },
-	{ "t_option", "option \"n\" lies outside of its struct of 8 bytes (is options_size the size of the struct?)" },
+	{ "t_option", "option \"n\" lies outside of its struct of 8 bytes (is options_size the "
+		      "size of the struct?)" },
 	{ "t_required", "myelin.conf: [t-required] n is missing. A number." },
 	{ "t_hook", "it fills a hook (number 9999) that this server does not have" },
-	{ "t_provider", "its storage provider \"odd\" was built for version 999 of that interface" },
+	{ "t_provider",
+	  "its storage provider \"odd\" was built for version 999 of that interface" },
 	{ "t_migration", "its migrations must be numbered from 1 without gaps" },
 	{ "t_start", "module t-start does not start: t-start has no luck" },
-	{ "t_configure", "module t-configure does not accept its configuration: t-configure has no luck" },
+	{ "t_configure",
+	  "module t-configure does not accept its configuration: t-configure has no luck" },
 };
 
 static void
@@ -207,8 +222,10 @@ a_refused_module_leaves_a_running_server_as_it_was(void **state)
 		e = live(&w, mx_module_load, name, "");
 		assert_non_null(e);
 		if (strcmp(name, "t-later") == 0)
-			assert_non_null(strstr(mx_error_text(e), "requires the service t-thing in version 9, and t-good publishes "
-							       "version 2; upgrade t-good"));
+			assert_non_null(strstr(
+				mx_error_text(e),
+				"requires the service t-thing in version 9, and t-good publishes "
+				"version 2; upgrade t-good"));
 		else if (strstr(mx_error_text(e), REFUSED[i].says) == NULL)
 			fail_msg("%s: %s", REFUSED[i].file, mx_error_text(e));
 		mx_error_free(&e);
@@ -247,11 +264,13 @@ all_refusals_are_told_at_once(void **state)
 	(void)state;
 	install("t_major", "t_major");
 	install("t_hook", "t_hook");
-	w = begin("t-major t-hook t-nowhere", NULL, "[modules]\nload = t-major, t-hook, t-nowhere\n");
+	w = begin("t-major t-hook t-nowhere", NULL,
+		  "[modules]\nload = t-major, t-hook, t-nowhere\n");
 	assert_non_null(w.error);
 	assert_non_null(strstr(mx_error_text(w.error), "myelin.conf:2: module t-major"));
 	assert_non_null(strstr(mx_error_text(w.error), "myelin.conf:2: module t-hook"));
-	assert_non_null(strstr(mx_error_text(w.error), "myelin.conf:2: there is no module t-nowhere"));
+	assert_non_null(
+		strstr(mx_error_text(w.error), "myelin.conf:2: there is no module t-nowhere"));
 	mx_error_free(&w.error);
 	end(&w);
 }
@@ -265,7 +284,9 @@ a_circle_is_named(void **state)
 	install("t_ring_a", "t_ring_a");
 	install("t_ring_b", "t_ring_b");
 	w = begin("t-ring-a t-ring-b", NULL, "");
-	assert_non_null(strstr(mx_error_text(w.error), "in a circle: t-ring-a requires t-ring-b, t-ring-b requires t-ring-a;"));
+	assert_non_null(
+		strstr(mx_error_text(w.error),
+		       "in a circle: t-ring-a requires t-ring-b, t-ring-b requires t-ring-a;"));
 	unit_refused(w.error, MX_E_CONFIG);
 	end(&w);
 }
@@ -326,8 +347,10 @@ the_section_of_a_module_that_is_not_loaded_is_checked_too(void **state)
 	install("t_good", "t_good");
 	install("t_user", "t_user");
 	w = begin("t-good", NULL, "[t-user]\nnothing = 1\n[t-good]\nlimit = 11\n");
-	assert_string_equal(mx_error_text(w.error), "myelin.conf:2: [t-user] has no option nothing\n"
-						    "myelin.conf:4: [t-good] limit = 11: expected a whole number from 0 to 10");
+	assert_string_equal(
+		mx_error_text(w.error),
+		"myelin.conf:2: [t-user] has no option nothing\n"
+		"myelin.conf:4: [t-good] limit = 11: expected a whole number from 0 to 10");
 	mx_error_free(&w.error);
 	end(&w);
 }
@@ -362,7 +385,8 @@ a_module_comes_and_goes(void **state)
 	w = begin("", NULL, "");
 	unit_ok(w.error);
 	expect_refusal(&w, NULL);
-	unit_ok(live(&w, mx_module_load, "t-good", "[t-good]\ngreeting = ciao\n[something-else]\nx = y\n"));
+	unit_ok(live(&w, mx_module_load, "t-good",
+		     "[t-good]\ngreeting = ciao\n[something-else]\nx = y\n"));
 	expect_refusal(&w, "ciao from 1");
 	expect_command(&w, "good say you", "ciao you");
 	unit_refused(live(&w, mx_module_load, "t-good", ""), MX_E_BAD_REQUEST);
@@ -385,7 +409,9 @@ a_mistake_in_its_section_keeps_a_module_out(void **state)
 	install("t_good", "t_good");
 	w = begin("", NULL, "");
 	e = live(&w, mx_module_load, "t-good", "[t-good]\ngreting = ciao\n");
-	assert_string_equal(mx_error_text(e), "myelin.conf:2: [t-good] has no option greting; did you mean greeting?");
+	assert_string_equal(
+		mx_error_text(e),
+		"myelin.conf:2: [t-good] has no option greting; did you mean greeting?");
 	unit_refused(e, MX_E_CONFIG);
 	expect_refusal(&w, NULL);
 	end(&w);
@@ -461,7 +487,8 @@ a_module_that_another_needs_stays(void **state)
 	w = begin("t-user t-good", NULL, "");
 	unit_ok(w.error);
 	e = mx_module_unload(w.core, "t-good");
-	assert_string_equal(mx_error_text(e), "module t-good is needed by t-user; unload that first");
+	assert_string_equal(mx_error_text(e),
+			    "module t-good is needed by t-user; unload that first");
 	unit_refused(e, MX_E_BAD_REQUEST);
 	unit_ok(mx_module_unload(w.core, "t-user"));
 	unit_ok(mx_module_unload(w.core, "t-good"));
@@ -629,7 +656,8 @@ main(void)
 		unit_case(all_refusals_are_told_at_once),
 		unit_case(a_circle_is_named),
 		unit_case(a_route_that_is_taken_is_refused_with_both_names),
-		unit_case(a_star_loads_what_is_installed_but_what_is_switched_off_or_not_configured),
+		unit_case(
+			a_star_loads_what_is_installed_but_what_is_switched_off_or_not_configured),
 		unit_case(the_section_of_a_module_that_is_not_loaded_is_checked_too),
 		unit_case(looking_at_a_file_runs_nothing_of_it),
 		unit_case(a_module_comes_and_goes),

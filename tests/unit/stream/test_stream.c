@@ -1,4 +1,5 @@
-/* The stream: who gets what, and who is woken when. The requests are made here; http is not in it. */
+/* The stream: who gets what, and who is woken when. The requests are made here; http is not in it.
+ */
 #include "config.h"
 
 #include "tests/unit/support/unit.h"
@@ -29,7 +30,8 @@ mx_request_auth(const struct mx_request *rq)
 }
 
 enum mx_outcome
-mx_request_suspend(struct mx_request *rq, int64_t deadline_us, void (*on_end)(struct mx_request *rq, void *arg), void *arg)
+mx_request_suspend(struct mx_request *rq, int64_t deadline_us,
+		   void (*on_end)(struct mx_request *rq, void *arg), void *arg)
 {
 	(void)deadline_us;
 	pthread_mutex_lock(&rq->lock);
@@ -137,7 +139,9 @@ present(mx_nid user, const mx_nid *rooms)
 	size_t n = 0;
 
 	for (; rooms[n] != 0; n++)
-		m[n] = (struct mx_member){ .user = user, .room = rooms[n], .membership = MX_MEMBER_JOIN, .event = 1 };
+		m[n] = (struct mx_member){
+			.user = user, .room = rooms[n], .membership = MX_MEMBER_JOIN, .event = 1
+		};
 	mx_stream_load_begin(stream, user);
 	assert_true(mx_stream_load_end(stream, user, m, n));
 }
@@ -146,14 +150,18 @@ present(mx_nid user, const mx_nid *rooms)
 static void
 member(mx_nid user, mx_nid room, enum mx_membership membership, mx_pos pos)
 {
-	mx_stream_member_changed(stream, &(struct mx_member){ .user = user, .room = room, .membership = membership, .event = pos });
+	mx_stream_member_changed(stream, &(struct mx_member){ .user = user,
+							      .room = room,
+							      .membership = membership,
+							      .event = pos });
 }
 
 static size_t
 since(mx_nid user, struct mx_token from, bool *complete)
 {
 	struct mx_item items[256];
-	size_t n = mx_stream_since(stream, user, from, mx_stream_head(stream), items, 256, complete);
+	size_t n =
+		mx_stream_since(stream, user, from, mx_stream_head(stream), items, 256, complete);
 
 	mx_items_release(items, n);
 	return n;
@@ -178,8 +186,10 @@ tokens_come_back_as_they_were_written(void **state)
 static void
 anything_else_is_no_token(void **state)
 {
-	static const char *const bad[] = { "", "s", "s1", "s1_", "s_1", "1_2", "s-1_2", "s1_2_3", "s1_2 ", " s1_2", "s1_x",
-					   "s99999999999999999999_1", "S1_2", "t1_2" };
+	static const char *const bad[] = { "",      "s",     "s1",    "s1_",
+					   "s_1",   "1_2",   "s-1_2", "s1_2_3",
+					   "s1_2 ", " s1_2", "s1_x",  "s99999999999999999999_1",
+					   "S1_2",  "t1_2" };
 	struct mx_token t;
 
 	(void)state;
@@ -205,7 +215,8 @@ a_user_gets_the_items_of_its_rooms_and_its_own(void **state)
 	mx_pos d = publish(MX_ITEM_ACCOUNT_DATA, 10, 1);
 	mx_pos r = publish(MX_ITEM_RECEIPT, 11, 2);
 	publish(MX_ITEM_PRIVATE_RECEIPT, 10, 2);
-	mx_pos t = mx_stream_announce(stream, &(struct mx_item){ .kind = MX_ITEM_TYPING, .room = 11 });
+	mx_pos t =
+		mx_stream_announce(stream, &(struct mx_item){ .kind = MX_ITEM_TYPING, .room = 11 });
 	size_t n = mx_stream_since(stream, 1, start, mx_stream_head(stream), items, 8, &complete);
 
 	assert_true(complete);
@@ -297,7 +308,8 @@ more_than_fits_is_not_complete(void **state)
 	present(1, ROOMS(10));
 	for (int i = 0; i < 3; i++)
 		publish(MX_ITEM_EVENT, 10, 0);
-	assert_int_equal(mx_stream_since(stream, 1, start, mx_stream_head(stream), items, 2, &complete), 2);
+	assert_int_equal(
+		mx_stream_since(stream, 1, start, mx_stream_head(stream), items, 2, &complete), 2);
 	assert_false(complete);
 }
 
@@ -345,7 +357,9 @@ users_who_are_not_waiting_are_dropped_when_memory_is_short(void **state)
 
 	(void)state;
 	mx_stream_close(&stream);
-	unit_ok(mx_stream_open(db, &(struct mx_stream_options){ .ring = 64, .present_cache = { 65536 } }, &stream));
+	unit_ok(mx_stream_open(
+		db, &(struct mx_stream_options){ .ring = 64, .present_cache = { 65536 } },
+		&stream));
 	for (mx_nid user = 1; user < 5000; user++)
 		present(user, ROOMS(10, 11, 12));
 	mx_stream_stats(stream, &stats);

@@ -1,4 +1,5 @@
-/* Modules that are refused, each for one reason: BAD_… says which, IDENT is the name of the file. */
+/* Modules that are refused, each for one reason: BAD_… says which, IDENT is the name of the file.
+ */
 #include <myelin/module.h>
 
 struct options {
@@ -30,14 +31,16 @@ fail(struct mx_module_self *self)
 #elif defined(BAD_option)
 static const struct mx_option options[] = { { .name = "n", .type = MX_OPT_INT, .offset = 4096 } };
 #elif defined(BAD_required)
-static const struct mx_option options[] = { MX_OPT(struct options, n, .flags = MX_OPT_REQUIRED, .help = "A number.") };
+static const struct mx_option options[] = { MX_OPT(struct options, n, .flags = MX_OPT_REQUIRED,
+						   .help = "A number.") };
 #elif defined(BAD_route)
 static enum mx_outcome
 get(struct mx_request *rq)
 {
 	return mx_reply_empty(rq);
 }
-static const struct mx_route routes[] = { { "GET", "/_t/good", get, MX_AUTH_NONE, MX_RATE_NONE, 0, 0 } };
+static const struct mx_route routes[] = { { "GET", "/_t/good", get, MX_AUTH_NONE, MX_RATE_NONE, 0,
+					    0 } };
 #elif defined(BAD_hook)
 static const struct mx_hook_row hooks[] = { { .id = 9999 } };
 #elif defined(BAD_provider)
@@ -51,14 +54,29 @@ SYMBOL(IDENT) = {
 #if defined(BAD_magic)
 	.magic = 7, .size = sizeof(struct mx_module), .name = "t-magic", .version = "1",
 #elif defined(BAD_major)
-	.magic = MX_MODULE_MAGIC, .size = sizeof(struct mx_module), .abi_major = MX_ABI_MAJOR + 1, .name = "t-major", .version = "1",
+	.magic = MX_MODULE_MAGIC,
+	.size = sizeof(struct mx_module),
+	.abi_major = MX_ABI_MAJOR + 1,
+	.name = "t-major",
+	.version = "1",
 #elif defined(BAD_minor)
-	.magic = MX_MODULE_MAGIC, .size = sizeof(struct mx_module), .abi_major = MX_ABI_MAJOR, .abi_minor = MX_ABI_MINOR + 1,
-	.name = "t-minor", .version = "1",
+	.magic = MX_MODULE_MAGIC,
+	.size = sizeof(struct mx_module),
+	.abi_major = MX_ABI_MAJOR,
+	.abi_minor = MX_ABI_MINOR + 1,
+	.name = "t-minor",
+	.version = "1",
 #elif defined(BAD_version)
-	.magic = MX_MODULE_MAGIC, .size = sizeof(struct mx_module), .name = "t-version", .version = "1",
+	.magic = MX_MODULE_MAGIC,
+	.size = sizeof(struct mx_module),
+	.name = "t-version",
+	.version = "1",
 #elif defined(BAD_size)
-	.magic = MX_MODULE_MAGIC, .size = 8, .abi_major = MX_ABI_MAJOR, .name = "t-size", .version = "1",
+	.magic = MX_MODULE_MAGIC,
+	.size = 8,
+	.abi_major = MX_ABI_MAJOR,
+	.name = "t-size",
+	.version = "1",
 #elif defined(BAD_name)
 	HEAD("somebody-else"),
 #elif defined(BAD_absent)

@@ -1,5 +1,6 @@
-/* A module that uses every table, and whose functions touch memory that it frees in stop: what runs after that is seen by
- * AddressSanitizer. VARIANT tells a newer build of the same module from this one. */
+/* A module that uses every table, and whose functions touch memory that it frees in stop: what runs
+ * after that is seen by AddressSanitizer. VARIANT tells a newer build of the same module from this
+ * one. */
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ struct options {
 	int64_t limit;
 };
 static const struct mx_option options[] = {
-	MX_OPT(struct options, greeting, .def = "hello", .flags = MX_OPT_RELOAD, .help = "What it says."),
+	MX_OPT(struct options, greeting, .def = "hello", .flags = MX_OPT_RELOAD,
+	       .help = "What it says."),
 	MX_OPT(struct options, limit, .def = "3", .max = 10, .help = "How often."),
 };
 
@@ -67,7 +69,8 @@ get(struct mx_request *rq)
 	touch(mx_request_self(rq));
 	return mx_reply_empty(rq);
 }
-static const struct mx_route routes[] = { { "GET", "/_t/good", get, MX_AUTH_NONE, MX_RATE_NONE, 0, 0 } };
+static const struct mx_route routes[] = { { "GET", "/_t/good", get, MX_AUTH_NONE, MX_RATE_NONE, 0,
+					    0 } };
 
 static mx_error *
 work(struct mx_module_self *self)
@@ -90,7 +93,8 @@ say(struct mx_module_self *self, const mx_str *args, size_t n, struct mx_buf *ou
 	const struct options *o = mx_self_options(self);
 
 	touch(self);
-	mx_buf_printf(out, "%s %.*s", o->greeting, n > 0 ? (int)args[0].n : 0, n > 0 ? args[0].p : "");
+	mx_buf_printf(out, "%s %.*s", o->greeting, n > 0 ? (int)args[0].n : 0,
+		      n > 0 ? args[0].p : "");
 	return NULL;
 }
 static const struct mx_command_row commands[] = { { "good say", "[NAME]", "Greets.", say } };
