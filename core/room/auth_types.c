@@ -23,8 +23,8 @@ struct member {
 };
 
 static void
-select_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str state_key, const struct member *m,
-	     struct mx_auth_types *out)
+select_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str state_key,
+	     const struct member *m, struct mx_auth_types *out)
 {
 	out->n = 0;
 	if (mx_str_eq(type, MX_S("m.room.create")))
@@ -46,8 +46,8 @@ select_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str
 }
 
 void
-mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str state_key, const json_t *content,
-		    struct mx_auth_types *out)
+mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str sender, mx_str state_key,
+		    const json_t *content, struct mx_auth_types *out)
 {
 	const json_t *third_party = json_object_get(content, "third_party_invite");
 	struct member m = {
@@ -56,7 +56,8 @@ mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str sender,
 		.token = mx_json_str(json_object_get(third_party, "signed"), "token"),
 	};
 
-	select_types(v, type, sender, state_key, mx_str_eq(type, MX_S("m.room.member")) ? &m : NULL, out);
+	select_types(v, type, sender, state_key, mx_str_eq(type, MX_S("m.room.member")) ? &m : NULL,
+		     out);
 }
 
 void
@@ -67,12 +68,15 @@ mx_rules_auth_types_of(const struct mx_event *ev, struct mx_auth_types *out)
 	bool member = mx_str_eq(type, MX_S("m.room.member"));
 
 	if (member && m.membership == MX_MEMBER_JOIN)
-		mx_scan_find_str(content, MX_S("join_authorised_via_users_server"), out->decoded, sizeof(out->decoded),
-				 &m.authoriser);
-	if (member && m.membership == MX_MEMBER_INVITE && mx_scan_find(content, MX_S("third_party_invite"), &value) &&
+		mx_scan_find_str(content, MX_S("join_authorised_via_users_server"), out->decoded,
+				 sizeof(out->decoded), &m.authoriser);
+	if (member && m.membership == MX_MEMBER_INVITE &&
+	    mx_scan_find(content, MX_S("third_party_invite"), &value) &&
 	    mx_scan_find(value, MX_S("signed"), &object))
-		mx_scan_find_str(object, MX_S("token"), out->decoded, sizeof(out->decoded), &m.token);
-	select_types(ev->version, type, mx_event_sender(ev), mx_event_state_key(ev), member ? &m : NULL, out);
+		mx_scan_find_str(object, MX_S("token"), out->decoded, sizeof(out->decoded),
+				 &m.token);
+	select_types(ev->version, type, mx_event_sender(ev), mx_event_state_key(ev),
+		     member ? &m : NULL, out);
 }
 
 /* ---- the auth_events that an event names ---- */
@@ -81,7 +85,8 @@ static bool
 is_selected(const struct mx_auth_types *types, const struct mx_event *auth)
 {
 	for (size_t i = 0; i < types->n; i++)
-		if (mx_str_eq(types->v[i].type, mx_event_type(auth)) && mx_str_eq(types->v[i].key, mx_event_state_key(auth)))
+		if (mx_str_eq(types->v[i].type, mx_event_type(auth)) &&
+		    mx_str_eq(types->v[i].key, mx_event_state_key(auth)))
 			return auth->state;
 	return false;
 }
@@ -89,12 +94,13 @@ is_selected(const struct mx_auth_types *types, const struct mx_event *auth)
 static bool
 same_key(const struct mx_event *a, const struct mx_event *b)
 {
-	return mx_str_eq(mx_event_type(a), mx_event_type(b)) && mx_str_eq(mx_event_state_key(a), mx_event_state_key(b));
+	return mx_str_eq(mx_event_type(a), mx_event_type(b)) &&
+	       mx_str_eq(mx_event_state_key(a), mx_event_state_key(b));
 }
 
 mx_error *
-mx_rules_check_auth_events(const struct mx_event *ev, const struct mx_event *create, const struct mx_event *const *auth,
-			   size_t n)
+mx_rules_check_auth_events(const struct mx_event *ev, const struct mx_event *create,
+			   const struct mx_event *const *auth, size_t n)
 {
 	struct mx_auth_types types;
 	bool has_create = false;
@@ -102,19 +108,23 @@ mx_rules_check_auth_events(const struct mx_event *ev, const struct mx_event *cre
 	mx_rules_auth_types_of(ev, &types);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_selected(&types, auth[i]))
-			return MX_REFUSE("%.*s has no place in the event's auth_events", MX_SFMT(mx_event_type(auth[i])));
+			return MX_REFUSE("%.*s has no place in the event's auth_events",
+					 MX_SFMT(mx_event_type(auth[i])));
 		if (auth[i]->rejected)
 			return MX_REFUSE("one of the event's auth_events was rejected");
 		if (!mx_str_eq(mx_event_room_id(auth[i]), mx_event_room_id(ev)))
 			return MX_REFUSE("one of the event's auth_events is of another room");
 		for (size_t k = 0; k < i; k++)
 			if (same_key(auth[i], auth[k]))
-				return MX_REFUSE("two of the event's auth_events are for one state key");
+				return MX_REFUSE(
+					"two of the event's auth_events are for one state key");
 		has_create = has_create || auth[i]->create;
 	}
-	if (!has_create && !ev->version->room_id_is_create_hash && !mx_str_eq(mx_event_type(ev), MX_S("m.room.create")))
+	if (!has_create && !ev->version->room_id_is_create_hash &&
+	    !mx_str_eq(mx_event_type(ev), MX_S("m.room.create")))
 		return MX_REFUSE("the event's auth_events lack m.room.create");
-	if (ev->version->room_id_is_create_hash && create == NULL && !mx_str_eq(mx_event_type(ev), MX_S("m.room.create")))
+	if (ev->version->room_id_is_create_hash && create == NULL &&
+	    !mx_str_eq(mx_event_type(ev), MX_S("m.room.create")))
 		return MX_REFUSE("the room has no m.room.create");
 	return NULL;
 }

@@ -35,7 +35,8 @@ static mx_error *
 check_field(const char *name, mx_str s)
 {
 	if (s.n > MX_EVENT_MAX_FIELD)
-		return mx_error_new(MX_E_TOO_LARGE, "%s is longer than %d bytes", name, MX_EVENT_MAX_FIELD);
+		return mx_error_new(MX_E_TOO_LARGE, "%s is longer than %d bytes", name,
+				    MX_EVENT_MAX_FIELD);
 	if (!mx_str_utf8(s))
 		return mx_error_new(MX_E_BAD_JSON, "%s is not UTF-8", name);
 	return NULL;
@@ -45,7 +46,8 @@ static mx_error *
 check_fields(const struct mx_build *in)
 {
 	if (in->version->refs_with_hashes || in->version->event_id == MX_EVENT_ID_CHOSEN)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION, "events of room version %.*s are not made here",
+		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
+				    "events of room version %.*s are not made here",
 				    MX_SFMT(in->version->name));
 	MX_TRY(check_field("type", in->type));
 	MX_TRY(check_field("sender", in->sender));
@@ -53,7 +55,9 @@ check_fields(const struct mx_build *in)
 	MX_TRY(check_field("room_id", in->room_id));
 	MX_TRY(check_field("redacts", in->redacts));
 	if (in->prev_n > MX_EVENT_MAX_PREV || in->auth_n > MX_EVENT_MAX_AUTH)
-		return mx_error_new(MX_E_UNKNOWN, "an event with %zu prev_events and %zu auth_events", in->prev_n, in->auth_n);
+		return mx_error_new(MX_E_UNKNOWN,
+				    "an event with %zu prev_events and %zu auth_events", in->prev_n,
+				    in->auth_n);
 	return NULL;
 }
 
@@ -69,7 +73,8 @@ write_ids(const mx_str *ids, size_t n, struct mx_buf *b)
 	mx_buf_byte(b, ']');
 }
 
-/* content.redacts where the version wants it there, in its place among the keys: what content says of it itself is dropped. */
+/* content.redacts where the version wants it there, in its place among the keys: what content says
+ * of it itself is dropped. */
 static mx_error *
 content_with_redacts(const struct mx_build *in, struct mx_buf *b)
 {
@@ -134,7 +139,9 @@ write_tail(const struct mx_build *in, struct mx_buf *b)
 static mx_error *
 cut(const struct mx_build *in, struct mx_buf *b, struct pieces *ps)
 {
-	int64_t depth = in->depth < 0 ? 0 : in->depth > in->version->max_depth ? in->version->max_depth : in->depth;
+	int64_t depth = in->depth < 0                        ? 0
+			: in->depth > in->version->max_depth ? in->version->max_depth
+							     : in->depth;
 	size_t at[9];
 	const char *p;
 
@@ -159,10 +166,12 @@ cut(const struct mx_build *in, struct mx_buf *b, struct pieces *ps)
 	at[6] = here(b);
 	write_tail(in, b);
 	at[7] = here(b);
-	mx_redact_content(in->version, in->type, (mx_str){ mx_buf_view(b).p + at[1], at[2] - at[1] }, b);
+	mx_redact_content(in->version, in->type,
+			  (mx_str){ mx_buf_view(b).p + at[1], at[2] - at[1] }, b);
 	at[8] = here(b);
 	if (mx_buf_failed(b))
-		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than %d bytes", MX_EVENT_MAX);
+		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than %d bytes",
+				    MX_EVENT_MAX);
 
 	p = mx_buf_view(b).p;
 	ps->head = (mx_str){ p + at[0], at[1] - at[0] };
@@ -205,7 +214,8 @@ assemble(const struct pieces *ps, enum form form, struct mx_buf *b)
 
 /* Hashes and signs: out is used for each form in turn, and holds the whole event at the end. */
 static void
-seal(const struct mx_build *in, struct pieces *ps, struct mx_buf *out, struct mx_buf *signatures, char id[MX_HASH_ID])
+seal(const struct mx_build *in, struct pieces *ps, struct mx_buf *out, struct mx_buf *signatures,
+     char id[MX_HASH_ID])
 {
 	unsigned char hash[MX_SHA256_SIZE];
 	char hashes[HASHES_SIZE], signature[87];
@@ -245,8 +255,12 @@ mx_build_event(const struct mx_build *in, struct mx_event **out)
 	MX_AUTO(mx_buf) *signatures = mx_buf_new(SCRATCH_MAX);
 	struct pieces ps = { 0 };
 	char id[MX_HASH_ID], room_id[MX_HASH_ID];
-	struct mx_event_row row = { .version = in->version, .room_id = in->room_id, .room = in->room,
-				    .sender_nid = in->sender_nid, .device = in->device, .txn_id = in->txn_id };
+	struct mx_event_row row = { .version = in->version,
+				    .room_id = in->room_id,
+				    .room = in->room,
+				    .sender_nid = in->sender_nid,
+				    .device = in->device,
+				    .txn_id = in->txn_id };
 
 	MX_TRY(check_fields(in));
 	mx_buf_reserve(scratch, in->content_canonical.n + 1536);
@@ -260,7 +274,8 @@ mx_build_event(const struct mx_build *in, struct mx_event **out)
 	}
 	row.json = mx_buf_view(event);
 	if (mx_buf_failed(event) || row.json.n > MX_EVENT_MAX)
-		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than %d bytes", MX_EVENT_MAX);
+		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than %d bytes",
+				    MX_EVENT_MAX);
 	if (in->room_id.n == 0 && in->key != NULL) {
 		memcpy(room_id, id, sizeof(id));
 		room_id[0] = '!';

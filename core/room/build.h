@@ -1,5 +1,6 @@
-/* From what somebody wants to say to an event: canonical, hashed, signed, named. The bytes are written once, in the order of
- * canonical JSON; no tree of the event is ever made. Server-Server API, "Signing events"; Room Versions, "Event IDs". */
+/* From what somebody wants to say to an event: canonical, hashed, signed, named. The bytes are
+ * written once, in the order of canonical JSON; no tree of the event is ever made. Server-Server
+ * API, "Signing events"; Room Versions, "Event IDs". */
 #ifndef CORE_ROOM_BUILD_H
 #define CORE_ROOM_BUILD_H
 
@@ -26,8 +27,9 @@ struct mx_build {
 	mx_str txn_id;
 };
 
-/* The caller owns *out; .nid is 0. MX_E_TOO_LARGE (the event, or a field of it), MX_E_BAD_JSON (content that has no canonical
- * form, a field that is not UTF-8), MX_E_UNSUPPORTED_ROOM_VERSION. Re-entrant; 20 µs, of which the signature takes 18. */
+/* The caller owns *out; .nid is 0. MX_E_TOO_LARGE (the event, or a field of it), MX_E_BAD_JSON
+ * (content that has no canonical form, a field that is not UTF-8), MX_E_UNSUPPORTED_ROOM_VERSION.
+ * Re-entrant; 20 µs, of which the signature takes 18. */
 mx_error *mx_build_event(const struct mx_build *b, struct mx_event **out) MX_MUST_USE;
 
 #endif

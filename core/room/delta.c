@@ -1,11 +1,13 @@
 /* Roots that are stored as what differs from an earlier one. A row of state_node that is a delta:
  *
- *	'D'  u8 n  u8 far  check[8]  base[16]  { key[16]  u64 nid } × n		sorted by key; nid 0: removed
+ *	'D'  u8 n  u8 far  check[8]  base[16]  { key[16]  u64 nid } × n		sorted by key; nid
+ *0: removed
  *
- * check is of the root that it stands for and of all that follows, so that a row is neither mistaken for another's nor
- * believed when it is damaged. far is 1 for a change of a whole tree, and always more than that of its base: where several rows
- * stand for a root, the one with the least is read, so that chains end. While a delta has room, the next one changes the same
- * base; so a chain of MX_DELTA_FAR rows holds MX_DELTA_FAR × MX_DELTA_ENTRIES changes. */
+ * check is of the root that it stands for and of all that follows, so that a row is neither
+ *mistaken for another's nor believed when it is damaged. far is 1 for a change of a whole tree, and
+ *always more than that of its base: where several rows stand for a root, the one with the least is
+ *read, so that chains end. While a delta has room, the next one changes the same base; so a chain
+ *of MX_DELTA_FAR rows holds MX_DELTA_FAR × MX_DELTA_ENTRIES changes. */
 #include "config.h"
 
 #include "core/room/tree.h"
@@ -70,7 +72,8 @@ parse(mx_str row, struct mx_state_root root, struct mx_delta *out)
 	const unsigned char *p = (const unsigned char *)row.p;
 	unsigned char check[16];
 
-	if (row.n < ENTRIES || p[0] != 'D' || p[1] > MX_DELTA_ENTRIES || row.n != ENTRIES + (size_t)p[1] * MX_TREE_ENTRY)
+	if (row.n < ENTRIES || p[0] != 'D' || p[1] > MX_DELTA_ENTRIES ||
+	    row.n != ENTRIES + (size_t)p[1] * MX_TREE_ENTRY)
 		return false;
 	check_of(root, p, row.n, check);
 	if (memcmp(check, p + CHECK, BASE - CHECK) != 0)
@@ -82,7 +85,8 @@ parse(mx_str row, struct mx_state_root root, struct mx_delta *out)
 	return true;
 }
 
-/* The row for the root that is nearest to a whole tree and nearer than `below`; far 0 when the root is whole. */
+/* The row for the root that is nearest to a whole tree and nearer than `below`; far 0 when the root
+ * is whole. */
 static mx_error *
 read_delta(struct mx_tree *t, struct mx_state_root root, unsigned below, struct mx_delta *out)
 {
@@ -98,7 +102,8 @@ read_delta(struct mx_tree *t, struct mx_state_root root, unsigned below, struct 
 		if (row.n == 0 || (row.p[0] == 'D' && !parse(row, root, &one)))
 			continue;
 		if (row.p[0] != 'D') {
-			crypto_generichash(hash, sizeof(hash), (const unsigned char *)row.p, row.n, NULL, 0);
+			crypto_generichash(hash, sizeof(hash), (const unsigned char *)row.p, row.n,
+					   NULL, 0);
 			if (memcmp(hash, root.h, sizeof(hash)) != 0)
 				continue;
 		}
@@ -129,12 +134,15 @@ mx_chain_free(struct mx_chain **cp)
 static void
 put_under(struct mx_tree_entries *l, const struct mx_delta *d)
 {
-	struct mx_tree_entry old[MX_DELTA_ENTRIES], *all = mx_alloc((l->n + d->n + 1) * sizeof(*all));
+	struct mx_tree_entry old[MX_DELTA_ENTRIES],
+		*all = mx_alloc((l->n + d->n + 1) * sizeof(*all));
 	size_t i = 0, j = 0, n = 0;
 
 	memcpy(old, d->v, d->n * sizeof(*old));
 	while (i < d->n || j < l->n) {
-		int order = i == d->n ? 1 : j == l->n ? -1 : memcmp(old[i].key.h, l->v[j].key.h, MX_TREE_KEY);
+		int order = i == d->n   ? 1
+			    : j == l->n ? -1
+					: memcmp(old[i].key.h, l->v[j].key.h, MX_TREE_KEY);
 
 		all[n++] = order < 0 ? old[i] : l->v[j];
 		i += order <= 0;
@@ -204,7 +212,8 @@ mx_tree_rebuild(struct mx_tree *t, struct mx_state_root root)
 	struct mx_state_root made;
 
 	MX_TRY(mx_chain_read(t, root, &c));
-	mx_error *e = mx_tree_set_many(t, c->delta.whole, c->changes.v, c->changes.n, &fresh, &made);
+	mx_error *e =
+		mx_tree_set_many(t, c->delta.whole, c->changes.v, c->changes.n, &fresh, &made);
 
 	if (e == NULL && !mx_root_eq(made, root))
 		e = lost();
@@ -213,7 +222,8 @@ mx_tree_rebuild(struct mx_tree *t, struct mx_state_root root)
 }
 
 mx_error *
-mx_tree_mend(struct mx_tree *t, mx_error *e, bool *again, struct mx_state_root a, struct mx_state_root b)
+mx_tree_mend(struct mx_tree *t, mx_error *e, bool *again, struct mx_state_root a,
+	     struct mx_state_root b)
 {
 	bool second = *again;
 
@@ -251,7 +261,8 @@ add(struct mx_delta *d, const struct mx_tree_entry *change)
 	return true;
 }
 
-/* A tree of one leaf is stored as itself when that is no larger, or when its deltas would be a chain. */
+/* A tree of one leaf is stored as itself when that is no larger, or when its deltas would be a
+ * chain. */
 static mx_error *
 small(struct mx_tree *t, struct mx_state_root root, const struct mx_delta *d, bool *out)
 {
@@ -263,8 +274,8 @@ small(struct mx_tree *t, struct mx_state_root root, const struct mx_delta *d, bo
 }
 
 mx_error *
-mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before, struct mx_state_root after,
-	      const struct mx_tree_entry *change)
+mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
+	      struct mx_state_root after, const struct mx_tree_entry *change)
 {
 	struct mx_delta next = *d;
 	bool whole = false;
@@ -296,7 +307,8 @@ struct found {
 };
 
 static mx_error *
-find_new(struct mx_tree *t, const unsigned char *old, const unsigned char *hash, unsigned depth, struct found *f)
+find_new(struct mx_tree *t, const unsigned char *old, const unsigned char *hash, unsigned depth,
+	 struct found *f)
 {
 	const struct mx_node *n, *was = NULL;
 
@@ -315,13 +327,15 @@ find_new(struct mx_tree *t, const unsigned char *old, const unsigned char *hash,
 	if (was != NULL && mx_node_leaf(was))
 		was = NULL;
 	for (unsigned i = 0; i < MX_TREE_FAN; i++)
-		MX_TRY(find_new(t, was != NULL ? mx_node_child(was, i) : NULL, mx_node_child(n, i), depth + 1, f));
+		MX_TRY(find_new(t, was != NULL ? mx_node_child(was, i) : NULL, mx_node_child(n, i),
+				depth + 1, f));
 	return NULL;
 }
 
 mx_error *
-mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole, struct mx_state_root stored, struct mx_state_root to,
-		  mx_error *(*fn)(void *arg, const struct mx_node *n), void *arg)
+mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole, struct mx_state_root stored,
+		  struct mx_state_root to, mx_error *(*fn)(void *arg, const struct mx_node *n),
+		  void *arg)
 {
 	struct found f = { 0 };
 	bool again = false;
@@ -329,7 +343,8 @@ mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole, struct mx_state
 
 	do {
 		f.n = 0;
-		e = mx_tree_mend(t, find_new(t, mx_root_none(whole) ? NULL : whole.h, to.h, 0, &f), &again, stored, stored);
+		e = mx_tree_mend(t, find_new(t, mx_root_none(whole) ? NULL : whole.h, to.h, 0, &f),
+				 &again, stored, stored);
 	} while (e == NULL && again);
 	for (size_t i = 0; e == NULL && i < f.n; i++)
 		e = fn(arg, f.v[i]);

@@ -1,10 +1,13 @@
-/* The room engine from inside. What one room is in memory has three faces, each with a guard of its own:
+/* The room engine from inside. What one room is in memory has three faces, each with a guard of its
+ *own:
  *
- *	view	what is durable and shown: moved on by the writer's thread after each commit, read by anybody (room->lock)
- *	tip	where the next event goes: ahead of the view by what is in flight to the writer (tip->lock)
- *	writer	what the running batch has made of the room so far: the writer's thread only, no lock
+ *	view	what is durable and shown: moved on by the writer's thread after each commit, read
+ *by anybody (room->lock) tip	where the next event goes: ahead of the view by what is in flight to
+ *the writer (tip->lock) writer	what the running batch has made of the room so far: the writer's
+ *thread only, no lock
  *
- * tip->lock may be held when room->lock is taken, never the other way round; neither is held across I/O. */
+ * tip->lock may be held when room->lock is taken, never the other way round; neither is held across
+ *I/O. */
 #ifndef CORE_ROOM_ENGINE_H
 #define CORE_ROOM_ENGINE_H
 
@@ -120,7 +123,11 @@ struct mx_rooms {
 	_Atomic uint64_t sent, conflicts;
 };
 
-static inline mx_str mx_rooms_server(const struct mx_rooms *rs) { return (mx_str){ rs->server, rs->server_n }; }
+static inline mx_str
+mx_rooms_server(const struct mx_rooms *rs)
+{
+	return (mx_str){ rs->server, rs->server_n };
+}
 static inline bool
 mx_rooms_is_local(const struct mx_rooms *rs, mx_str user_id)
 {
@@ -137,8 +144,8 @@ mx_error *mx_rooms_migrate(struct mx_db *db) MX_MUST_USE;
 
 /* ---- room.c: rooms in memory ---- */
 struct mx_room *mx_room_new(struct mx_rooms *rs, mx_str id, const struct mx_room_version *v);
-/* A room that is being made, within the write: who looks for it from now on waits for mx_room_loaded. MX_E_EXISTS; MX_E_AGAIN
- * when somebody is just looking for it in the database. */
+/* A room that is being made, within the write: who looks for it from now on waits for
+ * mx_room_loaded. MX_E_EXISTS; MX_E_AGAIN when somebody is just looking for it in the database. */
 mx_error *mx_room_announce(struct mx_room *r) MX_MUST_USE;
 /* It is there; or (good false) it is not. */
 void mx_room_loaded(struct mx_room *r, bool good);
@@ -151,15 +158,23 @@ mx_error *mx_room_refresh(struct mx_room *r, struct mx_conn *c) MX_MUST_USE;
 void mx_view_push(struct mx_room *r, mx_nid nid);
 void mx_view_forget_facts(struct mx_room *r);
 /* A reference to the parsed power levels of the current state. */
-mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c, struct mx_power **out) MX_MUST_USE;
+mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c,
+			    struct mx_power **out) MX_MUST_USE;
 
 /* ---- load.c: events from the database through the cache ---- */
 /* The columns that mx_event_of_row wants, for "SELECT " MX_EVENT_COLUMNS " FROM event e …". */
 #define MX_EVENT_COLUMNS                                                                           \
 	"e.nid, e.room, e.sender, e.id, e.flags, e.root_before, e.root, e.device, e.txn_id, e.json"
-enum mx_event_flag { MX_EVENT_REDACTED = 1, MX_EVENT_REJECTED = 2, MX_EVENT_SOFT_FAILED = 4, MX_EVENT_OUTLIER = 8 };
-mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_event **out) MX_MUST_USE;
-/* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there. */
+enum mx_event_flag {
+	MX_EVENT_REDACTED = 1,
+	MX_EVENT_REJECTED = 2,
+	MX_EVENT_SOFT_FAILED = 4,
+	MX_EVENT_OUTLIER = 8
+};
+mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v,
+			  struct mx_event **out) MX_MUST_USE;
+/* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there.
+ */
 mx_error *mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
 			 struct mx_events *out) MX_MUST_USE;
 int64_t mx_event_id_hash(mx_str id);
@@ -174,8 +189,10 @@ struct mx_need {			/* a state entry that a draft is judged by */
 };
 /* Brings the tip to where the view is, when it isn't loaded; waits for what is still in flight. */
 void mx_tip_load(struct mx_room *r);
-/* Sees to it that all needs are in the memo. May give the lock up and read in between; the tip may be another afterwards. */
-mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n) MX_MUST_USE;
+/* Sees to it that all needs are in the memo. May give the lock up and read in between; the tip may
+ * be another afterwards. */
+mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs,
+		      size_t n) MX_MUST_USE;
 /* The entry, which must be known; NULL: no such state. */
 struct mx_event *mx_tip_get(const struct mx_tip *t, struct mx_tree_key key);
 bool mx_tip_knows(const struct mx_tip *t, struct mx_tree_key key);
@@ -184,15 +201,16 @@ void mx_tip_set(struct mx_tip *t, struct mx_tree_key key, struct mx_event *ev, u
 /* Throws away what was built on a write that failed. */
 void mx_tip_reset(struct mx_tip *t);
 /* The power levels by the memo's events: borrowed until the memo changes. */
-const struct mx_power *mx_tip_power(struct mx_room *r, struct mx_event *levels, const struct mx_event *create);
+const struct mx_power *mx_tip_power(struct mx_room *r, struct mx_event *levels,
+				    const struct mx_event *create);
 /* Drops from the memo what is durable and what is being loaded: it may have been redacted. */
 void mx_tip_sweep(struct mx_room *r);
 
 /* ---- txn_table.c: transaction ids in flight and lately done ---- */
 struct mx_txn_table *mx_txn_table_new(size_t keep);
 void mx_txn_table_free(struct mx_txn_table **t);
-/* *nid: the event it made, when it is done; otherwise (true) the caller has it now and must end it. *old: the database may
- * know it. Waits while another has it. */
+/* *nid: the event it made, when it is done; otherwise (true) the caller has it now and must end it.
+ * *old: the database may know it. Waits while another has it. */
 bool mx_txn_claim(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid *nid, bool *old);
 void mx_txn_settle(struct mx_txn_table *t, mx_nid device, mx_str txn_id, mx_nid nid);	/* 0: it failed */
 mx_nid mx_txn_made(struct mx_txn_table *t, mx_nid device, mx_str txn_id);		/* 0: not known here */

@@ -105,12 +105,14 @@ find_parts(mx_str json, struct parts *ps)
 		return false;
 	while (mx_scan_member(&s, &key, &value))
 		find_member(key, value, ps);
-	return !s.broken && ps->type.p != NULL && ps->sender.p != NULL && ps->content.p != NULL && find_content(ps);
+	return !s.broken && ps->type.p != NULL && ps->sender.p != NULL && ps->content.p != NULL &&
+	       find_content(ps);
 }
 
 /* ---- laying it out ---- */
 
-/* The event in the making: where the next byte behind the JSON goes, and which JSON the slices are of. */
+/* The event in the making: where the next byte behind the JSON goes, and which JSON the slices are
+ * of. */
 struct layout {
 	struct mx_event *ev;
 	const char *json;
@@ -228,7 +230,8 @@ mx_event_from_row(const struct mx_event_row *row, struct mx_event **out)
 	fill_strings(&l, row, &ps);
 	if (ev->state && mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
 		ev->membership = mx_membership_of(ps.membership);
-	ev->create = ev->state && ev->state_key.n == 0 && mx_str_eq(mx_event_type(ev), MX_S("m.room.create"));
+	ev->create = ev->state && ev->state_key.n == 0 &&
+		     mx_str_eq(mx_event_type(ev), MX_S("m.room.create"));
 	*out = ev;
 	return NULL;
 }
@@ -259,10 +262,20 @@ mx_event_redact(const struct mx_event *ev)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	struct mx_event_row row = {
-		.version = ev->version, .id = mx_event_id(ev), .room_id = mx_event_room_id(ev),
-		.nid = ev->nid, .room = ev->room, .sender_nid = ev->sender_nid, .device = ev->device,
-		.txn_id = mx_event_txn_id(ev), .before = ev->before, .after = ev->after,
-		.rejected = ev->rejected, .soft_failed = ev->soft_failed, .redacted = true, .outlier = ev->outlier,
+		.version = ev->version,
+		.id = mx_event_id(ev),
+		.room_id = mx_event_room_id(ev),
+		.nid = ev->nid,
+		.room = ev->room,
+		.sender_nid = ev->sender_nid,
+		.device = ev->device,
+		.txn_id = mx_event_txn_id(ev),
+		.before = ev->before,
+		.after = ev->after,
+		.rejected = ev->rejected,
+		.soft_failed = ev->soft_failed,
+		.redacted = true,
+		.outlier = ev->outlier,
 	};
 	struct mx_event *out = NULL;
 
@@ -385,9 +398,10 @@ mx_event_ids_next(struct mx_event_ids *it, mx_str *id)
 {
 	struct mx_scan s = { .p = it->p, .end = it->end }, pair;
 	mx_str value;
-	bool found = mx_scan_element(&s, &value) &&
-		     (!it->pairs || (mx_scan_array(&pair, value) && mx_scan_element(&pair, &value))) &&
-		     mx_scan_string(value, id);
+	bool found =
+		mx_scan_element(&s, &value) &&
+		(!it->pairs || (mx_scan_array(&pair, value) && mx_scan_element(&pair, &value))) &&
+		mx_scan_string(value, id);
 
 	it->p = found ? s.p : it->end;
 	return found;

@@ -209,7 +209,8 @@ mx_event_cache_find(struct mx_event_cache *c, mx_str id)
 }
 
 size_t
-mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n, struct mx_event **out)
+mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
+			struct mx_event **out)
 {
 	size_t missing = 0;
 

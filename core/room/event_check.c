@@ -1,5 +1,5 @@
-/* Events from strangers: every member's type and limit is checked before the bytes become an event. Server-Server API,
- * "PDUs"; Room Versions, "Event format". */
+/* Events from strangers: every member's type and limit is checked before the bytes become an event.
+ * Server-Server API, "PDUs"; Room Versions, "Event format". */
 #include "config.h"
 
 #include "core/json/json.h"
@@ -40,7 +40,8 @@ field(const json_t *o, const char *key, bool required, mx_str *out)
 		return NULL;
 	MX_TRY(mx_json_get_str(o, key, out));
 	if (out->n > MX_EVENT_MAX_FIELD)
-		return mx_error_new(MX_E_TOO_LARGE, "%s is longer than %d bytes", key, MX_EVENT_MAX_FIELD);
+		return mx_error_new(MX_E_TOO_LARGE, "%s is longer than %d bytes", key,
+				    MX_EVENT_MAX_FIELD);
 	return NULL;
 }
 
@@ -61,7 +62,8 @@ is_reference(const json_t *v)
 	const char *s = json_string_value(v);
 	size_t n = json_string_length(v);
 
-	return s != NULL && n > 1 && n <= MX_EVENT_MAX_FIELD && s[0] == '$' && mx_json_special(s, s + n) == s + n;
+	return s != NULL && n > 1 && n <= MX_EVENT_MAX_FIELD && s[0] == '$' &&
+	       mx_json_special(s, s + n) == s + n;
 }
 
 static mx_error *
@@ -71,11 +73,13 @@ references(const struct mx_room_version *v, const json_t *o, const char *key, si
 	size_t i;
 
 	if (!json_is_array(list) || json_array_size(list) > max)
-		return mx_error_new(MX_E_BAD_JSON, "%s is not a list of at most %zu event ids", key, max);
+		return mx_error_new(MX_E_BAD_JSON, "%s is not a list of at most %zu event ids", key,
+				    max);
 	json_array_foreach(list, i, item) {
 		if (v->refs_with_hashes) {
 			if (json_array_size(item) != 2 || !json_is_object(json_array_get(item, 1)))
-				return mx_error_new(MX_E_BAD_JSON, "%s is not a list of ids and hashes", key);
+				return mx_error_new(MX_E_BAD_JSON,
+						    "%s is not a list of ids and hashes", key);
 			item = json_array_get(item, 0);
 		}
 		if (!is_reference(item))
@@ -95,7 +99,8 @@ signatures(const json_t *o)
 		return mx_error_new(MX_E_BAD_JSON, "signatures is not an object");
 	json_object_foreach((json_t *)all, server, of_server) {
 		if (!json_is_object(of_server))
-			return mx_error_new(MX_E_BAD_JSON, "signatures of a server is not an object");
+			return mx_error_new(MX_E_BAD_JSON,
+					    "signatures of a server is not an object");
 		json_object_foreach(of_server, key, signature)
 			if (!json_is_string(signature))
 				return mx_error_new(MX_E_BAD_JSON, "a signature is not a string");
@@ -119,7 +124,8 @@ check_names(const struct mx_room_version *v, const json_t *o)
 	if (s.p != NULL && !mx_id_room(s))
 		return mx_error_new(MX_E_BAD_JSON, "room_id is not a room id");
 	MX_TRY(field(o, "event_id", v->event_id == MX_EVENT_ID_CHOSEN, &s));
-	if (v->event_id == MX_EVENT_ID_CHOSEN && (!mx_id_event(s) || !is_reference(json_object_get(o, "event_id"))))
+	if (v->event_id == MX_EVENT_ID_CHOSEN &&
+	    (!mx_id_event(s) || !is_reference(json_object_get(o, "event_id"))))
 		return mx_error_new(MX_E_BAD_JSON, "event_id is not an event id");
 	return NULL;
 }
@@ -169,7 +175,8 @@ mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct m
 	MX_TRY(check(v, json));
 	if (v->strict_json)
 		MX_TRY(check_numbers(json));
-	MX_TRY(mx_error_wrap(mx_json_canonical_except(json, v->strict_json, except, 1, b), "an event"));
+	MX_TRY(mx_error_wrap(mx_json_canonical_except(json, v->strict_json, except, 1, b),
+			     "an event"));
 	row.json = mx_buf_view(b);
 	if (v->event_id == MX_EVENT_ID_CHOSEN) {
 		row.id = (mx_str){ json_string_value(carried), json_string_length(carried) };

@@ -1,12 +1,13 @@
-/* How clients get events: slices of the stored bytes, copied between what is fixed. Client-Server API, "Room Event Format",
- * "Stripped state". */
+/* How clients get events: slices of the stored bytes, copied between what is fixed. Client-Server
+ * API, "Room Event Format", "Stripped state". */
 #include "config.h"
 
 #include "core/room/event_private.h"
 
 #define LIT(b, lit) mx_buf_add(b, lit, sizeof(lit) - 1)
 
-/* A string of the event with its quotes: as it stands when nothing in it needs an escape, which is nearly always. */
+/* A string of the event with its quotes: as it stands when nothing in it needs an escape, which is
+ * nearly always. */
 static void
 add_str(const struct mx_event *ev, struct mx_slice s, struct mx_buf *b)
 {

@@ -1,9 +1,10 @@
-/* What an event is inside the core: one allocation that holds the canonical JSON and, behind it, what the JSON does not say
- * (its id, the room id of a version 12 create event, a transaction id, strings that stand escaped in the JSON). Everything
- * the server asks for is a slice of these bytes, found once.
+/* What an event is inside the core: one allocation that holds the canonical JSON and, behind it,
+ * what the JSON does not say (its id, the room id of a version 12 create event, a transaction id,
+ * strings that stand escaped in the JSON). Everything the server asks for is a slice of these
+ * bytes, found once.
  *
- * Immutable once others can see it. Its maker may set the members marked (m) until then: the engine does, when it has
- * stored the event. */
+ * Immutable once others can see it. Its maker may set the members marked (m) until then: the engine
+ * does, when it has stored the event. */
 #ifndef CORE_ROOM_EVENT_PRIVATE_H
 #define CORE_ROOM_EVENT_PRIVATE_H
 
@@ -11,7 +12,8 @@
 
 #include "core/room/version.h"
 
-/* Bytes of mx_event.bytes. off == 0: absent (nothing of interest begins at 0, where the JSON's brace is). */
+/* Bytes of mx_event.bytes. off == 0: absent (nothing of interest begins at 0, where the JSON's
+ * brace is). */
 struct mx_slice {
 	uint32_t off, n;
 };
@@ -49,7 +51,11 @@ mx_event_slice(const struct mx_event *ev, struct mx_slice s)
 	return s.off != 0 ? (mx_str){ ev->bytes + s.off, s.n } : (mx_str){ NULL, 0 };
 }
 
-static inline mx_str mx_event_txn_id(const struct mx_event *ev) { return mx_event_slice(ev, ev->txn_id); }
+static inline mx_str
+mx_event_txn_id(const struct mx_event *ev)
+{
+	return mx_event_slice(ev, ev->txn_id);
+}
 
 /* ---- making one ---- */
 
@@ -65,19 +71,23 @@ struct mx_event_row {
 	bool rejected, soft_failed, redacted, outlier;
 };
 
-/* Trusts the bytes to be an event in canonical JSON, but survives anything: MX_E_UNKNOWN when they are not. */
+/* Trusts the bytes to be an event in canonical JSON, but survives anything: MX_E_UNKNOWN when they
+ * are not. */
 mx_error *mx_event_from_row(const struct mx_event_row *row, struct mx_event **out) MX_MUST_USE;
 
-/* An event's bytes from a stranger: parses, checks every member's type and limit, and makes it canonical, without unsigned.
- * Does not look at hashes and signatures (core/room/verify.h does), but computes the id; of a redacted copy it is the
- * same. MX_E_NOT_JSON, MX_E_BAD_JSON, MX_E_MISSING_PARAM, MX_E_TOO_LARGE. */
-mx_error *mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes, struct mx_event **out) MX_MUST_USE;
+/* An event's bytes from a stranger: parses, checks every member's type and limit, and makes it
+ * canonical, without unsigned. Does not look at hashes and signatures (core/room/verify.h does),
+ * but computes the id; of a redacted copy it is the same. MX_E_NOT_JSON, MX_E_BAD_JSON,
+ * MX_E_MISSING_PARAM, MX_E_TOO_LARGE. */
+mx_error *mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes,
+			      struct mx_event **out) MX_MUST_USE;
 
 /* The same for a tree; ev is borrowed and left as it is. */
-mx_error *mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct mx_event **out) MX_MUST_USE;
+mx_error *mx_event_from_json(const struct mx_room_version *v, const json_t *json,
+			     struct mx_event **out) MX_MUST_USE;
 
-/* The redacted form of ev, with ev's id and numbers and .redacted set. Never fails: an event whose bytes were damaged in
- * the database becomes the least that is one. */
+/* The redacted form of ev, with ev's id and numbers and .redacted set. Never fails: an event whose
+ * bytes were damaged in the database becomes the least that is one. */
 struct mx_event *mx_event_redact(const struct mx_event *ev);
 
 /* ---- prev_events and auth_events: for (it = mx_event_prev(ev); mx_event_ids_next(&it, &id);) ---- */

@@ -1,4 +1,5 @@
-/* Filters over events: parsing, and matching by sorted lists so that a long list costs a search and no walk. */
+/* Filters over events: parsing, and matching by sorted lists so that a long list costs a search and
+ * no walk. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -42,9 +43,11 @@ check_entry(const char *key, enum kind kind, mx_str s)
 	if (memchr(s.p, '\0', s.n) != NULL)
 		return mx_error_new(MX_E_BAD_JSON, "filter: %s holds a string with a NUL", key);
 	if (kind == USERS && !mx_id_user(s, NULL, NULL))
-		return mx_error_new(MX_E_BAD_JSON, "filter: %s holds something that is no user id", key);
+		return mx_error_new(MX_E_BAD_JSON, "filter: %s holds something that is no user id",
+				    key);
 	if (kind == ROOMS && !mx_id_room(s))
-		return mx_error_new(MX_E_BAD_JSON, "filter: %s holds something that is no room id", key);
+		return mx_error_new(MX_E_BAD_JSON, "filter: %s holds something that is no room id",
+				    key);
 	return NULL;
 }
 
@@ -59,7 +62,8 @@ read_list(struct mx_filter *f, const json_t *o, const char *key, enum kind kind,
 		return NULL;
 	n = json_array_size(array);
 	if (n > LIST_MAX)
-		return mx_error_new(MX_E_BAD_JSON, "filter: %s has more than %d entries", key, LIST_MAX);
+		return mx_error_new(MX_E_BAD_JSON, "filter: %s has more than %d entries", key,
+				    LIST_MAX);
 	l->given = true;
 	l->exact = mx_arena_alloc(f->arena, (n + 1) * sizeof(*l->exact));
 	l->wild = mx_arena_alloc(f->arena, WILD_MAX * sizeof(*l->wild));
@@ -67,7 +71,8 @@ read_list(struct mx_filter *f, const json_t *o, const char *key, enum kind kind,
 		mx_str s;
 
 		if (!json_is_string(item))
-			return mx_error_new(MX_E_BAD_JSON, "filter: %s must hold strings only", key);
+			return mx_error_new(MX_E_BAD_JSON, "filter: %s must hold strings only",
+					    key);
 		s = (mx_str){ json_string_value(item), json_string_length(item) };
 		MX_TRY(check_entry(key, kind, s));
 		s = mx_arena_str(f->arena, s);
@@ -76,7 +81,8 @@ read_list(struct mx_filter *f, const json_t *o, const char *key, enum kind kind,
 		else if (l->wild_n < WILD_MAX)
 			l->wild[l->wild_n++] = s;
 		else
-			return mx_error_new(MX_E_BAD_JSON, "filter: %s has more than %d wildcards", key, WILD_MAX);
+			return mx_error_new(MX_E_BAD_JSON, "filter: %s has more than %d wildcards",
+					    key, WILD_MAX);
 	}
 	qsort(l->exact, l->exact_n, sizeof(*l->exact), compare);
 	return NULL;
@@ -149,8 +155,8 @@ mx_filter_free(struct mx_filter **f)
 	*f = NULL;
 }
 
-/* Whether s matches the pattern, in which '*' is any sequence. On a mismatch only the last star needs another try, so
- * the cost is at most the product of the lengths. */
+/* Whether s matches the pattern, in which '*' is any sequence. On a mismatch only the last star
+ * needs another try, so the cost is at most the product of the lengths. */
 static bool
 wild_match(mx_str pattern, mx_str s)
 {

@@ -1,5 +1,6 @@
-/* What other processes of the same server have written: which rooms must be read again, which events are redacted now, whose
- * memberships have changed. Runs on the writer's thread at the start of a batch, before anything of ours is judged. */
+/* What other processes of the same server have written: which rooms must be read again, which
+ * events are redacted now, whose memberships have changed. Runs on the writer's thread at the start
+ * of a batch, before anything of ours is judged. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -33,9 +34,13 @@ follow_members(struct mx_rooms *rs, struct mx_conn *c, mx_pos since, mx_pos upto
 
 	mx_bind_int(q, 3, type);
 	while (mx_query_next(q))
-		mx_stream_member_changed(rs->stream, &(struct mx_member){
-			.room = mx_col_int(q, 0), .user = mx_col_int(q, 1), .membership = (enum mx_membership)mx_col_int(q, 2),
-			.event = mx_col_int(q, 3), .forgotten = mx_col_int(q, 4) != 0 });
+		mx_stream_member_changed(
+			rs->stream,
+			&(struct mx_member){ .room = mx_col_int(q, 0),
+					     .user = mx_col_int(q, 1),
+					     .membership = (enum mx_membership)mx_col_int(q, 2),
+					     .event = mx_col_int(q, 3),
+					     .forgotten = mx_col_int(q, 4) != 0 });
 	return mx_query_end(q);
 }
 

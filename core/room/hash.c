@@ -7,7 +7,8 @@
 static bool
 hashed(mx_str key)
 {
-	return !mx_str_eq(key, MX_S("hashes")) && !mx_str_eq(key, MX_S("signatures")) && !mx_str_eq(key, MX_S("unsigned"));
+	return !mx_str_eq(key, MX_S("hashes")) && !mx_str_eq(key, MX_S("signatures")) &&
+	       !mx_str_eq(key, MX_S("unsigned"));
 }
 
 void
@@ -35,7 +36,8 @@ mx_event_content_hash(mx_str event, unsigned char out[MX_SHA256_SIZE])
 }
 
 void
-mx_event_reference_hash(const struct mx_room_version *v, mx_str event, unsigned char out[MX_SHA256_SIZE])
+mx_event_reference_hash(const struct mx_room_version *v, mx_str event,
+			unsigned char out[MX_SHA256_SIZE])
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
@@ -47,7 +49,8 @@ mx_event_reference_hash(const struct mx_room_version *v, mx_str event, unsigned 
 static void
 encode(const unsigned char *hash, const char *last2, char *out)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	unsigned char in[33];
 	size_t o = 0;
 
@@ -65,7 +68,8 @@ encode(const unsigned char *hash, const char *last2, char *out)
 }
 
 void
-mx_event_id_of_hash(const struct mx_room_version *v, const unsigned char hash[MX_SHA256_SIZE], char out[MX_HASH_ID])
+mx_event_id_of_hash(const struct mx_room_version *v, const unsigned char hash[MX_SHA256_SIZE],
+		    char out[MX_HASH_ID])
 {
 	out[0] = '$';
 	encode(hash, v->event_id == MX_EVENT_ID_BASE64URL ? "-_" : "+/", out + 1);

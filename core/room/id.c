@@ -35,7 +35,8 @@ mx_id_alias(mx_str s, mx_str *localpart, mx_str *server)
 	return split(s, '#', localpart, server);
 }
 
-/* Whether s is what a sigil may stand before when no server follows: a hash in either alphabet of base64. */
+/* Whether s is what a sigil may stand before when no server follows: a hash in either alphabet of
+ * base64. */
 static bool
 is_hash(mx_str s)
 {
@@ -91,7 +92,8 @@ is_ipv6(mx_str s)
 	for (size_t i = 1; i <= n; i++) {
 		char c = s.p[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.'))
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+		      c == ':' || c == '.'))
 			return false;
 	}
 	s = (mx_str){ close + 1, s.n - n - 2 };
@@ -114,7 +116,8 @@ mx_id_server(mx_str s)
 	for (size_t i = 0; i < host.n; i++) {
 		char c = host.p[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.'))
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		      c == '-' || c == '.'))
 			return false;
 	}
 	return true;
@@ -128,8 +131,8 @@ mx_id_localpart_strict(mx_str s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '=' || c == '-' ||
-		      c == '/' || c == '+'))
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+		      c == '=' || c == '-' || c == '/' || c == '+'))
 			return false;
 	}
 	return true;
@@ -143,8 +146,8 @@ mx_id_opaque(mx_str s, size_t max)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-		      c == '~' || c == '-'))
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		      c == '.' || c == '_' || c == '~' || c == '-'))
 			return false;
 	}
 	return true;

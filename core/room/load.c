@@ -7,8 +7,9 @@
 
 static const struct mx_sql BY_NID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid = $1");
-static const struct mx_sql BY_ID = MX_SQL("SELECT " MX_EVENT_COLUMNS
-					  ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.id_hash = $1 AND e.id = $2");
+static const struct mx_sql BY_ID =
+	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room "
+					  "WHERE e.id_hash = $1 AND e.id = $2");
 static const struct mx_sql BY_NIDS =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid IN "
 	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
@@ -17,8 +18,8 @@ static const struct mx_sql BY_TXN =
 static const struct mx_sql AFTER = MX_SQL("SELECT nid FROM event WHERE nid > $1 AND flags & 14 = 0 ORDER BY nid LIMIT $2");
 static const struct mx_sql REDACTED_BY = MX_SQL("SELECT redacted_by FROM event WHERE nid = $1");
 
-/* Stands for an id in an index, on every machine and for ever: FNV-1a. That strangers can make them meet costs a
- * comparison of ids each, no more. */
+/* Stands for an id in an index, on every machine and for ever: FNV-1a. That strangers can make them
+ * meet costs a comparison of ids each, no more. */
 int64_t
 mx_event_id_hash(mx_str id)
 {
@@ -56,11 +57,19 @@ mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_e
 	int64_t flags = mx_col_int(q, 4);
 	char room_id[MX_EVENT_ID_MAX + 1];
 	struct mx_event_row row = {
-		.version = v, .nid = mx_col_int(q, 0), .room = mx_col_int(q, 1), .sender_nid = mx_col_int(q, 2),
-		.id = mx_col_str(q, 3), .after = root_of(mx_col_str(q, 6)), .device = mx_col_int(q, 7),
-		.txn_id = mx_col_str(q, 8), .json = mx_col_str(q, 9),
-		.redacted = (flags & MX_EVENT_REDACTED) != 0, .rejected = (flags & MX_EVENT_REJECTED) != 0,
-		.soft_failed = (flags & MX_EVENT_SOFT_FAILED) != 0, .outlier = (flags & MX_EVENT_OUTLIER) != 0,
+		.version = v,
+		.nid = mx_col_int(q, 0),
+		.room = mx_col_int(q, 1),
+		.sender_nid = mx_col_int(q, 2),
+		.id = mx_col_str(q, 3),
+		.after = root_of(mx_col_str(q, 6)),
+		.device = mx_col_int(q, 7),
+		.txn_id = mx_col_str(q, 8),
+		.json = mx_col_str(q, 9),
+		.redacted = (flags & MX_EVENT_REDACTED) != 0,
+		.rejected = (flags & MX_EVENT_REJECTED) != 0,
+		.soft_failed = (flags & MX_EVENT_SOFT_FAILED) != 0,
+		.outlier = (flags & MX_EVENT_OUTLIER) != 0,
 	};
 
 	row.before = mx_col_null(q, 5) ? row.after : root_of(mx_col_str(q, 5));
@@ -70,14 +79,16 @@ mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_e
 
 #define MANY 16			/* parameters of BY_NIDS */
 
-/* The event of the row that q stands at, whose last column is the room's version; into the cache. */
+/* The event of the row that q stands at, whose last column is the room's version; into the cache.
+ */
 static mx_error *
 read_row(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
 {
 	const struct mx_room_version *v = mx_room_version_find(mx_col_str(q, 10));
 
 	if (v == NULL)
-		return mx_error_new(MX_E_UNKNOWN, "an event is of a room version that is not known");
+		return mx_error_new(MX_E_UNKNOWN,
+				    "an event is of a room version that is not known");
 	MX_TRY(mx_event_of_row(q, v, out));
 	mx_event_cache_add(rs->events, out);
 	return NULL;
@@ -136,12 +147,14 @@ mx_event_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_id, struct mx_
 		mx_bind_str(q, 2, event_id);
 		MX_TRY(read_one(rs, q, out));
 	}
-	return *out != NULL ? NULL : mx_error_new(MX_E_NOT_FOUND, "this server does not know the event");
+	return *out != NULL ? NULL
+			    : mx_error_new(MX_E_NOT_FOUND, "this server does not know the event");
 }
 
 /* Reads up to MANY of those that are missing, from *at on, in one statement. */
 static mx_error *
-read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n, struct mx_event **out, size_t *at)
+read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
+	  struct mx_event **out, size_t *at)
 {
 	size_t place[MANY], wanted = 0;
 	mx_error *e = NULL;
@@ -172,7 +185,8 @@ read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n, 
 }
 
 mx_error *
-mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n, struct mx_events *out)
+mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
+	       struct mx_events *out)
 {
 	size_t base = out->n, at = 0;
 	mx_error *e = NULL;
@@ -203,7 +217,8 @@ mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_
 }
 
 mx_error *
-mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit, struct mx_events *out)
+mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit,
+		struct mx_events *out)
 {
 	mx_nid nids[256];
 	size_t n = 0;
@@ -218,7 +233,8 @@ mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t lim
 }
 
 mx_error *
-mx_event_redaction(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, struct mx_event **out)
+mx_event_redaction(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev,
+		   struct mx_event **out)
 {
 	*out = NULL;
 	if (!ev->redacted)
@@ -233,7 +249,8 @@ mx_event_redaction(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event
 }
 
 mx_error *
-mx_room_txn(struct mx_rooms *rs, struct mx_conn *c, mx_nid device, mx_str txn_id, struct mx_event **out)
+mx_room_txn(struct mx_rooms *rs, struct mx_conn *c, mx_nid device, mx_str txn_id,
+	    struct mx_event **out)
 {
 	*out = NULL;
 	if (device == 0 || txn_id.n == 0)

@@ -14,13 +14,14 @@ static const struct mx_sql OF_ROOM =
 static const struct mx_sql SHARE =
 	MX_SQL("SELECT 1 FROM membership a JOIN membership b ON a.room = b.room WHERE a.\"user\" = $1 AND a.local = 1 "
 	       "AND a.membership = 2 AND b.\"user\" = $2 AND b.membership = 2 LIMIT 1");
-static const struct mx_sql FORGET =
-	MX_SQL("UPDATE membership SET forgotten = 1 WHERE room = $1 AND \"user\" = $2 AND event = $3");
+static const struct mx_sql FORGET = MX_SQL(
+	"UPDATE membership SET forgotten = 1 WHERE room = $1 AND \"user\" = $2 AND event = $3");
 
 #define LOAD_ATTEMPTS 8
 
 mx_error *
-mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_member *out)
+mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user,
+	       struct mx_member *out)
 {
 	if (mx_stream_room_of(rs->stream, user, r->nid, out))
 		return NULL;
@@ -68,13 +69,18 @@ read_user(struct mx_conn *c, mx_nid user, struct members *l)
 
 	mx_bind_int(q, 1, user);
 	while (mx_query_next(q))
-		members_add(l, (struct mx_member){ .user = user, .room = mx_col_int(q, 0), .membership = (enum mx_membership)mx_col_int(q, 1),
-						   .event = mx_col_int(q, 2), .forgotten = mx_col_int(q, 3) != 0 });
+		members_add(l,
+			    (struct mx_member){ .user = user,
+						.room = mx_col_int(q, 0),
+						.membership = (enum mx_membership)mx_col_int(q, 1),
+						.event = mx_col_int(q, 2),
+						.forgotten = mx_col_int(q, 3) != 0 });
 	return mx_query_end(q);
 }
 
 mx_error *
-mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, struct mx_arena *a, struct mx_member **out, size_t *n)
+mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, struct mx_arena *a,
+	      struct mx_member **out, size_t *n)
 {
 	struct members l = { 0 };
 	mx_error *e = NULL;
@@ -83,14 +89,19 @@ mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, struct mx_are
 	*n = 0;
 	if (mx_stream_rooms(rs->stream, user, a, out, n))
 		return NULL;
-	/* A list that a change may have overtaken is not kept; after a few, it is still right as of when it was read. */
+	/* A list that a change may have overtaken is not kept; after a few, it is still right as of
+	 * when it was read. */
 	for (int i = 0; !fresh && e == NULL && i < LOAD_ATTEMPTS; i++) {
 		static const struct mx_member nobody;
 
 		l.n = 0;
 		mx_stream_load_begin(rs->stream, user);
 		e = read_user(c, user, &l);
-		fresh = mx_stream_load_end(rs->stream, user, e != NULL ? NULL : l.n > 0 ? l.v : &nobody, l.n);
+		fresh = mx_stream_load_end(rs->stream, user,
+					   e != NULL ? NULL
+					   : l.n > 0 ? l.v
+						     : &nobody,
+					   l.n);
 	}
 	if (e == NULL)
 		members_give(&l, a, out, n);
@@ -99,8 +110,8 @@ mx_user_rooms(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, struct mx_are
 }
 
 mx_error *
-mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum mx_membership m, struct mx_arena *a,
-		struct mx_member **out, size_t *n)
+mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum mx_membership m,
+		struct mx_arena *a, struct mx_member **out, size_t *n)
 {
 	struct members l = { 0 };
 	struct mx_query *q = mx_query(c, &OF_ROOM);
@@ -109,9 +120,12 @@ mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum 
 	mx_bind_int(q, 1, r->nid);
 	while (mx_query_next(q))
 		if (m == MX_MEMBER_NONE || mx_col_int(q, 1) == (int64_t)m)
-			members_add(&l, (struct mx_member){ .user = mx_col_int(q, 0), .room = r->nid,
-							    .membership = (enum mx_membership)mx_col_int(q, 1), .event = mx_col_int(q, 2),
-							    .forgotten = mx_col_int(q, 3) != 0 });
+			members_add(&l, (struct mx_member){
+						.user = mx_col_int(q, 0),
+						.room = r->nid,
+						.membership = (enum mx_membership)mx_col_int(q, 1),
+						.event = mx_col_int(q, 2),
+						.forgotten = mx_col_int(q, 3) != 0 });
 	mx_error *e = mx_query_end(q);
 
 	if (e == NULL)
@@ -124,7 +138,8 @@ mx_error *
 mx_users_share(struct mx_rooms *rs, struct mx_conn *c, mx_nid a, mx_nid b, bool *out)
 {
 	*out = a == b;
-	/* The index of a user's rooms knows users of this server only; either of them may be one. */
+	/* The index of a user's rooms knows users of this server only; either of them may be one.
+	 */
 	for (int i = 0; i < 2 && !*out; i++) {
 		struct mx_query *q = mx_query(c, &SHARE);
 
@@ -178,7 +193,8 @@ mx_room_forget(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid
 	if (f.member.membership == MX_MEMBER_NONE)
 		return mx_error_new(MX_E_NOT_FOUND, "you have never been in this room");
 	if (f.member.membership < MX_MEMBER_LEAVE)
-		return mx_error_new(MX_E_BAD_REQUEST, "you must leave the room before you forget it");
+		return mx_error_new(MX_E_BAD_REQUEST,
+				    "you must leave the room before you forget it");
 	if (f.member.forgotten)
 		return NULL;
 	f.member.forgotten = true;

@@ -130,7 +130,8 @@ grow(struct shard *s)
 	free(table);
 }
 
-/* The node as the cache has it, or n itself, now cached; with one more reference for the caller. Takes n. */
+/* The node as the cache has it, or n itself, now cached; with one more reference for the caller.
+ * Takes n. */
 static struct mx_node *
 put(struct shard *s, struct mx_node *n, size_t limit)
 {
@@ -287,7 +288,8 @@ well_formed(const unsigned char *p, size_t n)
 	if (p[0] == 'L')
 		return p[1] > 0 && p[1] <= MX_TREE_LEAF && n == 2 + (size_t)p[1] * 24;
 	return p[0] == 'B' && n >= 8 &&
-	       n == 8 + 16 * (size_t)__builtin_popcount((unsigned)p[2] << 8 | p[3]) && (p[2] | p[3]) != 0;
+	       n == 8 + 16 * (size_t)__builtin_popcount((unsigned)p[2] << 8 | p[3]) &&
+	       (p[2] | p[3]) != 0;
 }
 
 static mx_error *
@@ -303,12 +305,15 @@ read_node(struct mx_tree *t, const unsigned char hash[16], struct mx_node **out)
 
 		if (data.n > 0 && data.p[0] == 'D')
 			continue;	/* a root that is stored as a delta */
-		crypto_generichash(check, sizeof(check), (const unsigned char *)data.p, data.n, NULL, 0);
-		if (memcmp(check, hash, sizeof(check)) == 0 && well_formed((const unsigned char *)data.p, data.n))
+		crypto_generichash(check, sizeof(check), (const unsigned char *)data.p, data.n,
+				   NULL, 0);
+		if (memcmp(check, hash, sizeof(check)) == 0 &&
+		    well_formed((const unsigned char *)data.p, data.n))
 			*out = node_new(hash, data.p, data.n);
 	}
 	MX_TRY(mx_query_end(q));
-	return *out != NULL ? NULL : mx_error_new(MX_E_NOT_FOUND, "a node of a state tree is not stored");
+	return *out != NULL ? NULL
+			    : mx_error_new(MX_E_NOT_FOUND, "a node of a state tree is not stored");
 }
 
 /* The node in memory, with a reference for the caller, or NULL. */
@@ -333,7 +338,8 @@ in_memory(struct mx_tree *t, const unsigned char hash[16])
 }
 
 mx_error *
-mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth, const struct mx_node **out)
+mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth,
+	     const struct mx_node **out)
 {
 	if (depth >= 2 * MX_TREE_KEY)
 		return mx_error_new(MX_E_UNKNOWN, "a state tree is damaged: it is too deep");

@@ -69,7 +69,8 @@ level_of(enum mx_level_form form, mx_str raw, int64_t *out)
 		return true;
 	if (form != MX_LEVEL_INTEGERS && mx_scan_string(raw, &inner))
 		return level_of_string(inner, out);
-	return form == MX_LEVEL_LOOSE && raw.n != 0 && (raw.p[0] == '-' || (raw.p[0] >= '0' && raw.p[0] <= '9')) &&
+	return form == MX_LEVEL_LOOSE && raw.n != 0 &&
+	       (raw.p[0] == '-' || (raw.p[0] >= '0' && raw.p[0] <= '9')) &&
 	       level_of_float(raw, out);
 }
 
@@ -153,7 +154,9 @@ read_level(struct reader *r, mx_str key, mx_str value)
 		if (level_of(r->form, value, &r->p->level[i]))
 			r->p->has[i] = true;
 		else if (r->strict && r->form == MX_LEVEL_INTEGERS)
-			return mx_error_new(MX_E_FORBIDDEN, "m.room.power_levels: %.*s is not an integer", MX_SFMT(key));
+			return mx_error_new(MX_E_FORBIDDEN,
+					    "m.room.power_levels: %.*s is not an integer",
+					    MX_SFMT(key));
 	}
 	return NULL;
 }
@@ -170,13 +173,15 @@ read_content(struct reader *r, mx_str content)
 		return NULL;
 	while (e == NULL && mx_scan_member(&s, &key, &value)) {
 		/* Before version 10, only users had to be in order. */
-		r->strict = strict && (r->form == MX_LEVEL_INTEGERS || mx_str_eq(key, MX_S("users")));
+		r->strict =
+			strict && (r->form == MX_LEVEL_INTEGERS || mx_str_eq(key, MX_S("users")));
 		if (mx_str_eq(key, MX_S("users")))
 			e = read_entries(r, value, true, &r->p->users, &r->p->users_n);
 		else if (mx_str_eq(key, MX_S("events")))
 			e = read_entries(r, value, false, &r->p->events, &r->p->events_n);
 		else if (mx_str_eq(key, MX_S("notifications")))
-			e = read_entries(r, value, false, &r->p->notifications, &r->p->notifications_n);
+			e = read_entries(r, value, false, &r->p->notifications,
+					 &r->p->notifications_n);
 		else
 			e = read_level(r, key, value);
 	}
@@ -211,14 +216,16 @@ read_creators(struct reader *r, mx_str additional)
 static void
 read_create(struct reader *r, const struct mx_event *create)
 {
-	mx_str content = mx_event_content(create), sender = keep_plain(r, mx_event_sender(create)), value, inner;
+	mx_str content = mx_event_content(create), sender = keep_plain(r, mx_event_sender(create)),
+	       value, inner;
 
 	r->p->creator_server = mx_id_server_of(sender);
 	if (!create->version->rule_creator_in_content)
 		r->p->creator = sender;
 	else if (mx_scan_find(content, MX_S("creator"), &value) && mx_scan_string(value, &inner))
 		r->p->creator = keep(r, inner);
-	r->p->federate = !mx_scan_find(content, MX_S("m.federate"), &value) || !mx_str_eq(value, MX_S("false"));
+	r->p->federate = !mx_scan_find(content, MX_S("m.federate"), &value) ||
+			 !mx_str_eq(value, MX_S("false"));
 	if (create->version->rule_creators) {
 		if (!mx_scan_find(content, MX_S("additional_creators"), &value))
 			value = (mx_str){ NULL, 0 };
@@ -250,12 +257,14 @@ count_entries(mx_str content, mx_str key)
 static mx_error *
 parse(const mx_str *content, bool strict, const struct mx_event *create, struct mx_power **out)
 {
-	mx_str of_create = mx_event_content(create), text = content != NULL ? *content : (mx_str){ NULL, 0 };
+	mx_str of_create = mx_event_content(create),
+	       text = content != NULL ? *content : (mx_str){ NULL, 0 };
 	size_t entries = count_entries(text, MX_S("users")) + count_entries(text, MX_S("events")) +
 			 count_entries(text, MX_S("notifications"));
 	size_t names = 1 + count_entries(of_create, MX_S("additional_creators"));
-	struct mx_power *p = mx_alloc(sizeof(*p) + entries * sizeof(struct mx_power_entry) + names * sizeof(mx_str) +
-				      text.n + of_create.n + mx_event_sender(create).n);
+	struct mx_power *p =
+		mx_alloc(sizeof(*p) + entries * sizeof(struct mx_power_entry) +
+			 names * sizeof(mx_str) + text.n + of_create.n + mx_event_sender(create).n);
 	struct reader r = { .p = p, .form = create->version->levels, .strict = strict };
 	mx_error *e;
 
@@ -332,7 +341,8 @@ find(const struct mx_power_entry *v, size_t n, mx_str key)
 bool
 mx_power_is_creator(const struct mx_power *p, mx_str user)
 {
-	return p->creators_n != 0 && bsearch(&user, p->creators, p->creators_n, sizeof(user), by_bytes) != NULL;
+	return p->creators_n != 0 &&
+	       bsearch(&user, p->creators, p->creators_n, sizeof(user), by_bytes) != NULL;
 }
 
 int64_t
@@ -353,7 +363,8 @@ mx_power_for_event(const struct mx_power *p, mx_str type, bool state)
 {
 	const struct mx_power_entry *e = find(p->events, p->events_n, type);
 
-	return e != NULL ? e->level : p->level[state ? MX_POWER_STATE_DEFAULT : MX_POWER_EVENTS_DEFAULT];
+	return e != NULL ? e->level
+			 : p->level[state ? MX_POWER_STATE_DEFAULT : MX_POWER_EVENTS_DEFAULT];
 }
 
 int64_t

@@ -1,6 +1,7 @@
-/* Power levels: m.room.power_levels, parsed once and shared by whoever authorises in that state. Reference-counted and
- * immutable. It also keeps what the create event says about rank and federation, so that a message is authorised with this
- * and the sender's membership alone. Client-Server API, "m.room.power_levels"; room version 12, "Authorisation rules". */
+/* Power levels: m.room.power_levels, parsed once and shared by whoever authorises in that state.
+ * Reference-counted and immutable. It also keeps what the create event says about rank and
+ * federation, so that a message is authorised with this and the sender's membership alone.
+ * Client-Server API, "m.room.power_levels"; room version 12, "Authorisation rules". */
 #ifndef CORE_ROOM_POWER_H
 #define CORE_ROOM_POWER_H
 
@@ -37,12 +38,14 @@ struct mx_power {
 	mx_str *creators;		/* version 12: sorted; otherwise none */
 };
 
-/* levels: the m.room.power_levels event, or NULL for none; create: the m.room.create event. What an accepted event cannot
- * hold counts as absent. Copies what it keeps. The caller owns one reference. */
+/* levels: the m.room.power_levels event, or NULL for none; create: the m.room.create event. What an
+ * accepted event cannot hold counts as absent. Copies what it keeps. The caller owns one reference.
+ */
 struct mx_power *mx_power_parse(const struct mx_event *levels, const struct mx_event *create);
-/* The same from the content of a power levels event that is not accepted yet: MX_E_FORBIDDEN when it breaks the grammar of its
- * version (a level that is no integer, a user id that is none). */
-mx_error *mx_power_parse_content(mx_str content, const struct mx_event *create, struct mx_power **out) MX_MUST_USE;
+/* The same from the content of a power levels event that is not accepted yet: MX_E_FORBIDDEN when
+ * it breaks the grammar of its version (a level that is no integer, a user id that is none). */
+mx_error *mx_power_parse_content(mx_str content, const struct mx_event *create,
+				 struct mx_power **out) MX_MUST_USE;
 struct mx_power *mx_power_ref(struct mx_power *p);
 void mx_power_unref(struct mx_power **p);
 static inline void mx_power_auto(struct mx_power **p) { mx_power_unref(p); }

@@ -15,18 +15,22 @@ struct kept {
 };
 
 static const struct kept top[] = {
-	{ "auth_events", 1, ALL, NULL }, { "content", 1, ALL, NULL },    { "depth", 1, ALL, NULL },
-	{ "event_id", 1, ALL, NULL },    { "hashes", 1, ALL, NULL },     { "membership", 1, 9, NULL },
-	{ "origin", 1, 9, NULL },        { "origin_server_ts", 1, ALL, NULL }, { "prev_events", 1, ALL, NULL },
-	{ "prev_state", 1, 9, NULL },    { "room_id", 1, ALL, NULL },    { "sender", 1, ALL, NULL },
-	{ "signatures", 1, ALL, NULL },  { "state_key", 1, ALL, NULL },  { "type", 1, ALL, NULL },
-	{ 0 },
+	{ "auth_events", 1, ALL, NULL }, { "content", 1, ALL, NULL },
+	{ "depth", 1, ALL, NULL },       { "event_id", 1, ALL, NULL },
+	{ "hashes", 1, ALL, NULL },      { "membership", 1, 9, NULL },
+	{ "origin", 1, 9, NULL },        { "origin_server_ts", 1, ALL, NULL },
+	{ "prev_events", 1, ALL, NULL }, { "prev_state", 1, 9, NULL },
+	{ "room_id", 1, ALL, NULL },     { "sender", 1, ALL, NULL },
+	{ "signatures", 1, ALL, NULL },  { "state_key", 1, ALL, NULL },
+	{ "type", 1, ALL, NULL },        { 0 },
 };
 
 static const struct kept aliases[] = { { "aliases", 1, 1, NULL }, { 0 } };
 static const struct kept create[] = { { "creator", 1, 9, NULL }, { NULL, 11, ALL, NULL }, { 0 } };
 static const struct kept history_visibility[] = { { "history_visibility", 1, ALL, NULL }, { 0 } };
-static const struct kept join_rules[] = { { "allow", 8, ALL, NULL }, { "join_rule", 1, ALL, NULL }, { 0 } };
+static const struct kept join_rules[] = { { "allow", 8, ALL, NULL },
+					  { "join_rule", 1, ALL, NULL },
+					  { 0 } };
 static const struct kept member[] = {
 	{ "join_authorised_via_users_server", 9, ALL, NULL },
 	{ "membership", 1, ALL, NULL },
@@ -34,9 +38,15 @@ static const struct kept member[] = {
 	{ 0 },
 };
 static const struct kept power_levels[] = {
-	{ "ban", 1, ALL, NULL },    { "events", 1, ALL, NULL }, { "events_default", 1, ALL, NULL },
-	{ "invite", 11, ALL, NULL }, { "kick", 1, ALL, NULL },   { "redact", 1, ALL, NULL },
-	{ "state_default", 1, ALL, NULL }, { "users", 1, ALL, NULL }, { "users_default", 1, ALL, NULL },
+	{ "ban", 1, ALL, NULL },
+	{ "events", 1, ALL, NULL },
+	{ "events_default", 1, ALL, NULL },
+	{ "invite", 11, ALL, NULL },
+	{ "kick", 1, ALL, NULL },
+	{ "redact", 1, ALL, NULL },
+	{ "state_default", 1, ALL, NULL },
+	{ "users", 1, ALL, NULL },
+	{ "users_default", 1, ALL, NULL },
 	{ 0 },
 };
 static const struct kept redaction[] = { { "redacts", 11, ALL, NULL }, { 0 } };
@@ -157,7 +167,8 @@ mx_redact_bytes(const struct mx_room_version *v, mx_str event, bool signatures, 
 	mx_buf_byte(b, '{');
 	if (mx_scan_object(&s, event)) {
 		while (mx_scan_member(&s, &key, &value)) {
-			if (!mx_redact_keeps(v, key) || (!signatures && mx_str_eq(key, MX_S("signatures"))))
+			if (!mx_redact_keeps(v, key) ||
+			    (!signatures && mx_str_eq(key, MX_S("signatures"))))
 				continue;
 			write_key(key, &comma, b);
 			if (mx_str_eq(key, MX_S("content")))
@@ -188,7 +199,8 @@ redact_content_tree(const struct mx_room_version *v, mx_str type, json_t *conten
 		}
 		json_object_set_new(out, key, json_object());
 		if (json_object_get(value, k->only) != NULL)
-			json_object_set(json_object_get(out, key), k->only, json_object_get(value, k->only));
+			json_object_set(json_object_get(out, key), k->only,
+					json_object_get(value, k->only));
 	}
 	return out;
 }
@@ -207,8 +219,12 @@ mx_redact_json(const struct mx_room_version *v, const json_t *ev)
 		if (!mx_redact_keeps(v, mx_str_of(key)))
 			continue;
 		if (strcmp(key, "content") == 0)
-			json_object_set_new(out, key, redact_content_tree(v,
-				(mx_str){ json_string_value(type), json_string_length(type) }, value));
+			json_object_set_new(
+				out, key,
+				redact_content_tree(v,
+						    (mx_str){ json_string_value(type),
+							      json_string_length(type) },
+						    value));
 		else
 			json_object_set(out, key, value);
 	}

@@ -66,7 +66,8 @@ mx_res_node(struct mx_res *r, mx_str id, struct mx_res_node **out)
 		}
 	}
 	if (r->nodes_n >= r->max)
-		return mx_error_new(MX_E_LIMIT_EXCEEDED, "resolving the state takes more than %zu events", r->max);
+		return mx_error_new(MX_E_LIMIT_EXCEEDED,
+				    "resolving the state takes more than %zu events", r->max);
 	node = mx_arena_alloc(r->a, sizeof(*node));
 	MX_TRY(r->in->event(r->in->arg, id, &node->ev));
 	if (node->ev != NULL && !node->ev->state)
@@ -169,7 +170,8 @@ load_conflicts(struct mx_res *r)
 	return NULL;
 }
 
-/* The conflicting keys with what they came to, and the keys that no state has an entry at but the auth difference does. */
+/* The conflicting keys with what they came to, and the keys that no state has an entry at but the
+ * auth difference does. */
 static mx_error *
 collect(struct mx_res *r, struct mx_resolved **out, size_t *n)
 {
@@ -194,8 +196,10 @@ collect(struct mx_res *r, struct mx_resolved **out, size_t *n)
 				continue;
 			MX_TRY(r->in->agreed(r->in->arg, e->type, e->key, &agreed));
 			if (agreed.p == NULL)
-				v[count++] = (struct mx_resolved){ mx_arena_str(r->a, e->type), mx_arena_str(r->a, e->key),
-								   mx_arena_str(r->a, e->node->id) };
+				v[count++] =
+					(struct mx_resolved){ mx_arena_str(r->a, e->type),
+							      mx_arena_str(r->a, e->key),
+							      mx_arena_str(r->a, e->node->id) };
 		}
 	}
 	qsort(v, count, sizeof(*v), by_key);
@@ -205,16 +209,21 @@ collect(struct mx_res *r, struct mx_resolved **out, size_t *n)
 }
 
 mx_error *
-mx_resolve_state(const struct mx_resolve *in, struct mx_arena *a, struct mx_resolved **out, size_t *n)
+mx_resolve_state(const struct mx_resolve *in, struct mx_arena *a, struct mx_resolved **out,
+		 size_t *n)
 {
-	struct mx_res r = { .in = in, .a = a, .max = in->max_events != 0 ? in->max_events : MAX_EVENTS };
+	struct mx_res r = { .in = in,
+			    .a = a,
+			    .max = in->max_events != 0 ? in->max_events : MAX_EVENTS };
 	struct mx_res_list order = { 0 }, rest = { 0 };
 	struct mx_res_node *levels;
 
 	if (in->version->resolution == MX_RESOLUTION_1)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION, "state resolution 1 is not supported");
+		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
+				    "state resolution 1 is not supported");
 	if (in->states > MX_RESOLVE_STATES)
-		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve", MX_RESOLVE_STATES);
+		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
+				    MX_RESOLVE_STATES);
 	MX_TRY(load_conflicts(&r));
 	MX_TRY(mx_res_full_set(&r));
 	MX_TRY(mx_res_power_order(&r, &order));

@@ -1,5 +1,5 @@
-/* State resolution 2 and 2.1: one state from several. Pure and deterministic: the caller brings the states' difference and the
- * events, by callbacks. Room version 2 and 12, "State resolution". */
+/* State resolution 2 and 2.1: one state from several. Pure and deterministic: the caller brings the
+ * states' difference and the events, by callbacks. Room version 2 and 12, "State resolution". */
 #ifndef CORE_ROOM_RESOLVE_H
 #define CORE_ROOM_RESOLVE_H
 
@@ -22,19 +22,23 @@ struct mx_resolve {
 	const struct mx_resolve_conflict *conflicts;	/* every key that is not the same in all of them */
 	size_t conflicts_n;
 
-	/* The event with this id, borrowed until mx_resolve_state returns; *out NULL when the server does not have it: it counts as
-	 * rejected, and its chain ends there. */
+	/* The event with this id, borrowed until mx_resolve_state returns; *out NULL when the
+	 * server does not have it: it counts as rejected, and its chain ends there. */
 	mx_error *(*event)(void *arg, mx_str id, const struct mx_event **out);
-	/* The event id at a key at which all states agree, {NULL, 0} for none; borrowed as above. */
+	/* The event id at a key at which all states agree, {NULL, 0} for none; borrowed as above.
+	 */
 	mx_error *(*agreed)(void *arg, mx_str type, mx_str key, mx_str *id);
-	/* Calls visit for the id of every entry at which all states agree: for their auth chains. */
-	mx_error *(*each_agreed)(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg);
+	/* Calls visit for the id of every entry at which all states agree: for their auth chains.
+	 */
+	mx_error *(*each_agreed)(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id),
+				 void *visit_arg);
 	void *arg;
 	size_t max_events;			/* how many events it may look at: MX_E_LIMIT_EXCEEDED; 0: 500,000 */
 };
 
-/* *out: the resolved entry of every conflicting key, and of keys that only the auth difference knows; the rest of the
- * state is what the states agree on. Sorted by (type, key). In a. */
-mx_error *mx_resolve_state(const struct mx_resolve *r, struct mx_arena *a, struct mx_resolved **out, size_t *n) MX_MUST_USE;
+/* *out: the resolved entry of every conflicting key, and of keys that only the auth difference
+ * knows; the rest of the state is what the states agree on. Sorted by (type, key). In a. */
+mx_error *mx_resolve_state(const struct mx_resolve *r, struct mx_arena *a, struct mx_resolved **out,
+			   size_t *n) MX_MUST_USE;
 
 #endif

@@ -1,4 +1,5 @@
-/* The full conflicted set: what conflicts, what only some of the states rest on, and (2.1) what lies between. */
+/* The full conflicted set: what conflicts, what only some of the states rest on, and (2.1) what
+ * lies between. */
 #include "config.h"
 
 #include "core/room/resolve_private.h"
@@ -110,7 +111,8 @@ add_difference(struct mx_res *r)
 
 /* ---- 2.1: the conflicted subgraph ---- */
 
-/* A walk in depth that knows, when it leaves a node, whether a conflicted event was found behind it. */
+/* A walk in depth that knows, when it leaves a node, whether a conflicted event was found behind
+ * it. */
 struct frame {
 	struct mx_res_node *node;
 	uint32_t next;

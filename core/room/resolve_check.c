@@ -107,14 +107,16 @@ get(void *arg, mx_str type, mx_str key)
 	return key.n == 0 && mx_str_eq(type, MX_S("m.room.create")) ? j->create : NULL;
 }
 
-/* An auth event at a key that the state lacks: it is not judged again, so a rejected one does not count. */
+/* An auth event at a key that the state lacks: it is not judged again, so a rejected one does not
+ * count. */
 static struct mx_res_node *
 own_auth(const struct mx_res_node *node, mx_str type, mx_str key)
 {
 	for (uint32_t i = 0; i < node->auth_n; i++) {
 		const struct mx_event *ev = node->auth[i]->ev;
 
-		if (ev != NULL && !ev->rejected && mx_str_eq(mx_event_type(ev), type) && mx_str_eq(mx_event_state_key(ev), key))
+		if (ev != NULL && !ev->rejected && mx_str_eq(mx_event_type(ev), type) &&
+		    mx_str_eq(mx_event_state_key(ev), key))
 			return node->auth[i];
 	}
 	return NULL;

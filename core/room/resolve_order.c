@@ -1,4 +1,5 @@
-/* The two orders of state resolution. Ties always end at the event id, so that every server has the same. */
+/* The two orders of state resolution. Ties always end at the event id, so that every server has the
+ * same. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -15,21 +16,23 @@ is_power_event(const struct mx_event *ev)
 	if (mx_str_eq(type, MX_S("m.room.member")))
 		return (ev->membership == MX_MEMBER_LEAVE || ev->membership == MX_MEMBER_BAN) &&
 		       !mx_str_eq(mx_event_sender(ev), mx_event_state_key(ev));
-	return ev->state_key.n == 0 &&
-	       (mx_str_eq(type, MX_S("m.room.power_levels")) || mx_str_eq(type, MX_S("m.room.join_rules")));
+	return ev->state_key.n == 0 && (mx_str_eq(type, MX_S("m.room.power_levels")) ||
+					mx_str_eq(type, MX_S("m.room.join_rules")));
 }
 
 static mx_error *
 find_level(struct mx_res *r, struct mx_res_node *node)
 {
 	MX_TRY(mx_res_expand(r, node));
-	node->level = mx_power_of_user(mx_res_levels(r, mx_res_auth_of(node, MX_S("m.room.power_levels"))),
-				       mx_event_sender(node->ev));
+	node->level = mx_power_of_user(
+		mx_res_levels(r, mx_res_auth_of(node, MX_S("m.room.power_levels"))),
+		mx_event_sender(node->ev));
 	return NULL;
 }
 
-/* A power event brings along its auth chain within the full set. Chains are followed within the set only, as other servers
- * do: where that differs from following them outside as well, agreeing with them is what counts. */
+/* A power event brings along its auth chain within the full set. Chains are followed within the set
+ * only, as other servers do: where that differs from following them outside as well, agreeing with
+ * them is what counts. */
 static mx_error *
 collect_power_set(struct mx_res *r, struct mx_res_list *out)
 {
@@ -182,7 +185,8 @@ number_mainline(struct mx_res *r, struct mx_res_node *levels)
 	return NULL;
 }
 
-/* The place of the nearest power levels event in the mainline that the event rests on; 0: none, which is before all. */
+/* The place of the nearest power levels event in the mainline that the event rests on; 0: none,
+ * which is before all. */
 static mx_error *
 find_place(struct mx_res *r, struct mx_res_node *node, int64_t *place)
 {
@@ -209,7 +213,8 @@ find_place(struct mx_res *r, struct mx_res_node *node, int64_t *place)
 static int
 by_mainline(const void *a, const void *b)
 {
-	const struct mx_res_node *x = *(struct mx_res_node *const *)a, *y = *(struct mx_res_node *const *)b;
+	const struct mx_res_node *x = *(struct mx_res_node *const *)a,
+				 *y = *(struct mx_res_node *const *)b;
 
 	if (x->place != y->place)
 		return x->place < y->place ? -1 : 1;

@@ -67,12 +67,14 @@ mx_error *mx_res_full_set(struct mx_res *r) MX_MUST_USE;
 /* resolve_order.c: the power events and what they rest on, in reverse topological power order. */
 mx_error *mx_res_power_order(struct mx_res *r, struct mx_res_list *out) MX_MUST_USE;
 /* The rest of the full set, in mainline order of this power levels event (NULL: none). */
-mx_error *mx_res_mainline_order(struct mx_res *r, struct mx_res_node *levels, struct mx_res_list *out) MX_MUST_USE;
+mx_error *mx_res_mainline_order(struct mx_res *r, struct mx_res_node *levels,
+				struct mx_res_list *out) MX_MUST_USE;
 /* resolve_check.c: the iterative auth checks. */
 mx_error *mx_res_check(struct mx_res *r, const struct mx_res_list *events) MX_MUST_USE;
 /* The entry that the checks put at a key; NULL for none. */
 struct mx_res_entry *mx_res_find(struct mx_res *r, mx_str type, mx_str key);
 /* The event at a key in the state so far; NULL for none. */
-mx_error *mx_res_get(struct mx_res *r, mx_str type, mx_str key, struct mx_res_node **out) MX_MUST_USE;
+mx_error *mx_res_get(struct mx_res *r, mx_str type, mx_str key,
+		     struct mx_res_node **out) MX_MUST_USE;
 
 #endif

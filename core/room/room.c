@@ -1,5 +1,6 @@
-/* Rooms in memory. There is one struct mx_room a room as long as anybody refers to it, because what is durable is moved on
- * in place after each commit; a room that nobody uses goes when the cache is full. */
+/* Rooms in memory. There is one struct mx_room a room as long as anybody refers to it, because what
+ * is durable is moved on in place after each commit; a room that nobody uses goes when the cache is
+ * full. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -145,7 +146,8 @@ read_view(struct mx_room *r, struct mx_conn *c)
 	if (!found)
 		return mx_error_new(MX_E_NOT_FOUND, "this server does not know the room");
 	if (version == NULL)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION, "the room is of a version that this server does not know");
+		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
+				    "the room is of a version that this server does not know");
 
 	q = mx_query(c, &GET_NEWEST);
 	mx_bind_int(q, 1, r->nid);
@@ -249,7 +251,8 @@ trim(struct mx_rooms *rs)
 {
 	struct mx_room *r = rs->oldest;
 
-	for (int steps = 0; r != NULL && rs->room_count > (size_t)rs->opt.room_cache && steps < 32; steps++) {
+	for (int steps = 0; r != NULL && rs->room_count > (size_t)rs->opt.room_cache && steps < 32;
+	     steps++) {
 		struct mx_room *newer = r->newer;
 
 		if (atomic_load(&r->refs) == 1)
@@ -374,7 +377,8 @@ get(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, mx_str id, struct mx_roo
 
 	*out = NULL;
 	if (r == NULL) {
-		/* While it is loading it is in the cache, so that whatever is committed meanwhile finds this one. */
+		/* While it is loading it is in the cache, so that whatever is committed meanwhile
+		 * finds this one. */
 		r = mx_room_new(rs, id, NULL);
 		r->nid = nid;
 		r->loading = true;

@@ -7,22 +7,28 @@
 #include <stdlib.h>
 
 const struct mx_option mx_rooms_option_rows[] = {
-	MX_OPT(struct mx_rooms_options, default_version, .def = "12", .help = "The version of rooms that are made without naming one."),
-	MX_OPT(struct mx_rooms_options, event_cache, .def = "16M", .min = 65536, .max = INT64_C(1) << 40,
-	       .help = "Memory for events."),
-	MX_OPT(struct mx_rooms_options, state_cache, .def = "8M", .min = 65536, .max = INT64_C(1) << 40,
-	       .help = "Memory for nodes of state trees."),
+	MX_OPT(struct mx_rooms_options, default_version, .def = "12",
+	       .help = "The version of rooms that are made without naming one."),
+	MX_OPT(struct mx_rooms_options, event_cache, .def = "16M", .min = 65536,
+	       .max = INT64_C(1) << 40, .help = "Memory for events."),
+	MX_OPT(struct mx_rooms_options, state_cache, .def = "8M", .min = 65536,
+	       .max = INT64_C(1) << 40, .help = "Memory for nodes of state trees."),
 	MX_OPT(struct mx_rooms_options, room_cache, .def = "2048", .min = 1, .max = 10000000,
 	       .help = "Rooms kept in memory; those in use are kept beyond it."),
 	MX_OPT(struct mx_rooms_options, room_tail, .def = "64", .min = 8, .max = 4096,
-	       .help = "Newest events of a room in memory whose order is known without asking the database."),
+	       .help = "Newest events of a room in memory whose order is known without asking the "
+		       "database."),
 	MX_OPT(struct mx_rooms_options, max_state, .def = "500000", .min = 100, .max = 100000000,
 	       .help = "State events that one room may have, its members included."),
 };
 const size_t mx_rooms_option_count = sizeof(mx_rooms_option_rows) / sizeof(mx_rooms_option_rows[0]);
 
 static const struct mx_rooms_options DEFAULTS = {
-	.event_cache = { 16 << 20 }, .state_cache = { 8 << 20 }, .room_cache = 2048, .room_tail = 64, .max_state = 500000,
+	.event_cache = { 16 << 20 },
+	.state_cache = { 8 << 20 },
+	.room_cache = 2048,
+	.room_tail = 64,
+	.max_state = 500000,
 };
 
 #define KEEP_TXNS 4096
@@ -37,7 +43,9 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	if (o->default_version != NULL && o->default_version[0] != '\0') {
 		v = mx_room_version_find(mx_str_of(o->default_version));
 		if (v == NULL)
-			return mx_error_new(MX_E_CONFIG, "[rooms] default_version = %s: this server does not know that version",
+			return mx_error_new(MX_E_CONFIG,
+					    "[rooms] default_version = %s: this server does not "
+					    "know that version",
 					    o->default_version);
 	}
 	MX_TRY(mx_rooms_migrate(config->db));
@@ -108,7 +116,8 @@ mx_rooms_server_name(const struct mx_rooms *rs)
 void
 mx_rooms_stats(struct mx_rooms *rs, struct mx_rooms_stats *out)
 {
-	*out = (struct mx_rooms_stats){ .sent = atomic_load(&rs->sent), .conflicts = atomic_load(&rs->conflicts) };
+	*out = (struct mx_rooms_stats){ .sent = atomic_load(&rs->sent),
+					.conflicts = atomic_load(&rs->conflicts) };
 	mx_event_cache_stats(rs->events, &out->event_hits, &out->event_misses, &out->event_bytes);
 	mx_node_cache_stats(rs->nodes, &out->node_hits, &out->node_misses, &out->node_bytes);
 	pthread_mutex_lock(&rs->lock);

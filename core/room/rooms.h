@@ -1,5 +1,5 @@
-/* Opening and closing the room engine: its configuration, and what it calls outside of itself. No state is global;
- * several engines may live in one process. */
+/* Opening and closing the room engine: its configuration, and what it calls outside of itself. No
+ * state is global; several engines may live in one process. */
 #ifndef CORE_ROOM_ROOMS_H
 #define CORE_ROOM_ROOMS_H
 
@@ -25,7 +25,8 @@ struct mx_rooms_config {
 	const struct mx_signing_key *key;	/* lives longer than the engine; so do all of these */
 	mx_str server_name;			/* copied */
 	const struct mx_rooms_options *options;	/* copied; NULL: the defaults */
-	/* Asked on the sender's thread before an event of a local user is signed; an error refuses it. May be NULL. */
+	/* Asked on the sender's thread before an event of a local user is signed; an error refuses
+	 * it. May be NULL. */
 	mx_error *(*event_check)(void *arg, struct mx_room *room, const struct mx_draft *draft);
 	/* Told on the writer's thread after the commit, in stream order. May be NULL. */
 	void (*event_stored)(void *arg, struct mx_event *event);
@@ -37,8 +38,10 @@ mx_error *mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **
 /* No call of the engine may be running. */
 void mx_rooms_close(struct mx_rooms **rs);
 
-/* Up to limit accepted events of all rooms with positions after `after`, in the order of the stream. */
-mx_error *mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit, struct mx_events *out) MX_MUST_USE;
+/* Up to limit accepted events of all rooms with positions after `after`, in the order of the
+ * stream. */
+mx_error *mx_events_after(struct mx_rooms *rs, struct mx_conn *c, mx_pos after, size_t limit,
+			  struct mx_events *out) MX_MUST_USE;
 
 /* What the engine holds in memory and has done, for metrics and tests. */
 struct mx_rooms_stats {

@@ -36,11 +36,13 @@ check_creators(mx_str list)
 		return MX_REFUSE("m.room.create: additional_creators is not a list of user ids");
 	while (mx_scan_element(&s, &value)) {
 		if (!mx_scan_string(value, &inner))
-			return MX_REFUSE("m.room.create: additional_creators is not a list of user ids");
+			return MX_REFUSE(
+				"m.room.create: additional_creators is not a list of user ids");
 		if (mx_scan_escaped(inner) && inner.n <= sizeof(buf))
 			inner = (mx_str){ buf, mx_scan_unescape(inner, buf) };
 		if (!mx_id_user(inner, NULL, NULL))
-			return MX_REFUSE("m.room.create: additional_creators names somebody by what is not a user id");
+			return MX_REFUSE("m.room.create: additional_creators names somebody by "
+					 "what is not a user id");
 	}
 	return NULL;
 }
@@ -56,7 +58,8 @@ check_create(const struct mx_event *ev)
 	if (v->room_id_is_create_hash) {
 		if (ev->room_id.off != 0 && ev->room_id.off < ev->json_n)
 			return MX_REFUSE("m.room.create has no room_id in this room version");
-	} else if (!mx_str_eq(mx_id_server_of(mx_event_room_id(ev)), mx_id_server_of(mx_event_sender(ev)))) {
+	} else if (!mx_str_eq(mx_id_server_of(mx_event_room_id(ev)),
+			      mx_id_server_of(mx_event_sender(ev)))) {
 		return MX_REFUSE("the room id is of another server than the creator");
 	}
 	if (mx_scan_find(content, MX_S("room_version"), &value) &&
@@ -83,7 +86,8 @@ check_room(const struct mx_event *ev, const struct mx_event *create)
 			return MX_REFUSE("the event is of another room than its m.room.create");
 		return NULL;
 	}
-	if (room.n != id.n || room.n == 0 || room.p[0] != '!' || memcmp(room.p + 1, id.p + 1, id.n - 1) != 0)
+	if (room.n != id.n || room.n == 0 || room.p[0] != '!' ||
+	    memcmp(room.p + 1, id.p + 1, id.n - 1) != 0)
 		return MX_REFUSE("the room id does not name the room's m.room.create");
 	return NULL;
 }
@@ -97,19 +101,21 @@ check_power(const struct mx_check *c)
 
 	if (has >= needed)
 		return NULL;
-	return MX_REFUSE("sending %.*s needs power %s, you have %s", MX_SFMT(c->type), mx_check_level(needed, a),
-			 mx_check_level(has, b));
+	return MX_REFUSE("sending %.*s needs power %s, you have %s", MX_SFMT(c->type),
+			 mx_check_level(needed, a), mx_check_level(has, b));
 }
 
 static mx_error *
 check_third_party_invite_event(const struct mx_check *c)
 {
-	int64_t needed = c->power->level[MX_POWER_INVITE], has = mx_power_of_user(c->power, c->sender);
+	int64_t needed = c->power->level[MX_POWER_INVITE],
+		has = mx_power_of_user(c->power, c->sender);
 	char a[24], b[24];
 
 	if (has >= needed)
 		return NULL;
-	return MX_REFUSE("inviting needs power %s, you have %s", mx_check_level(needed, a), mx_check_level(has, b));
+	return MX_REFUSE("inviting needs power %s, you have %s", mx_check_level(needed, a),
+			 mx_check_level(has, b));
 }
 
 /* Versions 1 and 2, where the rules decide whether a redaction applies. */
@@ -117,7 +123,8 @@ static mx_error *
 check_redaction(const struct mx_check *c)
 {
 	if (mx_power_of_user(c->power, c->sender) >= c->power->level[MX_POWER_REDACT] ||
-	    mx_str_eq(mx_id_server_of(mx_event_id(c->ev)), mx_id_server_of(mx_event_redacts(c->ev))))
+	    mx_str_eq(mx_id_server_of(mx_event_id(c->ev)),
+		      mx_id_server_of(mx_event_redacts(c->ev))))
 		return NULL;
 	return MX_REFUSE("you may not redact events of other servers");
 }
@@ -149,7 +156,8 @@ check_other(const struct mx_check *c)
 		return MX_REFUSE("this room is only for users of its creator's server");
 	if (c->version->rule_aliases && mx_str_eq(c->type, MX_S("m.room.aliases"))) {
 		if (!ev->state || !mx_str_eq(c->target, mx_id_server_of(c->sender)))
-			return MX_REFUSE("m.room.aliases belongs to the server that its state key names");
+			return MX_REFUSE(
+				"m.room.aliases belongs to the server that its state key names");
 		return NULL;
 	}
 	if (mx_str_eq(c->type, MX_S("m.room.member")))
@@ -158,8 +166,10 @@ check_other(const struct mx_check *c)
 	if (mx_str_eq(c->type, MX_S("m.room.third_party_invite")))
 		return check_third_party_invite_event(c);
 	MX_TRY(check_power(c));
-	if (ev->state && c->target.n != 0 && c->target.p[0] == '@' && !mx_str_eq(c->target, c->sender))
-		return MX_REFUSE("state with the key %.*s may be set by that user alone", MX_SFMT(c->target));
+	if (ev->state && c->target.n != 0 && c->target.p[0] == '@' &&
+	    !mx_str_eq(c->target, c->sender))
+		return MX_REFUSE("state with the key %.*s may be set by that user alone",
+				 MX_SFMT(c->target));
 	if (mx_str_eq(c->type, MX_S("m.room.power_levels")))
 		return mx_check_power_levels(c);
 	if (c->version->redaction_needs_power && mx_str_eq(c->type, MX_S("m.room.redaction")))
@@ -171,8 +181,13 @@ mx_error *
 mx_rules_check(const struct mx_event *ev, const struct mx_rules_state *state)
 {
 	MX_AUTO(mx_power) *parsed = NULL;
-	struct mx_check c = { .ev = ev, .version = ev->version, .state = state, .power = state->power,
-			      .type = mx_event_type(ev), .sender = mx_event_sender(ev), .target = mx_event_state_key(ev) };
+	struct mx_check c = { .ev = ev,
+			      .version = ev->version,
+			      .state = state,
+			      .power = state->power,
+			      .type = mx_event_type(ev),
+			      .sender = mx_event_sender(ev),
+			      .target = mx_event_state_key(ev) };
 
 	if (mx_str_eq(c.type, MX_S("m.room.create")))
 		return check_create(ev);
@@ -181,14 +196,16 @@ mx_rules_check(const struct mx_event *ev, const struct mx_rules_state *state)
 		return MX_REFUSE("the room has no m.room.create");
 	MX_TRY(check_room(ev, c.create));
 	if (c.power == NULL) {
-		parsed = mx_power_parse(state->get(state->arg, MX_S("m.room.power_levels"), EMPTY), c.create);
+		parsed = mx_power_parse(state->get(state->arg, MX_S("m.room.power_levels"), EMPTY),
+					c.create);
 		c.power = parsed;
 	}
 	return check_other(&c);
 }
 
 bool
-mx_rules_redaction_applies(const struct mx_event *redaction, const struct mx_event *target, const struct mx_power *power)
+mx_rules_redaction_applies(const struct mx_event *redaction, const struct mx_event *target,
+			   const struct mx_power *power)
 {
 	mx_str sender = mx_event_sender(redaction);
 

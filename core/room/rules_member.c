@@ -20,7 +20,8 @@ join_rule(const struct mx_check *c)
 	const struct mx_event *ev = c->state->get(c->state->arg, MX_S("m.room.join_rules"), EMPTY);
 	mx_str value, rule;
 
-	if (ev == NULL || !mx_scan_find(mx_event_content(ev), MX_S("join_rule"), &value) || !mx_scan_string(value, &rule))
+	if (ev == NULL || !mx_scan_find(mx_event_content(ev), MX_S("join_rule"), &value) ||
+	    !mx_scan_string(value, &rule))
 		return RULE_OTHER;
 	if (mx_str_eq(rule, MX_S("public")))
 		return RULE_PUBLIC;
@@ -43,7 +44,8 @@ need_level(const struct mx_check *c, enum mx_power_level which, const char *doin
 
 	if (has >= needed)
 		return NULL;
-	return MX_REFUSE("%s needs power %s, you have %s", doing, mx_check_level(needed, a), mx_check_level(has, b));
+	return MX_REFUSE("%s needs power %s, you have %s", doing, mx_check_level(needed, a),
+			 mx_check_level(has, b));
 }
 
 static mx_error *
@@ -74,15 +76,18 @@ is_first_join(const struct mx_check *c)
 	       mx_str_eq(id, mx_event_id(c->create)) && !mx_event_ids_next(&prev, &id);
 }
 
-/* The user whom content.join_authorised_via_users_server names; its server's signature was checked with the others. */
+/* The user whom content.join_authorised_via_users_server names; its server's signature was checked
+ * with the others. */
 static mx_error *
 check_authoriser(const struct mx_check *c)
 {
 	char buf[MX_CHECK_BUF];
 	mx_str user;
 
-	if (!mx_scan_find_str(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"), buf, sizeof(buf), &user))
-		return MX_REFUSE("you are not invited, and no user of the room vouches for your join");
+	if (!mx_scan_find_str(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"),
+			      buf, sizeof(buf), &user))
+		return MX_REFUSE(
+			"you are not invited, and no user of the room vouches for your join");
 	if (mx_check_membership(c, user) != MX_MEMBER_JOIN)
 		return MX_REFUSE("the user who vouches for the join is not in the room");
 	if (mx_power_of_user(c->power, user) < c->power->level[MX_POWER_INVITE])
@@ -144,7 +149,8 @@ check_leave(const struct mx_check *c)
 	enum mx_membership now = mx_check_membership(c, c->target);
 
 	if (mx_str_eq(c->sender, c->target)) {
-		if (now == MX_MEMBER_INVITE || now == MX_MEMBER_JOIN || (c->version->join_knock && now == MX_MEMBER_KNOCK))
+		if (now == MX_MEMBER_INVITE || now == MX_MEMBER_JOIN ||
+		    (c->version->join_knock && now == MX_MEMBER_KNOCK))
 			return NULL;
 		if (now == MX_MEMBER_BAN)
 			return MX_REFUSE("you are banned from this room");
@@ -196,9 +202,11 @@ check_named_authoriser(const struct mx_check *c)
 	char buf[MX_CHECK_BUF];
 	mx_str value, user;
 
-	if (!mx_scan_find(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"), &value))
+	if (!mx_scan_find(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"),
+			  &value))
 		return NULL;
-	if (mx_scan_find_str(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"), buf, sizeof(buf), &user) &&
+	if (mx_scan_find_str(mx_event_content(c->ev), MX_S("join_authorised_via_users_server"), buf,
+			     sizeof(buf), &user) &&
 	    mx_id_user(user, NULL, NULL))
 		return NULL;
 	return MX_REFUSE("join_authorised_via_users_server is not a user id");

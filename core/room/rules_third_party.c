@@ -1,5 +1,6 @@
-/* An invite that began with an e-mail address: the identity server signed who turned out to have it, and the m.room.third_party_invite
- * in the state says by which keys. Client-Server API, "Third-party invites"; room version 12, rule 5.4.1. */
+/* An invite that began with an e-mail address: the identity server signed who turned out to have
+ * it, and the m.room.third_party_invite in the state says by which keys. Client-Server API,
+ * "Third-party invites"; room version 12, rule 5.4.1. */
 #include "config.h"
 
 #include <myelin/crypto.h>
@@ -22,7 +23,8 @@ decode(mx_str value, void *out, size_t size)
 	MX_AUTO(mx_buf) *b = mx_buf_new(256);
 	mx_str text;
 
-	if (!mx_scan_string(value, &text) || !mx_base64_decode_lax(b, text) || mx_buf_view(b).n != size)
+	if (!mx_scan_string(value, &text) || !mx_base64_decode_lax(b, text) ||
+	    mx_buf_view(b).n != size)
 		return false;
 	memcpy(out, mx_buf_view(b).p, size);
 	return true;
@@ -39,7 +41,8 @@ server_matches(struct tries *t, mx_str of_server, const unsigned char key[MX_ED2
 	if (!mx_scan_object(&s, of_server))
 		return false;
 	while (t->left > 0 && mx_scan_member(&s, &key_id, &value)) {
-		if (!mx_str_starts(key_id, MX_S("ed25519:")) || !decode(value, signature, sizeof(signature)))
+		if (!mx_str_starts(key_id, MX_S("ed25519:")) ||
+		    !decode(value, signature, sizeof(signature)))
 			continue;
 		t->left--;
 		if (mx_verify_bytes(key, t->message, signature))
@@ -124,7 +127,8 @@ mx_check_third_party(const struct mx_check *c, mx_str invite)
 		return MX_REFUSE("the third-party invite was made by somebody else");
 	write_message(object, b);
 	t.message = mx_buf_view(b);
-	if (!mx_scan_find(object, MX_S("signatures"), &t.signatures) || !any_key_matches(&t, mx_event_content(asked)))
+	if (!mx_scan_find(object, MX_S("signatures"), &t.signatures) ||
+	    !any_key_matches(&t, mx_event_content(asked)))
 		return MX_REFUSE("no signature of the third-party invite is by one of its keys");
 	return NULL;
 }

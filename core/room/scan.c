@@ -57,7 +57,8 @@ skip_container(const char *p, const char *end)
 static bool
 is_bare(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' ||
+	       c == '.' || c == 'E';
 }
 
 static const char *
@@ -233,7 +234,8 @@ unescape_unicode(const char *p, const char *end, char **o)
 	p += 4;
 	if (hi >= 0xd800 && hi < 0xdc00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u' &&
 	    (lo = hex4(p + 2, end)) >= 0xdc00 && lo < 0xe000) {
-		*o = put_utf8(*o, 0x10000 + ((uint32_t)(hi - 0xd800) << 10) + (uint32_t)(lo - 0xdc00));
+		*o = put_utf8(*o,
+			      0x10000 + ((uint32_t)(hi - 0xd800) << 10) + (uint32_t)(lo - 0xdc00));
 		return p + 6;
 	}
 	*o = put_utf8(*o, (uint32_t)hi);

@@ -1,5 +1,6 @@
-/* Walking canonical JSON without a tree. The text is an event that was checked when it entered, so only its shape is followed;
- * text that is broken all the same ends the walk and is never read past. */
+/* Walking canonical JSON without a tree. The text is an event that was checked when it entered, so
+ * only its shape is followed; text that is broken all the same ends the walk and is never read
+ * past. */
 #ifndef CORE_ROOM_SCAN_H
 #define CORE_ROOM_SCAN_H
 
@@ -10,7 +11,8 @@ struct mx_scan {
 	bool broken;		/* the walk ended because the text is not what it should be */
 };
 
-/* Starts at the first member of the object, or element of the array, that is the whole of text; false, and broken, otherwise. */
+/* Starts at the first member of the object, or element of the array, that is the whole of text;
+ * false, and broken, otherwise. */
 bool mx_scan_object(struct mx_scan *s, mx_str text);
 bool mx_scan_array(struct mx_scan *s, mx_str text);
 /* The next member: its key as it stands between the quotes, its value's bytes. False at the end. */
@@ -34,12 +36,12 @@ mx_scan_escaped(mx_str inner)
 	return inner.n != 0 && memchr(inner.p, '\\', inner.n) != NULL;
 }
 
-/* Decodes the escapes of inner into out, which has room for inner.n bytes. Returns the length; an escape that is none is
- * copied as it stands. */
+/* Decodes the escapes of inner into out, which has room for inner.n bytes. Returns the length; an
+ * escape that is none is copied as it stands. */
 size_t mx_scan_unescape(mx_str inner, char *out);
 
-/* The string member `key` of the object, decoded: a slice of it, or in buf when there are escapes. False when it is absent,
- * no string, or its escapes do not fit. */
+/* The string member `key` of the object, decoded: a slice of it, or in buf when there are escapes.
+ * False when it is absent, no string, or its escapes do not fit. */
 bool mx_scan_find_str(mx_str object, mx_str key, char *buf, size_t size, mx_str *out);
 
 #endif

@@ -1,6 +1,7 @@
-/* Making events. Outside any lock a draft is checked and its content made canonical; under the lock of the room's tip, and
- * without I/O, it is authorised, built, signed and handed to the writer; then the sender waits until it is durable. So the
- * events of a room form one chain in the order in which they were handed in, however many send at once. */
+/* Making events. Outside any lock a draft is checked and its content made canonical; under the lock
+ * of the room's tip, and without I/O, it is authorised, built, signed and handed to the writer;
+ * then the sender waits until it is durable. So the events of a room form one chain in the order in
+ * which they were handed in, however many send at once. */
 #include "config.h"
 
 #include "core/room/build.h"
@@ -52,9 +53,11 @@ find_target(struct send *s, struct work *w, struct mx_stored *v)
 	if (v->target->room != r->nid)
 		return mx_error_new(MX_E_NOT_FOUND, "the event to redact is not in this room");
 	MX_TRY(mx_room_power_ref(r, s->conn, &power));
-	if (!mx_str_eq(mx_id_server_of(w->draft->sender_id), mx_id_server_of(mx_event_sender(v->target))) &&
+	if (!mx_str_eq(mx_id_server_of(w->draft->sender_id),
+		       mx_id_server_of(mx_event_sender(v->target))) &&
 	    mx_power_of_user(power, w->draft->sender_id) < power->level[MX_POWER_REDACT])
-		return mx_error_new(MX_E_FORBIDDEN, "you may not redact the events of others in this room");
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "you may not redact the events of others in this room");
 	if (v->target->redacted)
 		mx_event_unref(&v->target);
 	else
@@ -68,17 +71,20 @@ collect_needs(struct send *s, struct work *w)
 	const struct mx_draft *d = w->draft;
 	struct mx_auth_types types;
 
-	mx_rules_auth_types(s->store.room->version, d->type, d->sender_id, d->state_key, w->content, &types);
+	mx_rules_auth_types(s->store.room->version, d->type, d->sender_id, d->state_key, w->content,
+			    &types);
 	w->needs = s->needs + s->needs_n;
 	for (size_t i = 0; i < types.n && i < MAX_NEEDS - 1; i++)
-		w->needs[w->needs_n++] = (struct mx_need){ .type = types.v[i].type, .key = types.v[i].key };
+		w->needs[w->needs_n++] =
+			(struct mx_need){ .type = types.v[i].type, .key = types.v[i].key };
 	w->auth_n = w->needs_n;
 	bool create = false;
 
 	for (size_t i = 0; i < w->needs_n; i++)
 		create |= mx_str_eq(w->needs[i].type, MX_S("m.room.create"));
 	if (!create)
-		w->needs[w->needs_n++] = (struct mx_need){ .type = MX_S("m.room.create"), .key = MX_S("") };
+		w->needs[w->needs_n++] =
+			(struct mx_need){ .type = MX_S("m.room.create"), .key = MX_S("") };
 	for (size_t i = 0; i < w->needs_n; i++)
 		w->needs[i].hash = mx_tree_key(w->needs[i].type, w->needs[i].key);
 	s->needs_n += w->needs_n;
@@ -100,8 +106,8 @@ prepare_one(struct send *s, struct work *w, struct mx_stored *v)
 	w->canonical = mx_arena_str(s->arena, mx_buf_view(b));
 	w->redacts = d->redacts;
 	w->ts = d->ts;
-	if (mx_str_eq(d->type, MX_S("m.room.redaction")) && d->state_key.p == NULL && w->redacts.n == 0 &&
-	    s->store.room->version->redacts_in_content)
+	if (mx_str_eq(d->type, MX_S("m.room.redaction")) && d->state_key.p == NULL &&
+	    w->redacts.n == 0 && s->store.room->version->redacts_in_content)
 		w->redacts = mx_json_str(w->content, "redacts");
 	if (d->state_key.p != NULL)
 		w->key = mx_tree_key(d->type, d->state_key);
@@ -118,7 +124,8 @@ static struct mx_event *
 state_at(const struct send *s, size_t built, struct mx_tree_key key)
 {
 	for (size_t i = built; i-- > 0;)
-		if (s->works[i].draft->state_key.p != NULL && memcmp(s->works[i].key.h, key.h, sizeof(key.h)) == 0)
+		if (s->works[i].draft->state_key.p != NULL &&
+		    memcmp(s->works[i].key.h, key.h, sizeof(key.h)) == 0)
 			return s->store.v[i].event;
 	return mx_tip_get(&s->store.room->tip, key);
 }
@@ -136,7 +143,8 @@ ask_state(void *arg, mx_str type, mx_str key)
 
 /* Builds the ith event on what was built before it, and asks the rules. key NULL: only to ask. */
 static mx_error *
-build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_signing_key *key, struct mx_event **out)
+build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_signing_key *key,
+	  struct mx_event **out)
 {
 	struct work *w = &s->works[i];
 	struct mx_room *r = s->store.room;
@@ -157,12 +165,25 @@ build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_
 			create = ev;
 	}
 	struct mx_build b = {
-		.version = r->version, .room_id = mx_room_id(r), .sender = w->draft->sender_id, .type = w->draft->type,
-		.state_key = w->draft->state_key, .content_canonical = w->canonical, .redacts = w->redacts,
-		.ts = w->ts != 0 ? w->ts : mx_now(), .depth = depth,
-		.prev = &prev, .prev_n = prev.n > 0, .auth = auth, .auth_n = auth_n,
-		.server = mx_rooms_server(s->rs), .key = key,
-		.room = r->nid, .sender_nid = w->draft->sender, .device = w->draft->device, .txn_id = w->draft->txn_id,
+		.version = r->version,
+		.room_id = mx_room_id(r),
+		.sender = w->draft->sender_id,
+		.type = w->draft->type,
+		.state_key = w->draft->state_key,
+		.content_canonical = w->canonical,
+		.redacts = w->redacts,
+		.ts = w->ts != 0 ? w->ts : mx_now(),
+		.depth = depth,
+		.prev = &prev,
+		.prev_n = prev.n > 0,
+		.auth = auth,
+		.auth_n = auth_n,
+		.server = mx_rooms_server(s->rs),
+		.key = key,
+		.room = r->nid,
+		.sender_nid = w->draft->sender,
+		.device = w->draft->device,
+		.txn_id = w->draft->txn_id,
 	};
 	struct mx_rules_state state = { .get = ask_state, .arg = w };
 
@@ -217,8 +238,10 @@ build_all(struct send *s, mx_str *last, int64_t *depth)
 static bool
 judges(mx_str type)
 {
-	return mx_str_eq(type, MX_S("m.room.member")) || mx_str_eq(type, MX_S("m.room.power_levels")) ||
-	       mx_str_eq(type, MX_S("m.room.join_rules")) || mx_str_eq(type, MX_S("m.room.create")) ||
+	return mx_str_eq(type, MX_S("m.room.member")) ||
+	       mx_str_eq(type, MX_S("m.room.power_levels")) ||
+	       mx_str_eq(type, MX_S("m.room.join_rules")) ||
+	       mx_str_eq(type, MX_S("m.room.create")) ||
 	       mx_str_eq(type, MX_S("m.room.third_party_invite"));
 }
 
@@ -365,8 +388,8 @@ send_end(struct send *s)
 }
 
 static mx_error *
-send_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *drafts, size_t n,
-	 struct mx_event **out)
+send_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *drafts,
+	 size_t n, struct mx_event **out)
 {
 	struct send s = { .rs = rs, .conn = c, .n = n, .store.room = r };
 	mx_error *e = send_begin(&s, drafts, NULL);
@@ -379,9 +402,11 @@ send_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct
 	return e;
 }
 
-/* The same transaction id makes one event: whoever comes second waits for the first, or finds what it made. */
+/* The same transaction id makes one event: whoever comes second waits for the first, or finds what
+ * it made. */
 static mx_error *
-send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *d, struct mx_event **out)
+send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *d,
+	  struct mx_event **out)
 {
 	struct mx_event *ev = NULL;
 	mx_error *e = NULL;
@@ -420,26 +445,34 @@ storable(mx_str s)
 	return s.n == 0 || (memchr(s.p, 0, s.n) == NULL && mx_str_utf8(s));
 }
 
-/* What would only fail on the writer's thread, where it throws away what others have built on it. */
+/* What would only fail on the writer's thread, where it throws away what others have built on it.
+ */
 static mx_error *
 check_drafts(const struct mx_draft *drafts, size_t n)
 {
 	if (n == 0 || n > MAX_DRAFTS)
-		return mx_error_new(MX_E_BAD_REQUEST, "a request makes at least one event and at most %d", MAX_DRAFTS);
+		return mx_error_new(MX_E_BAD_REQUEST,
+				    "a request makes at least one event and at most %d",
+				    MAX_DRAFTS);
 	for (size_t i = 0; i < n; i++) {
 		const struct mx_draft *d = &drafts[i];
 
 		if (d->txn_id.n > MX_EVENT_MAX_FIELD)
-			return mx_error_new(MX_E_INVALID_PARAM, "the transaction id is longer than %d bytes", MX_EVENT_MAX_FIELD);
-		if (!storable(d->type) || !storable(d->state_key) || !storable(d->txn_id) || !storable(d->redacts))
-			return mx_error_new(MX_E_INVALID_PARAM, "a type, state key or transaction id must be text without NUL");
+			return mx_error_new(MX_E_INVALID_PARAM,
+					    "the transaction id is longer than %d bytes",
+					    MX_EVENT_MAX_FIELD);
+		if (!storable(d->type) || !storable(d->state_key) || !storable(d->txn_id) ||
+		    !storable(d->redacts))
+			return mx_error_new(
+				MX_E_INVALID_PARAM,
+				"a type, state key or transaction id must be text without NUL");
 	}
 	return NULL;
 }
 
 mx_error *
-mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *drafts, size_t n,
-	     struct mx_event **out)
+mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+	     const struct mx_draft *drafts, size_t n, struct mx_event **out)
 {
 	MX_TRY(check_drafts(drafts, n));
 	if (n == 1 && drafts[0].device != 0 && drafts[0].txn_id.n > 0)
@@ -448,7 +481,8 @@ mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const st
 }
 
 mx_error *
-mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *draft)
+mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+		const struct mx_draft *draft)
 {
 	struct send s = { .rs = rs, .conn = c, .n = 1, .store.room = r };
 	mx_error *e = mx_room_refresh(r, c);
@@ -460,7 +494,8 @@ mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const
 		pthread_mutex_lock(&r->tip.lock);
 		e = mx_tip_meet(r, c, s.needs, s.needs_n);
 		if (e == NULL)
-			e = build_one(&s, 0, mx_str_of(r->tip.last_id), r->tip.depth + 1, NULL, &s.store.v[0].event);
+			e = build_one(&s, 0, mx_str_of(r->tip.last_id), r->tip.depth + 1, NULL,
+				      &s.store.v[0].event);
 		pthread_mutex_unlock(&r->tip.lock);
 	}
 	send_end(&s);
@@ -472,7 +507,8 @@ mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const
 static mx_error *
 create_content(const struct mx_room_version *v, const struct mx_draft *d, json_t **out)
 {
-	if (!mx_str_eq(d->type, MX_S("m.room.create")) || d->state_key.p == NULL || d->state_key.n != 0)
+	if (!mx_str_eq(d->type, MX_S("m.room.create")) || d->state_key.p == NULL ||
+	    d->state_key.n != 0)
 		return mx_error_new(MX_E_UNKNOWN, "a room must begin with m.room.create");
 	if (!json_is_object(d->content))
 		return mx_error_new(MX_E_BAD_JSON, "the content of an event must be an object");
@@ -485,8 +521,8 @@ create_content(const struct mx_room_version *v, const struct mx_draft *d, json_t
 	return NULL;
 }
 
-/* In version 12 a user who makes two rooms of the same content in one millisecond would make the same room: later ones are
- * dated later. */
+/* In version 12 a user who makes two rooms of the same content in one millisecond would make the
+ * same room: later ones are dated later. */
 static mx_msec
 create_time(struct mx_rooms *rs, mx_nid sender)
 {
@@ -537,7 +573,10 @@ mx_room_create(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_vers
 	MX_TRY(check_drafts(drafts, n));
 	MX_TRY(create_content(version, &drafts[0], &content));
 	/* Another process may have made the same room in the same millisecond. */
-	for (int i = 0; mx_error_is(e = create_once(rs, c, version, drafts, n, content, out), MX_E_EXISTS) && i < 10; i++)
+	for (int i = 0;
+	     mx_error_is(e = create_once(rs, c, version, drafts, n, content, out), MX_E_EXISTS) &&
+	     i < 10;
+	     i++)
 		mx_error_free(&e);
 	return e;
 }

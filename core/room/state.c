@@ -9,8 +9,8 @@ static const struct mx_sql ROOT_AT =
 	MX_SQL("SELECT root FROM event WHERE room = $1 AND nid <= $2 ORDER BY nid DESC LIMIT 1");
 
 mx_error *
-mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type, mx_str key,
-	     struct mx_event **out)
+mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type,
+	     mx_str key, struct mx_event **out)
 {
 	struct mx_tree tree = mx_rooms_tree(rs, c);
 	mx_nid nid;
@@ -25,7 +25,8 @@ mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, 
 }
 
 mx_error *
-mx_room_state(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str type, mx_str key, struct mx_event **out)
+mx_room_state(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str type, mx_str key,
+	      struct mx_event **out)
 {
 	return mx_state_get(rs, c, mx_room_root(r), type, key, out);
 }
@@ -64,7 +65,8 @@ collect_new(void *arg, struct mx_tree_key key, mx_nid from, mx_nid to)
 }
 
 static mx_error *
-finish(struct mx_rooms *rs, struct mx_conn *c, struct mx_tree *tree, struct nids *l, mx_error *e, struct mx_events *out)
+finish(struct mx_rooms *rs, struct mx_conn *c, struct mx_tree *tree, struct nids *l, mx_error *e,
+       struct mx_events *out)
 {
 	mx_tree_done(tree);
 	if (e == NULL)
@@ -74,7 +76,8 @@ finish(struct mx_rooms *rs, struct mx_conn *c, struct mx_tree *tree, struct nids
 }
 
 static mx_error *
-read_part(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, enum mx_tree_part part, struct mx_events *out)
+read_part(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, enum mx_tree_part part,
+	  struct mx_events *out)
 {
 	struct mx_tree tree = mx_rooms_tree(rs, c);
 	struct nids l = { 0 };
@@ -84,20 +87,22 @@ read_part(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, enu
 }
 
 mx_error *
-mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+mx_state_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+	     struct mx_events *out)
 {
 	return read_part(rs, c, root, MX_TREE_ALL, out);
 }
 
 mx_error *
-mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_events *out)
+mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+		    struct mx_events *out)
 {
 	return read_part(rs, c, root, MX_TREE_NO_MEMBERS, out);
 }
 
 mx_error *
-mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from, struct mx_state_root to,
-	      struct mx_events *out)
+mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from,
+	      struct mx_state_root to, struct mx_events *out)
 {
 	struct mx_tree tree = mx_rooms_tree(rs, c);
 	struct nids l = { 0 };
@@ -124,7 +129,8 @@ tail_at(struct mx_room *r, mx_pos pos, bool *newest)
 }
 
 mx_error *
-mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_pos pos, struct mx_state_root *out)
+mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_pos pos,
+		struct mx_state_root *out)
 {
 	static const struct mx_state_root none;
 	bool newest;

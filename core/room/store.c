@@ -1,5 +1,6 @@
-/* The write: prepared events get their positions, move the state tree on, and become rows. It runs on the writer's thread, which
- * alone knows what the state is at that point; what it makes of a room is in room->w until the batch is durable. */
+/* The write: prepared events get their positions, move the state tree on, and become rows. It runs
+ * on the writer's thread, which alone knows what the state is at that point; what it makes of a
+ * room is in room->w until the batch is durable. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -9,16 +10,21 @@ static const struct mx_sql PUT_ROOM =
 static const struct mx_sql COUNT_MEMBERS =
 	MX_SQL("UPDATE room SET joined = joined + $2, invited = invited + $3 WHERE nid = $1");
 static const struct mx_sql PUT_EVENT =
-	MX_SQL("INSERT INTO event (nid, room, type, state_key, sender, depth, ts, flags, id, id_hash, root_before, root, "
-	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
+	MX_SQL("INSERT INTO event (nid, room, type, state_key, sender, depth, ts, flags, id, "
+	       "id_hash, root_before, root, "
+	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+	       "$13, $14, $15)");
 static const struct mx_sql PUT_NODE =
 	MX_SQL("INSERT INTO state_node (nid, hash, data) VALUES ($1, $2, $3)");
 static const struct mx_sql PUT_MEMBER =
-	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) VALUES ($1, $2, $3, $4, 0, $5) "
-	       "ON CONFLICT (room, \"user\") DO UPDATE SET membership = excluded.membership, event = excluded.event, "
+	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) "
+	       "VALUES ($1, $2, $3, $4, 0, $5) "
+	       "ON CONFLICT (room, \"user\") DO UPDATE SET membership = excluded.membership, event "
+	       "= excluded.event, "
 	       "forgotten = 0");
 static const struct mx_sql REDACT =
-	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND redacted_by IS NULL");
+	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND "
+	       "redacted_by IS NULL");
 
 #define NODES_PER_EVENT 4096	/* numbers that are kept for them: 64 paths, and the leaves that they split into */
 
@@ -36,7 +42,8 @@ is_fact(const struct mx_event *ev)
 {
 	mx_str type = mx_event_type(ev);
 
-	return ev->state && (mx_str_eq(type, MX_S("m.room.power_levels")) || mx_str_eq(type, MX_S("m.room.create")) ||
+	return ev->state && (mx_str_eq(type, MX_S("m.room.power_levels")) ||
+			     mx_str_eq(type, MX_S("m.room.create")) ||
 			     mx_str_eq(type, MX_S("m.room.history_visibility")));
 }
 
@@ -91,8 +98,11 @@ committed_to_memory(struct mx_store *s)
 		const struct mx_event *ev = s->v[i].event;
 
 		if (is_member(ev))
-			mx_stream_member_changed(rs->stream, &(struct mx_member){
-				.user = s->v[i].user, .room = s->room->nid, .membership = ev->membership, .event = ev->nid });
+			mx_stream_member_changed(rs->stream,
+						 &(struct mx_member){ .user = s->v[i].user,
+								      .room = s->room->nid,
+								      .membership = ev->membership,
+								      .event = ev->nid });
 		if (rs->event_stored != NULL)
 			rs->event_stored(rs->arg, s->v[i].event);
 	}
@@ -137,14 +147,15 @@ put_node(void *arg, const struct mx_node *n)
 	struct put_nodes *p = arg;
 
 	if (p->next == p->end)
-		return mx_error_new(MX_E_UNKNOWN, "a state event changes more of the state tree than it can");
+		return mx_error_new(MX_E_UNKNOWN,
+				    "a state event changes more of the state tree than it can");
 	return put_row(p, n->hash, n->bytes, n->n);
 }
 
 /* Stores `after`, which is `before` with the event set. */
 static mx_error *
-put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before, struct mx_state_root after,
-	 const struct mx_tree_entry *change)
+put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before,
+	 struct mx_state_root after, const struct mx_tree_entry *change)
 {
 	struct put_nodes p = { .conn = t->conn, .next = change->nid * NODES_PER_EVENT };
 	unsigned char row[MX_DELTA_MAX];
@@ -165,14 +176,16 @@ put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before, str
 static mx_error *
 change_state(struct mx_store *s, struct mx_tree *t, struct mx_event *ev, struct mx_state_root *root)
 {
-	struct mx_tree_entry change = { mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)), ev->nid };
+	struct mx_tree_entry change = { mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)),
+					ev->nid };
 	struct mx_state_root next;
 	size_t count;
 
 	MX_TRY(mx_tree_set(t, *root, change.key, change.nid, &s->fresh, &next));
 	MX_TRY(mx_tree_count(t, next, &count));
 	if (count > (size_t)s->room->rs->opt.max_state)
-		return mx_error_new(MX_E_TOO_LARGE, "the room has as many state events as this server allows");
+		return mx_error_new(MX_E_TOO_LARGE,
+				    "the room has as many state events as this server allows");
 	MX_TRY(put_root(s, t, *root, next, &change));
 	*root = next;
 	return NULL;
@@ -324,7 +337,8 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 	return NULL;
 }
 
-/* What the batch has made of the room so far; MX_E_AGAIN when these events were built on something else. */
+/* What the batch has made of the room so far; MX_E_AGAIN when these events were built on something
+ * else. */
 static mx_error *
 premises(struct mx_store *s)
 {

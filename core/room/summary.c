@@ -1,12 +1,14 @@
-/* What directories, invitations and knocks show of a room. Client-Server API, "Stripped state", "Public rooms". */
+/* What directories, invitations and knocks show of a room. Client-Server API, "Stripped state",
+ * "Public rooms". */
 #include "config.h"
 
 #include "core/room/engine.h"
 
-/* The string at a key of the content of a state event without state key; empty when there is none. */
+/* The string at a key of the content of a state event without state key; empty when there is none.
+ */
 static mx_error *
-text_of(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, const char *type, const char *key,
-	struct mx_arena *a, mx_str *out)
+text_of(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, const char *type,
+	const char *key, struct mx_arena *a, mx_str *out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
@@ -38,7 +40,8 @@ federates(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, boo
 }
 
 mx_error *
-mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a, struct mx_room_summary *out)
+mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
+		struct mx_room_summary *out)
 {
 	const struct {
 		const char *type, *key;
@@ -56,7 +59,8 @@ mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struc
 	struct mx_state_root root = mx_room_root(r);
 	mx_str guests;
 
-	*out = (struct mx_room_summary){ .joined = mx_room_joined_count(r), .invited = mx_room_invited_count(r) };
+	*out = (struct mx_room_summary){ .joined = mx_room_joined_count(r),
+					 .invited = mx_room_invited_count(r) };
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		MX_TRY(text_of(rs, c, root, parts[i].type, parts[i].key, a, parts[i].to));
 	MX_TRY(text_of(rs, c, root, "m.room.guest_access", "guest_access", a, &guests));
@@ -66,8 +70,8 @@ mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struc
 }
 
 static mx_error *
-stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type, mx_str key, struct mx_buf *b,
-	 bool *any, mx_str *sender, struct mx_arena *a)
+stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type, mx_str key,
+	 struct mx_buf *b, bool *any, mx_str *sender, struct mx_arena *a)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
@@ -84,10 +88,13 @@ stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_s
 }
 
 mx_error *
-mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_buf *b)
+mx_room_stripped(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user,
+		 struct mx_buf *b)
 {
-	static const char *const types[] = { "m.room.create", "m.room.join_rules", "m.room.name", "m.room.avatar",
-					     "m.room.topic", "m.room.canonical_alias", "m.room.encryption" };
+	static const char *const types[] = { "m.room.create",    "m.room.join_rules",
+					     "m.room.name",      "m.room.avatar",
+					     "m.room.topic",     "m.room.canonical_alias",
+					     "m.room.encryption" };
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct mx_state_root root = mx_room_root(r);
 	mx_str user_id, sender = { NULL, 0 };

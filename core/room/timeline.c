@@ -1,5 +1,5 @@
-/* The events of a room in the order of the stream. The newest are known by number from memory; a page from further back is one
- * statement. */
+/* The events of a room in the order of the stream. The newest are known by number from memory; a
+ * page from further back is one statement. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -13,10 +13,11 @@ static const struct mx_sql FORWARDS =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & 14 = 0 "
 	       "ORDER BY e.nid LIMIT $4");
 
-/* Copies what the tail has of the range, in the order that is asked for, at most max. *floor: what is above it is known. */
+/* Copies what the tail has of the range, in the order that is asked for, at most max. *floor: what
+ * is above it is known. */
 static size_t
-from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid *out, size_t max, mx_nid *floor,
-	  mx_pos *last)
+from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid *out, size_t max,
+	  mx_nid *floor, mx_pos *last)
 {
 	size_t n = 0;
 
@@ -38,9 +39,11 @@ from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid
 	return n;
 }
 
-/* What was read from the newest event backwards becomes the tail, when nothing has come in between. */
+/* What was read from the newest event backwards becomes the tail, when nothing has come in between.
+ */
 static void
-fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, bool complete, mx_pos last)
+fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, bool complete,
+	  mx_pos last)
 {
 	size_t max = (size_t)r->rs->opt.room_tail;
 
@@ -67,8 +70,8 @@ fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, boo
 
 /* Adds up to limit events of the range from the database. */
 static mx_error *
-from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before, size_t limit, bool backwards,
-	      struct mx_events *out)
+from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before, size_t limit,
+	      bool backwards, struct mx_events *out)
 {
 	struct mx_query *q = mx_query(c, backwards ? &BACKWARDS : &FORWARDS);
 	mx_error *e = NULL;
@@ -97,8 +100,8 @@ from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before,
 }
 
 mx_error *
-mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid after, mx_nid before, size_t limit,
-		 bool backwards, struct mx_events *out, bool *more)
+mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid after,
+		 mx_nid before, size_t limit, bool backwards, struct mx_events *out, bool *more)
 {
 	enum { MAX = 10000 };
 	size_t want = (limit < MAX ? limit : MAX) + 1, base = out->n;	/* one more, to know whether there is more */
@@ -109,7 +112,8 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 	mx_error *e = mx_events_load(rs, c, nids, n, out);
 
 	free(nids);
-	/* The tail had it all when it is full, or when it reaches down to where the range begins. */
+	/* The tail had it all when it is full, or when it reaches down to where the range begins.
+	 */
 	bool known = n == want || (after >= floor && n < at_hand);
 
 	if (e == NULL && !known) {
@@ -121,7 +125,8 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 			after = out->v[out->n - 1]->nid;
 		e = from_database(r, c, after, before, want - n, backwards, out);
 		if (e == NULL && top && backwards)
-			fill_tail(r, out->v + base, out->n - base, after <= 0 && out->n - base < want, last);
+			fill_tail(r, out->v + base, out->n - base,
+				  after <= 0 && out->n - base < want, last);
 	}
 	if (e != NULL)
 		return e;

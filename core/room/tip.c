@@ -1,6 +1,7 @@
-/* Where the next event of a room goes. Senders build on the tip before what they build on is durable; the writer stores in the
- * same order, and checks it. The memo holds the state that events are judged by: what is in flight is put in by its sender,
- * the rest is loaded from the durable state when it is first needed. */
+/* Where the next event of a room goes. Senders build on the tip before what they build on is
+ * durable; the writer stores in the same order, and checks it. The memo holds the state that events
+ * are judged by: what is in flight is put in by its sender, the rest is loaded from the durable
+ * state when it is first needed. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -58,7 +59,8 @@ memo_find(const struct mx_tip *t, const struct mx_tree_key *key)
 	return m != NULL && m->state != MX_MEMO_FREE ? m : NULL;
 }
 
-/* Moves the entries into a table of this size, without those that are durable (up to `durable`) and those being loaded. */
+/* Moves the entries into a table of this size, without those that are durable (up to `durable`) and
+ * those being loaded. */
 static void
 memo_rebuild(struct mx_tip *t, size_t room, bool sweep, uint64_t durable)
 {
@@ -152,7 +154,8 @@ mx_tip_power(struct mx_room *r, struct mx_event *levels, const struct mx_event *
 
 /* ---- life ---- */
 
-/* Remembers that r has a tip in memory, and lets go of the tip of the room that was longest in this list. */
+/* Remembers that r has a tip in memory, and lets go of the tip of the room that was longest in this
+ * list. */
 static void
 keep_warm(struct mx_room *r)
 {
@@ -205,8 +208,8 @@ mx_tip_reset(struct mx_tip *t)
 /* ---- loading ---- */
 
 static mx_error *
-load(struct mx_room *r, struct mx_conn *c, struct mx_state_root root, struct mx_need *needs, size_t n,
-     struct mx_event **found)
+load(struct mx_room *r, struct mx_conn *c, struct mx_state_root root, struct mx_need *needs,
+     size_t n, struct mx_event **found)
 {
 	struct mx_tree tree = mx_rooms_tree(r->rs, c);
 	mx_error *e = NULL;
@@ -233,7 +236,8 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 		bool missing = false;
 
 		mx_tip_load(r);
-		/* Not in later rounds: what was just loaded would go, and many needs would never be met. */
+		/* Not in later rounds: what was just loaded would go, and many needs would never be
+		 * met. */
 		if (round == 0 && t->memo_n > MEMO_KEEP)
 			mx_tip_sweep(r);
 		for (size_t i = 0; i < n; i++) {
@@ -257,7 +261,8 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 			struct mx_memo *m = needs[i].missing ? memo_find(t, &needs[i].hash) : NULL;
 
 			/* Whatever was put there meanwhile is newer than what was loaded. */
-			if (e == NULL && generation == t->generation && m != NULL && m->state == MX_MEMO_LOADING)
+			if (e == NULL && generation == t->generation && m != NULL &&
+			    m->state == MX_MEMO_LOADING)
 				mx_tip_set(t, needs[i].hash, found[i], 0);
 			mx_event_unref(&found[i]);
 		}

@@ -12,8 +12,8 @@ mx_tree_key(mx_str type, mx_str state_key)
 {
 	struct mx_tree_key k;
 	crypto_generichash_state h;
-	unsigned char n[4] = { (unsigned char)(type.n >> 24), (unsigned char)(type.n >> 16), (unsigned char)(type.n >> 8),
-			       (unsigned char)type.n };
+	unsigned char n[4] = { (unsigned char)(type.n >> 24), (unsigned char)(type.n >> 16),
+			       (unsigned char)(type.n >> 8), (unsigned char)type.n };
 
 	crypto_generichash_init(&h, NULL, 0, sizeof(k.h));
 	crypto_generichash_update(&h, n, sizeof(n));
@@ -81,7 +81,8 @@ mx_node_count(const struct mx_node *n)
 {
 	if (mx_node_leaf(n))
 		return mx_node_entries(n);
-	return (uint32_t)n->bytes[4] << 24 | (uint32_t)n->bytes[5] << 16 | (uint32_t)n->bytes[6] << 8 | n->bytes[7];
+	return (uint32_t)n->bytes[4] << 24 | (uint32_t)n->bytes[5] << 16 |
+	       (uint32_t)n->bytes[6] << 8 | n->bytes[7];
 }
 
 static const unsigned char *
@@ -116,7 +117,8 @@ get(struct mx_tree *t, const struct mx_state_root *root, const struct mx_tree_ke
 static int
 by_key(const void *a, const void *b)
 {
-	return memcmp(((const struct mx_tree_entry *)a)->key.h, ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
+	return memcmp(((const struct mx_tree_entry *)a)->key.h,
+		      ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
 }
 
 mx_error *
@@ -180,8 +182,8 @@ mx_tree_entries_add(struct mx_tree_entries *l, struct mx_tree_entry e)
 }
 
 mx_error *
-mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth, enum mx_tree_part part,
-		struct mx_tree_entries *out)
+mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth,
+		enum mx_tree_part part, struct mx_tree_entries *out)
 {
 	const struct mx_node *n;
 
@@ -205,7 +207,8 @@ mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth, en
 }
 
 mx_error *
-mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part part, mx_tree_fn *fn, void *arg)
+mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part part, mx_tree_fn *fn,
+	     void *arg)
 {
 	struct mx_tree_entries all = { 0 };
 	bool again = false;
@@ -213,7 +216,8 @@ mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part par
 
 	do {
 		all.n = 0;
-		e = mx_tree_mend(t, mx_tree_collect(t, root_hash(&root), 0, part, &all), &again, root, root);
+		e = mx_tree_mend(t, mx_tree_collect(t, root_hash(&root), 0, part, &all), &again,
+				 root, root);
 	} while (e == NULL && again);
 	for (size_t i = 0; e == NULL && i < all.n; i++)
 		e = fn(arg, all.v[i].key, all.v[i].nid);
@@ -228,7 +232,8 @@ struct difference {
 };
 
 static mx_error *
-diff(struct mx_tree *t, const unsigned char *from, const unsigned char *to, unsigned depth, struct difference *out)
+diff(struct mx_tree *t, const unsigned char *from, const unsigned char *to, unsigned depth,
+     struct difference *out)
 {
 	const struct mx_node *a = NULL, *b = NULL;
 
@@ -248,7 +253,8 @@ diff(struct mx_tree *t, const unsigned char *from, const unsigned char *to, unsi
 }
 
 static mx_error *
-compare(const struct mx_tree_entries *a, const struct mx_tree_entries *b, mx_tree_diff_fn *fn, void *arg)
+compare(const struct mx_tree_entries *a, const struct mx_tree_entries *b, mx_tree_diff_fn *fn,
+	void *arg)
 {
 	size_t i = 0, j = 0;
 
@@ -266,7 +272,8 @@ compare(const struct mx_tree_entries *a, const struct mx_tree_entries *b, mx_tre
 }
 
 mx_error *
-mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root to, mx_tree_diff_fn *fn, void *arg)
+mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root to,
+	     mx_tree_diff_fn *fn, void *arg)
 {
 	struct difference d = { 0 };
 	bool again = false;
@@ -274,7 +281,8 @@ mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root 
 
 	do {
 		d.from.n = d.to.n = 0;
-		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), 0, &d), &again, from, to);
+		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), 0, &d), &again, from,
+				 to);
 	} while (e == NULL && again);
 	if (e == NULL)
 		e = compare(&d.from, &d.to, fn, arg);

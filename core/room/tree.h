@@ -1,21 +1,25 @@
-/* The state of a room as an immutable, content-addressed tree: a trie over 128-bit hashes of (type, state key), four bits a
- * level, whose leaves name events by nid. A part with at most MX_TREE_LEAF entries is one leaf, anything bigger branches; so the
- * shape depends on the entries alone, and equal states have equal roots. A node is addressed by the BLAKE2b of its bytes:
+/* The state of a room as an immutable, content-addressed tree: a trie over 128-bit hashes of (type,
+ *state key), four bits a level, whose leaves name events by nid. A part with at most MX_TREE_LEAF
+ *entries is one leaf, anything bigger branches; so the shape depends on the entries alone, and
+ *equal states have equal roots. A node is addressed by the BLAKE2b of its bytes:
  *
  *	leaf	'L'  u8 n  { key[16]  u64 nid } × n		sorted by key
  *	branch	'B'  u8 0  u16 which  u32 entries  { hash[16] } × (bits of which)	big-endian
  *
- * The first step of a key is 0 for all but m.room.member, and never 0 for that: the state without members is a branch of its
- * own, so that it can be read without them.
+ * The first step of a key is 0 for all but m.room.member, and never 0 for that: the state without
+ *members is a branch of its own, so that it can be read without them.
  *
- * Every state event keeps the root after it for ever: who may see it, what the state was, resolution, and gaps of /sync ask for
- * it. So nothing that was stored becomes garbage, and what must be small is what a change stores. The path to the changed leaf
- * is four nodes, 1,040 bytes with their rows, in a room of 10,000. Instead, a root is stored as a delta (delta.c): an earlier
- * root and the few entries that differ. Only once in a while the nodes themselves are stored, those that the last such tree does
- * not have: then 64 paths share most of theirs. Intermediate nodes live in memory and are made again when they are missing.
+ * Every state event keeps the root after it for ever: who may see it, what the state was,
+ *resolution, and gaps of /sync ask for it. So nothing that was stored becomes garbage, and what
+ *must be small is what a change stores. The path to the changed leaf is four nodes, 1,040 bytes
+ *with their rows, in a room of 10,000. Instead, a root is stored as a delta (delta.c): an earlier
+ * root and the few entries that differ. Only once in a while the nodes themselves are stored, those
+ *that the last such tree does not have: then 64 paths share most of theirs. Intermediate nodes live
+ *in memory and are made again when they are missing.
  *
- * Nodes in memory are shared, reference-counted and bounded by bytes; those that a write in flight is about to store are
- * pinned, because nobody could read them back yet. Any thread may use a cache; a struct mx_tree belongs to one. */
+ * Nodes in memory are shared, reference-counted and bounded by bytes; those that a write in flight
+ *is about to store are pinned, because nobody could read them back yet. Any thread may use a cache;
+ *a struct mx_tree belongs to one. */
 #ifndef CORE_ROOM_TREE_H
 #define CORE_ROOM_TREE_H
 
@@ -29,7 +33,8 @@ struct mx_node_cache;
 
 struct mx_node_cache *mx_node_cache_new(size_t bytes);
 void mx_node_cache_free(struct mx_node_cache **cache);
-void mx_node_cache_stats(struct mx_node_cache *cache, uint64_t *hits, uint64_t *misses, size_t *bytes);
+void mx_node_cache_stats(struct mx_node_cache *cache, uint64_t *hits, uint64_t *misses,
+			 size_t *bytes);
 
 struct mx_tree_key {
 	unsigned char h[MX_TREE_KEY];
@@ -43,7 +48,8 @@ struct mx_tree_entry {
 
 struct mx_chain;
 
-/* A reader or writer of trees. What it has loaded it holds until mx_tree_done, so that a second try without I/O finds it. */
+/* A reader or writer of trees. What it has loaded it holds until mx_tree_done, so that a second try
+ * without I/O finds it. */
 struct mx_tree {
 	struct mx_node_cache *cache;
 	struct mx_conn *conn;		/* NULL: memory only; what is missing is MX_E_AGAIN */
@@ -81,22 +87,25 @@ mx_root_eq(struct mx_state_root a, struct mx_state_root b)
 }
 
 /* *out: the nid at the key, 0 for none. */
-mx_error *mx_tree_get(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key, mx_nid *out) MX_MUST_USE;
-/* The tree with the entry set, or removed (nid 0). *out is root itself when nothing changes. On failure nothing is fresh
- * that was not before. */
-mx_error *mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key, mx_nid nid,
-		      struct mx_fresh_nodes *fresh, struct mx_state_root *out) MX_MUST_USE;
+mx_error *mx_tree_get(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key,
+		      mx_nid *out) MX_MUST_USE;
+/* The tree with the entry set, or removed (nid 0). *out is root itself when nothing changes. On
+ * failure nothing is fresh that was not before. */
+mx_error *mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key,
+		      mx_nid nid, struct mx_fresh_nodes *fresh,
+		      struct mx_state_root *out) MX_MUST_USE;
 /* The number of entries. */
 mx_error *mx_tree_count(struct mx_tree *t, struct mx_state_root root, size_t *out) MX_MUST_USE;
 /* Every entry, in the order of keys; fn's error ends the walk. */
 enum mx_tree_part { MX_TREE_ALL, MX_TREE_NO_MEMBERS };
 typedef mx_error *mx_tree_fn(void *arg, struct mx_tree_key key, mx_nid nid);
-mx_error *mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part part, mx_tree_fn *fn,
-		       void *arg) MX_MUST_USE;
-/* Every key at which the trees differ, in order; 0 where one has none. Parts that both share are never looked at. */
+mx_error *mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part part,
+		       mx_tree_fn *fn, void *arg) MX_MUST_USE;
+/* Every key at which the trees differ, in order; 0 where one has none. Parts that both share are
+ * never looked at. */
 typedef mx_error *mx_tree_diff_fn(void *arg, struct mx_tree_key key, mx_nid from, mx_nid to);
-mx_error *mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root to, mx_tree_diff_fn *fn,
-		       void *arg) MX_MUST_USE;
+mx_error *mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root to,
+		       mx_tree_diff_fn *fn, void *arg) MX_MUST_USE;
 
 /* ---- how roots are stored ---- */
 #define MX_DELTA_ENTRIES 8	/* of one delta */
@@ -110,16 +119,22 @@ struct mx_delta {			/* zero: the empty tree, which needs no storing */
 	struct mx_tree_entry v[MX_DELTA_ENTRIES];
 };
 /* How a stored root is stored. */
-mx_error *mx_delta_find(struct mx_tree *t, struct mx_state_root root, struct mx_delta *out) MX_MUST_USE;
-/* How to store `after`, which is `before` (stored as *d) with one entry set: *d is then about after. far 0: as a whole tree,
- * of which those nodes must be stored that mx_tree_new_nodes finds. */
-mx_error *mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before, struct mx_state_root after,
-			const struct mx_tree_entry *change) MX_MUST_USE;
+mx_error *mx_delta_find(struct mx_tree *t, struct mx_state_root root,
+			struct mx_delta *out) MX_MUST_USE;
+/* How to store `after`, which is `before` (stored as *d) with one entry set: *d is then about
+ * after. far 0: as a whole tree, of which those nodes must be stored that mx_tree_new_nodes finds.
+ */
+mx_error *mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
+			struct mx_state_root after, const struct mx_tree_entry *change) MX_MUST_USE;
 /* The row of a root that is stored as a delta. Returns its length. */
-size_t mx_delta_bytes(const struct mx_delta *d, struct mx_state_root root, unsigned char out[MX_DELTA_MAX]);
-/* Every node that `to` has and `whole` has not, for as long as t holds them. stored: the root before `to`. */
-mx_error *mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole, struct mx_state_root stored,
-			    struct mx_state_root to, mx_error *(*fn)(void *arg, const struct mx_node *n), void *arg) MX_MUST_USE;
+size_t mx_delta_bytes(const struct mx_delta *d, struct mx_state_root root,
+		      unsigned char out[MX_DELTA_MAX]);
+/* Every node that `to` has and `whole` has not, for as long as t holds them. stored: the root
+ * before `to`. */
+mx_error *mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole,
+			    struct mx_state_root stored, struct mx_state_root to,
+			    mx_error *(*fn)(void *arg, const struct mx_node *n),
+			    void *arg) MX_MUST_USE;
 
 /* ---- between the files of the tree ---- */
 #define MX_TREE_FAN 16
@@ -147,9 +162,11 @@ mx_tree_step(const struct mx_tree_key *k, unsigned depth)
 	return depth % 2 == 0 ? k->h[depth / 2] >> 4 : k->h[depth / 2] & 15;
 }
 
-/* A reference; MX_E_AGAIN when it is not in memory and there is no connection, MX_E_NOT_FOUND when it is not stored (it is
- * part of a root that is stored as a delta, or lost). The tree holds it. depth: it may not be too deep. */
-mx_error *mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth, const struct mx_node **out) MX_MUST_USE;
+/* A reference; MX_E_AGAIN when it is not in memory and there is no connection, MX_E_NOT_FOUND when
+ * it is not stored (it is part of a root that is stored as a delta, or lost). The tree holds it.
+ * depth: it may not be too deep. */
+mx_error *mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth,
+		       const struct mx_node **out) MX_MUST_USE;
 /* The node with these bytes, pinned, into the list of fresh ones. */
 const struct mx_node *mx_node_make(struct mx_fresh_nodes *f, const unsigned char *bytes, size_t n);
 /* The tree holds what is in the list, which is empty then. */
@@ -161,29 +178,36 @@ struct mx_tree_entries {
 };
 void mx_tree_entries_add(struct mx_tree_entries *l, struct mx_tree_entry e);
 /* Adds every entry of the part of a tree. */
-mx_error *mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth, enum mx_tree_part part,
-			  struct mx_tree_entries *out) MX_MUST_USE;
-/* Both lists sorted: `old` with the changes (nid 0: removed) made, into out, which has room for all. Returns how many. */
-size_t mx_tree_merge(const struct mx_tree_entry *old, size_t old_n, const struct mx_tree_entry *v, size_t n,
-		     struct mx_tree_entry *out);
+mx_error *mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth,
+			  enum mx_tree_part part, struct mx_tree_entries *out) MX_MUST_USE;
+/* Both lists sorted: `old` with the changes (nid 0: removed) made, into out, which has room for
+ * all. Returns how many. */
+size_t mx_tree_merge(const struct mx_tree_entry *old, size_t old_n, const struct mx_tree_entry *v,
+		     size_t n, struct mx_tree_entry *out);
 /* The tree with all of these entries set, sorted by key. */
-mx_error *mx_tree_set_many(struct mx_tree *t, struct mx_state_root root, const struct mx_tree_entry *v, size_t n,
-			   struct mx_fresh_nodes *fresh, struct mx_state_root *out) MX_MUST_USE;
+mx_error *mx_tree_set_many(struct mx_tree *t, struct mx_state_root root,
+			   const struct mx_tree_entry *v, size_t n, struct mx_fresh_nodes *fresh,
+			   struct mx_state_root *out) MX_MUST_USE;
 
-/* A root by the deltas that it is stored as: the last whole tree, and the entries that differ from it, sorted. Borrowed from t. */
+/* A root by the deltas that it is stored as: the last whole tree, and the entries that differ from
+ * it, sorted. Borrowed from t. */
 struct mx_chain {
 	struct mx_state_root root;
 	struct mx_delta delta;		/* of the root itself; its whole is the last whole tree */
 	struct mx_tree_entries changes;
 };
-mx_error *mx_chain_read(struct mx_tree *t, struct mx_state_root root, const struct mx_chain **out) MX_MUST_USE;
+mx_error *mx_chain_read(struct mx_tree *t, struct mx_state_root root,
+			const struct mx_chain **out) MX_MUST_USE;
 void mx_chain_free(struct mx_chain **c);
 /* Makes the nodes of a root that is stored as a delta; the tree holds them. */
 mx_error *mx_tree_rebuild(struct mx_tree *t, struct mx_state_root root) MX_MUST_USE;
-/* MX_E_NOT_FOUND of a node becomes MX_E_UNKNOWN: to who asks for state it would mean something else. Takes e. */
+/* MX_E_NOT_FOUND of a node becomes MX_E_UNKNOWN: to who asks for state it would mean something
+ * else. Takes e. */
 mx_error *mx_tree_lost(mx_error *e) MX_MUST_USE;
-/* After an operation that found nodes missing (e, which it takes): MX_E_NOT_FOUND is freed and the roots are made again, so
- * that the operation can be repeated (*again), once; anything else is returned. Afterwards *again is false. */
-mx_error *mx_tree_mend(struct mx_tree *t, mx_error *e, bool *again, struct mx_state_root a, struct mx_state_root b) MX_MUST_USE;
+/* After an operation that found nodes missing (e, which it takes): MX_E_NOT_FOUND is freed and the
+ * roots are made again, so that the operation can be repeated (*again), once; anything else is
+ * returned. Afterwards *again is false. */
+mx_error *mx_tree_mend(struct mx_tree *t, mx_error *e, bool *again, struct mx_state_root a,
+		       struct mx_state_root b) MX_MUST_USE;
 
 #endif

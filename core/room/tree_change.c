@@ -73,13 +73,15 @@ build(struct mx_fresh_nodes *f, const struct mx_tree_entry *v, size_t n, unsigne
 /* ---- changing ---- */
 
 size_t
-mx_tree_merge(const struct mx_tree_entry *old, size_t old_n, const struct mx_tree_entry *v, size_t n,
-	      struct mx_tree_entry *out)
+mx_tree_merge(const struct mx_tree_entry *old, size_t old_n, const struct mx_tree_entry *v,
+	      size_t n, struct mx_tree_entry *out)
 {
 	size_t i = 0, j = 0, k = 0;
 
 	while (i < old_n || j < n) {
-		int order = i == old_n ? 1 : j == n ? -1 : memcmp(old[i].key.h, v[j].key.h, MX_TREE_KEY);
+		int order = i == old_n ? 1
+			    : j == n   ? -1
+				       : memcmp(old[i].key.h, v[j].key.h, MX_TREE_KEY);
 
 		if (order < 0)
 			out[k++] = old[i];
@@ -107,7 +109,8 @@ change_leaf(struct change *c, const struct mx_node *n, const unsigned char *hash
 	bool same = all_n == old_n;
 
 	for (size_t i = 0; same && i < all_n; i++)
-		same = all[i].nid == old[i].nid && memcmp(all[i].key.h, old[i].key.h, MX_TREE_KEY) == 0;
+		same = all[i].nid == old[i].nid &&
+		       memcmp(all[i].key.h, old[i].key.h, MX_TREE_KEY) == 0;
 	*more += (int64_t)all_n - (int64_t)old_n;
 	out = same ? hash : all_n == 0 ? NULL : build(c->fresh, all, all_n, depth)->hash;
 	if (all != few)
@@ -115,9 +118,11 @@ change_leaf(struct change *c, const struct mx_node *n, const unsigned char *hash
 	return out;
 }
 
-/* A branch that holds no more than a leaf may: its entries, with the changed children in place, as one leaf. */
+/* A branch that holds no more than a leaf may: its entries, with the changed children in place, as
+ * one leaf. */
 static mx_error *
-fold(struct change *c, const unsigned char *const child[MX_TREE_FAN], unsigned depth, const unsigned char **out)
+fold(struct change *c, const unsigned char *const child[MX_TREE_FAN], unsigned depth,
+     const unsigned char **out)
 {
 	struct mx_tree_entries all = { 0 };
 	mx_error *e = NULL;
@@ -132,8 +137,8 @@ fold(struct change *c, const unsigned char *const child[MX_TREE_FAN], unsigned d
 
 /* *more: what it does to the number of entries. */
 static mx_error *
-change_at(struct change *c, const unsigned char *hash, unsigned depth, const struct mx_tree_entry *v, size_t v_n,
-	  const unsigned char **out, int64_t *more)
+change_at(struct change *c, const unsigned char *hash, unsigned depth,
+	  const struct mx_tree_entry *v, size_t v_n, const unsigned char **out, int64_t *more)
 {
 	const unsigned char *child[MX_TREE_FAN];
 	const struct mx_node *n = NULL;
@@ -182,8 +187,8 @@ undo(struct mx_fresh_nodes *fresh, size_t n)
 }
 
 mx_error *
-mx_tree_set_many(struct mx_tree *t, struct mx_state_root root, const struct mx_tree_entry *v, size_t n,
-		 struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+mx_tree_set_many(struct mx_tree *t, struct mx_state_root root, const struct mx_tree_entry *v,
+		 size_t n, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
 {
 	struct change c = { .t = t, .fresh = fresh };
 	const unsigned char *hash = mx_root_none(root) ? NULL : root.h, *next;
@@ -210,7 +215,8 @@ mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key
 	bool again = false;
 
 	do
-		MX_TRY(mx_tree_mend(t, mx_tree_set_many(t, root, &entry, 1, fresh, out), &again, root, root));
+		MX_TRY(mx_tree_mend(t, mx_tree_set_many(t, root, &entry, 1, fresh, out), &again,
+				    root, root));
 	while (again);
 	return NULL;
 }

@@ -1,6 +1,7 @@
-/* Transaction ids that are being sent, and those lately done. What is older is found in the database. The unique index says so
- * when such an id is stored again, but then the whole batch is repeated and what others built on the event is thrown away; so it
- * is worth a statement to ask before, where it may be so: of a device's first message since the start, and of ids that a filter
+/* Transaction ids that are being sent, and those lately done. What is older is found in the
+ * database. The unique index says so when such an id is stored again, but then the whole batch is
+ * repeated and what others built on the event is thrown away; so it is worth a statement to ask
+ * before, where it may be so: of a device's first message since the start, and of ids that a filter
  * remembers. Both filters may err, one way or the other it costs time and nothing else. */
 #include "config.h"
 
@@ -122,7 +123,8 @@ find(struct mx_txn_table *t, mx_nid device, mx_str id)
 {
 	struct txn **at = &t->table[(hash_of(device, id) >> 20) % BUCKETS];
 
-	while (*at != NULL && ((*at)->device != device || !mx_str_eq((mx_str){ (*at)->id, (*at)->n }, id)))
+	while (*at != NULL &&
+	       ((*at)->device != device || !mx_str_eq((mx_str){ (*at)->id, (*at)->n }, id)))
 		at = &(*at)->chain;
 	return at;
 }

@@ -44,16 +44,18 @@ mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS])
 	mx_str content = mx_event_content(ev), value, user;
 	size_t n = 0;
 
-	/* An invite by e-mail address is sent by the server of who turns out to have that address: its sender only asked for
-	 * it, and the rules check what it asked for. */
-	if (!member || ev->membership != MX_MEMBER_INVITE || !mx_scan_find(content, MX_S("third_party_invite"), &value))
+	/* An invite by e-mail address is sent by the server of who turns out to have that address:
+	 * its sender only asked for it, and the rules check what it asked for. */
+	if (!member || ev->membership != MX_MEMBER_INVITE ||
+	    !mx_scan_find(content, MX_S("third_party_invite"), &value))
 		add_server(mx_event_sender(ev), servers, &n);
 	if (ev->version->event_id == MX_EVENT_ID_CHOSEN)
 		add_server(mx_event_id(ev), servers, &n);
 	/* With escapes or without a server it names nobody: the rules refuse that. */
 	if (member && ev->version->join_restricted &&
-	    mx_scan_find(content, MX_S("join_authorised_via_users_server"), &value) && mx_scan_string(value, &user) &&
-	    !mx_scan_escaped(mx_id_server_of(user)) && mx_id_server_of(user).p != NULL)
+	    mx_scan_find(content, MX_S("join_authorised_via_users_server"), &value) &&
+	    mx_scan_string(value, &user) && !mx_scan_escaped(mx_id_server_of(user)) &&
+	    mx_id_server_of(user).p != NULL)
 		add_server(user, servers, &n);
 	return n;
 }
@@ -68,7 +70,8 @@ usable(const struct mx_event *ev, const struct mx_verify_key *key)
 }
 
 static mx_error *
-check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_verify_key_fn *get, void *arg)
+check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_verify_key_fn *get,
+	     void *arg)
 {
 	unsigned char signature[MX_ED25519_SIGNATURE];
 	mx_str all, of_server, key_id, value, text;
@@ -77,22 +80,28 @@ check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_v
 	bool valid = false;
 	size_t looked = 0;
 
-	if (!mx_scan_find(mx_event_json(ev), MX_S("signatures"), &all) || !mx_scan_find(all, server, &of_server) ||
-	    !mx_scan_object(&s, of_server))
-		return mx_error_new(MX_E_FORBIDDEN, "the event is not signed by %.*s", MX_SFMT(server));
+	if (!mx_scan_find(mx_event_json(ev), MX_S("signatures"), &all) ||
+	    !mx_scan_find(all, server, &of_server) || !mx_scan_object(&s, of_server))
+		return mx_error_new(MX_E_FORBIDDEN, "the event is not signed by %.*s",
+				    MX_SFMT(server));
 	while (mx_scan_member(&s, &key_id, &value) && looked < MAX_KEYS) {
-		if (!mx_str_starts(key_id, MX_S("ed25519:")) || mx_scan_escaped(key_id) || !mx_scan_string(value, &text))
+		if (!mx_str_starts(key_id, MX_S("ed25519:")) || mx_scan_escaped(key_id) ||
+		    !mx_scan_string(value, &text))
 			continue;
 		looked++;
 		if (!get(arg, server, key_id, ev->ts, &key) || !usable(ev, &key))
 			continue;
-		if (!decode(text, signature, sizeof(signature)) || !mx_verify_bytes(key.public_key, signed_bytes, signature))
-			return mx_error_new(MX_E_FORBIDDEN, "the signature of %.*s by the key %.*s is wrong",
+		if (!decode(text, signature, sizeof(signature)) ||
+		    !mx_verify_bytes(key.public_key, signed_bytes, signature))
+			return mx_error_new(MX_E_FORBIDDEN,
+					    "the signature of %.*s by the key %.*s is wrong",
 					    MX_SFMT(server), MX_SFMT(key_id));
 		valid = true;
 	}
 	if (!valid)
-		return mx_error_new(MX_E_FORBIDDEN, "no signature of %.*s is by a key that was known and valid", MX_SFMT(server));
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "no signature of %.*s is by a key that was known and valid",
+				    MX_SFMT(server));
 	return NULL;
 }
 
@@ -117,15 +126,17 @@ mx_verify_hash(const struct mx_event *ev)
 	unsigned char is[MX_SHA256_SIZE], said[MX_SHA256_SIZE];
 	mx_str hashes, value, text;
 
-	if (!mx_scan_find(mx_event_json(ev), MX_S("hashes"), &hashes) || !mx_scan_find(hashes, MX_S("sha256"), &value) ||
-	    !mx_scan_string(value, &text) || !decode(text, said, sizeof(said)))
+	if (!mx_scan_find(mx_event_json(ev), MX_S("hashes"), &hashes) ||
+	    !mx_scan_find(hashes, MX_S("sha256"), &value) || !mx_scan_string(value, &text) ||
+	    !decode(text, said, sizeof(said)))
 		return false;
 	mx_event_content_hash(mx_event_json(ev), is);
 	return memcmp(is, said, sizeof(is)) == 0;
 }
 
 mx_error *
-mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key, void *arg, struct mx_event **out)
+mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key, void *arg,
+		struct mx_event **out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 

@@ -1,5 +1,5 @@
-/* An event from another server: is it what its sender's server signed? Server-Server API, "Checks performed on receipt of a
- * PDU", 1 to 3, "Validating hashes and signatures on received events". */
+/* An event from another server: is it what its sender's server signed? Server-Server API, "Checks
+ * performed on receipt of a PDU", 1 to 3, "Validating hashes and signatures on received events". */
 #ifndef CORE_ROOM_VERIFY_H
 #define CORE_ROOM_VERIFY_H
 
@@ -12,14 +12,16 @@ struct mx_verify_key {
 	mx_msec valid_until;
 };
 
-/* The key of a server; false when it cannot be had. at: when it must be valid, if the room version asks for that: fetch it
- * again when what is known ends before. May block. */
-typedef bool mx_verify_key_fn(void *arg, mx_str server, mx_str key_id, mx_msec at, struct mx_verify_key *out);
+/* The key of a server; false when it cannot be had. at: when it must be valid, if the room version
+ * asks for that: fetch it again when what is known ends before. May block. */
+typedef bool mx_verify_key_fn(void *arg, mx_str server, mx_str key_id, mx_msec at,
+			      struct mx_verify_key *out);
 
-/* Parses, checks the signatures, then the content hash: an event whose hash does not match comes out redacted. Fails as
- * mx_event_from_bytes does, and with MX_E_FORBIDDEN when a signature is missing or wrong: drop the event. */
-mx_error *mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key, void *arg,
-			  struct mx_event **out) MX_MUST_USE;
+/* Parses, checks the signatures, then the content hash: an event whose hash does not match comes
+ * out redacted. Fails as mx_event_from_bytes does, and with MX_E_FORBIDDEN when a signature is
+ * missing or wrong: drop the event. */
+mx_error *mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key,
+			  void *arg, struct mx_event **out) MX_MUST_USE;
 
 /* Which servers must have signed an event: at most MX_VERIFY_SERVERS, borrowed from it. */
 #define MX_VERIFY_SERVERS 3

@@ -1,5 +1,6 @@
-/* Room versions: one row of named rules each. Code asks a row for the rule that it needs and never for the version's name,
- * so a new version is a new row. Room Versions; the row's members are grouped as the pages of the versions are. */
+/* Room versions: one row of named rules each. Code asks a row for the rule that it needs and never
+ * for the version's name, so a new version is a new row. Room Versions; the row's members are
+ * grouped as the pages of the versions are. */
 #ifndef CORE_ROOM_VERSION_H
 #define CORE_ROOM_VERSION_H
 
@@ -11,7 +12,8 @@ enum mx_event_id_form {
 	MX_EVENT_ID_BASE64URL,	/* the reference hash, - and _ */
 };
 
-/* What a redaction keeps; each keeps what the one before does unless core/room/redact.c says otherwise. */
+/* What a redaction keeps; each keeps what the one before does unless core/room/redact.c says
+ * otherwise. */
 enum mx_redaction {
 	MX_REDACTION_1 = 1,
 	MX_REDACTION_6 = 6,	/* m.room.aliases keeps nothing */

@@ -18,7 +18,8 @@ mx_reader_of(struct mx_request *rq, struct mx_room *room)
 
 /* The event that a state event took the place of. Outliers have no state before them. */
 static mx_error *
-find_previous(const struct mx_reader *r, struct mx_rooms *rs, struct mx_event *ev, struct mx_event **out)
+find_previous(const struct mx_reader *r, struct mx_rooms *rs, struct mx_event *ev,
+	      struct mx_event **out)
 {
 	static const struct mx_state_root none;
 	struct mx_state_root before;
@@ -47,23 +48,27 @@ reading_begin(const struct mx_reader *r, struct reading *out)
 	*out = (struct reading){ .then = MX_MEMBER_NONE };
 	if (who == NULL || r->no_previous)
 		return NULL;
-	return mx_room_member(mx_core_rooms(mx_request_core(r->rq)), r->conn, r->room, who->user, &out->now);
+	return mx_room_member(mx_core_rooms(mx_request_core(r->rq)), r->conn, r->room, who->user,
+			      &out->now);
 }
 
-/* The reader's membership with the event's own change: the one now, unless that is younger than the event. Messages that
- * follow each other are in one state, and cost one look. */
+/* The reader's membership with the event's own change: the one now, unless that is younger than the
+ * event. Messages that follow each other are in one state, and cost one look. */
 static mx_error *
-membership_at(const struct mx_reader *r, struct reading *m, const struct mx_event *ev, enum mx_membership *out)
+membership_at(const struct mx_reader *r, struct reading *m, const struct mx_event *ev,
+	      enum mx_membership *out)
 {
 	struct mx_state_root root = mx_event_root_after(ev);
 	MX_AUTO(mx_event) *member = NULL;
 
 	*out = m->now.membership;
-	if (m->now.user == 0 || (m->now.membership != MX_MEMBER_NONE && mx_event_nid(ev) >= m->now.event))
+	if (m->now.user == 0 ||
+	    (m->now.membership != MX_MEMBER_NONE && mx_event_nid(ev) >= m->now.event))
 		return NULL;
 	if (m->then == MX_MEMBER_NONE || memcmp(&m->root, &root, sizeof(root)) != 0) {
-		MX_TRY(mx_state_get(mx_core_rooms(mx_request_core(r->rq)), r->conn, root, MX_S("m.room.member"),
-				    mx_request_auth(r->rq)->user_id, &member));
+		MX_TRY(mx_state_get(mx_core_rooms(mx_request_core(r->rq)), r->conn, root,
+				    MX_S("m.room.member"), mx_request_auth(r->rq)->user_id,
+				    &member));
 		m->then = member != NULL ? mx_event_membership(member) : MX_MEMBER_LEAVE;
 		m->root = root;
 	}
@@ -73,7 +78,8 @@ membership_at(const struct mx_reader *r, struct reading *m, const struct mx_even
 
 /* more: an empty buffer, for what the hooks add. */
 static mx_error *
-write_event(const struct mx_reader *r, struct reading *m, struct mx_event *ev, struct mx_buf *more, struct mx_buf *b)
+write_event(const struct mx_reader *r, struct reading *m, struct mx_event *ev, struct mx_buf *more,
+	    struct mx_buf *b)
 {
 	struct mx_core *core = mx_request_core(r->rq);
 	struct mx_rooms *rs = mx_core_rooms(core);

@@ -9,7 +9,8 @@ static enum visibility
 visibility_of(const struct mx_event *ev)
 {
 	MX_AUTO_JSON *content = ev != NULL ? mx_event_content_parse(ev) : NULL;
-	mx_str v = content != NULL ? mx_json_str(content, "history_visibility") : (mx_str){ NULL, 0 };
+	mx_str v =
+		content != NULL ? mx_json_str(content, "history_visibility") : (mx_str){ NULL, 0 };
 
 	if (mx_str_eq(v, MX_S("world_readable")))
 		return WORLD_READABLE;
@@ -21,7 +22,8 @@ visibility_of(const struct mx_event *ev)
 }
 
 static mx_error *
-visibility_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, enum visibility *out)
+visibility_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
+	      enum visibility *out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
@@ -31,7 +33,8 @@ visibility_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
 }
 
 static mx_error *
-membership_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str user_id, enum mx_membership *out)
+membership_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str user_id,
+	      enum mx_membership *out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
@@ -51,7 +54,8 @@ allows(enum visibility v, enum mx_membership m, bool joined_later)
 
 /* Whether the user is joined now, or was after this event until leaving. */
 static mx_error *
-joined_after(struct mx_rooms *rs, struct mx_conn *c, const struct mx_member *m, mx_str user_id, mx_nid nid, bool *out)
+joined_after(struct mx_rooms *rs, struct mx_conn *c, const struct mx_member *m, mx_str user_id,
+	     mx_nid nid, bool *out)
 {
 	enum mx_membership was;
 	MX_AUTO(mx_event) *left = NULL;
@@ -65,7 +69,8 @@ joined_after(struct mx_rooms *rs, struct mx_conn *c, const struct mx_member *m, 
 	return NULL;
 }
 
-/* From which event on the history has been open to whoever joins, without a break up to now; INT64_MAX when it is not now. */
+/* From which event on the history has been open to whoever joins, without a break up to now;
+ * INT64_MAX when it is not now. */
 static mx_error *
 open_from(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid *out)
 {
@@ -110,8 +115,8 @@ is_own_membership(const struct mx_event *ev, mx_str user_id)
 }
 
 static mx_error *
-visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, const struct mx_member *m, mx_str user_id,
-	bool *out)
+visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev,
+	const struct mx_member *m, mx_str user_id, bool *out)
 {
 	struct mx_state_root roots[2] = { ev->before, ev->after };
 	bool later = false;
@@ -121,7 +126,8 @@ visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, const
 		return NULL;
 	if (m->user != 0)
 		MX_TRY(joined_after(rs, c, m, user_id, ev->nid, &later));
-	/* Events that change who may see count as what is before or after them, whichever allows more. */
+	/* Events that change who may see count as what is before or after them, whichever allows
+	 * more. */
 	for (size_t i = 0; i < 2 && !*out; i++) {
 		enum visibility v;
 		enum mx_membership was = MX_MEMBER_NONE;
@@ -137,15 +143,16 @@ visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, const
 }
 
 static mx_error *
-member_of(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, struct mx_member *out)
+member_of(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user,
+	  struct mx_member *out)
 {
 	*out = (struct mx_member){ .room = r->nid };
 	return user != 0 ? mx_room_member(rs, c, r, user, out) : NULL;
 }
 
 mx_error *
-mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_event *ev, mx_nid user,
-		 mx_str user_id, bool *out)
+mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+		 const struct mx_event *ev, mx_nid user, mx_str user_id, bool *out)
 {
 	struct mx_member m;
 	mx_nid open;
@@ -160,8 +167,8 @@ mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, cons
 }
 
 mx_error *
-mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_events *l, mx_nid user,
-			 mx_str user_id)
+mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+			 struct mx_events *l, mx_nid user, mx_str user_id)
 {
 	struct mx_member m;
 	mx_nid open = INT64_MAX;
@@ -188,8 +195,8 @@ mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 }
 
 mx_error *
-mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user, mx_str user_id, bool *now,
-		 mx_pos *until)
+mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid user,
+		 mx_str user_id, bool *now, mx_pos *until)
 {
 	struct mx_member m;
 	enum visibility v;

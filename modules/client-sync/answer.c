@@ -1,4 +1,5 @@
-/* One run of /sync: what is asked, what is new, and whether to answer or to wait. Client-Server API, "Syncing". */
+/* One run of /sync: what is asked, what is new, and whether to answer or to wait. Client-Server
+ * API, "Syncing". */
 #include "sync.h"
 
 enum { MAX_ITEMS = 400 };	/* more news than this since the last sync is read from the database */
@@ -31,11 +32,20 @@ wants(const struct mx_sync *view, enum mx_sync_section section, mx_str type, mx_
 }
 
 struct mx_sync
-sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const struct mx_item *items, size_t n)
+sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const struct mx_item *items,
+	  size_t n)
 {
-	return (struct mx_sync){ .size = sizeof(struct mx_sync), .rq = s->rq, .since = since, .upto = s->upto,
-				 .room = room, .items = items, .item_count = n, .known = s->known, .wants = wants,
-				 .owner = s, .failure = &s->failure };
+	return (struct mx_sync){ .size = sizeof(struct mx_sync),
+				 .rq = s->rq,
+				 .since = since,
+				 .upto = s->upto,
+				 .room = room,
+				 .items = items,
+				 .item_count = n,
+				 .known = s->known,
+				 .wants = wants,
+				 .owner = s,
+				 .failure = &s->failure };
 }
 
 /* `"key":{"events":[…]},` when some module has something to say; nothing otherwise. */
@@ -76,7 +86,10 @@ write_rooms(const struct sync *s, struct mx_jw *w)
 		mx_str key;
 		struct mx_buf *members;
 	} parts[] = {
-		{ MX_S("join"), s->join }, { MX_S("invite"), s->invite }, { MX_S("knock"), s->knock }, { MX_S("leave"), s->leave },
+		{ MX_S("join"), s->join },
+		{ MX_S("invite"), s->invite },
+		{ MX_S("knock"), s->knock },
+		{ MX_S("leave"), s->leave },
 	};
 	bool any = false;
 
@@ -124,7 +137,9 @@ write_answer(struct sync *s, struct mx_buf *b, bool *news)
 		s->failure = NULL;
 		return e;
 	}
-	return mx_buf_failed(b) ? mx_error_new(MX_E_TOO_LARGE, "the answer is too large; use a smaller filter") : NULL;
+	return mx_buf_failed(b) ? mx_error_new(MX_E_TOO_LARGE,
+					       "the answer is too large; use a smaller filter")
+				: NULL;
 }
 
 /* ---- what is asked ---- */
@@ -142,10 +157,11 @@ read_presence(struct mx_request *rq)
 {
 	mx_str v;
 
-	if (!mx_request_query(rq, "set_presence", &v) || mx_str_eq(v, MX_S("online")) || mx_str_eq(v, MX_S("offline")) ||
-	    mx_str_eq(v, MX_S("unavailable")))
+	if (!mx_request_query(rq, "set_presence", &v) || mx_str_eq(v, MX_S("online")) ||
+	    mx_str_eq(v, MX_S("offline")) || mx_str_eq(v, MX_S("unavailable")))
 		return NULL;
-	return mx_error_new(MX_E_INVALID_PARAM, "set_presence is none of online, offline, unavailable");
+	return mx_error_new(MX_E_INVALID_PARAM,
+			    "set_presence is none of online, offline, unavailable");
 }
 
 static mx_error *
@@ -155,7 +171,8 @@ read_request(struct sync *s, mx_msec *timeout)
 
 	s->options = mx_self_options(mx_request_self(s->rq));
 	s->full_state = query_bool(s->rq, "full_state");
-	s->state_after = query_bool(s->rq, "use_state_after") || query_bool(s->rq, "org.matrix.msc4222.use_state_after");
+	s->state_after = query_bool(s->rq, "use_state_after") ||
+			 query_bool(s->rq, "org.matrix.msc4222.use_state_after");
 	s->initial = !mx_request_query(s->rq, "since", &since) || since.n == 0;
 	if (!s->initial && !mx_token_parse(since, &s->since))
 		return mx_error_new(MX_E_INVALID_PARAM, "since is not a token of this server");
@@ -179,7 +196,8 @@ clamp(struct sync *s)
 static mx_error *
 read_ignored(struct sync *s)
 {
-	const struct mx_account_data_service *data = mx_self_service(mx_request_self(s->rq), "account-data");
+	const struct mx_account_data_service *data =
+		mx_self_service(mx_request_self(s->rq), "account-data");
 	mx_str *v = NULL;
 
 	if (data == NULL)
@@ -198,7 +216,8 @@ make(struct sync *s, struct mx_buf *b, bool *news)
 
 	*news = false;
 	if (!s->initial) {
-		n = mx_stream_since(mx_core_stream(s->core), s->who->user, s->since, s->upto, items, MAX_ITEMS, &s->known);
+		n = mx_stream_since(mx_core_stream(s->core), s->who->user, s->since, s->upto, items,
+				    MAX_ITEMS, &s->known);
 		s->items = items;
 		s->item_count = s->known ? n : 0;
 		if (s->known && n == 0 && !s->full_state)
@@ -231,7 +250,8 @@ run(struct sync *s, struct mx_buf **b, bool *news, mx_msec *timeout)
 	s->upto = mx_stream_head(mx_core_stream(s->core));
 	clamp(s);
 	/* The commonest case first: nothing happened at all. */
-	if (!s->initial && !s->full_state && s->since.pos == s->upto.pos && s->since.ephemeral == s->upto.ephemeral)
+	if (!s->initial && !s->full_state && s->since.pos == s->upto.pos &&
+	    s->since.ephemeral == s->upto.ephemeral)
 		return NULL;
 	MX_TRY(sync_filter_of(s->rq, &filter));
 	s->filter = filter;
@@ -242,7 +262,10 @@ run(struct sync *s, struct mx_buf **b, bool *news, mx_msec *timeout)
 enum mx_outcome
 sync_get(struct mx_request *rq)
 {
-	struct sync s = { .rq = rq, .core = mx_request_core(rq), .who = mx_request_auth(rq), .arena = mx_request_arena(rq) };
+	struct sync s = { .rq = rq,
+			  .core = mx_request_core(rq),
+			  .who = mx_request_auth(rq),
+			  .arena = mx_request_arena(rq) };
 	MX_AUTO(mx_buf) *join = mx_buf_new(SIZE_MAX / 2);
 	MX_AUTO(mx_buf) *invite = mx_buf_new(0);
 	MX_AUTO(mx_buf) *knock = mx_buf_new(0);

@@ -1,4 +1,5 @@
-/* Filters: parsing them, storing them, and keeping those at hand that clients name in every request. */
+/* Filters: parsing them, storing them, and keeping those at hand that clients name in every
+ * request. */
 #include "sync.h"
 
 #include <pthread.h>
@@ -9,7 +10,8 @@ enum {
 	FILTER_BYTES = 32768,
 };
 
-/* A filter never changes once stored, so that an entry is right for ever; a collision replaces it. */
+/* A filter never changes once stored, so that an entry is right for ever; a collision replaces it.
+ */
 struct sync_filters {
 	pthread_mutex_t lock;
 	struct slot {
@@ -114,7 +116,8 @@ parse_format(const json_t *o)
 
 	MX_TRY(mx_json_opt_str(o, "event_format", &format));
 	if (!mx_str_eq(format, MX_S("client")) && !mx_str_eq(format, MX_S("federation")))
-		return mx_error_new(MX_E_BAD_JSON, "event_format is neither \"client\" nor \"federation\"");
+		return mx_error_new(MX_E_BAD_JSON,
+				    "event_format is neither \"client\" nor \"federation\"");
 	return NULL;
 }
 
@@ -157,7 +160,9 @@ stored(struct mx_request *rq, mx_nid owner, int64_t number, mx_str *text)
 	if (mx_query_next(q))
 		*text = mx_arena_str(mx_request_arena(rq), mx_col_str(q, 0));
 	MX_TRY(mx_query_end(q));
-	return text->n > 0 ? NULL : mx_error_new(MX_E_NOT_FOUND, "there is no filter %lld of this user", (long long)number);
+	return text->n > 0 ? NULL
+			   : mx_error_new(MX_E_NOT_FOUND, "there is no filter %lld of this user",
+					  (long long)number);
 }
 
 static mx_error *
@@ -186,7 +191,8 @@ sync_filter_of(struct mx_request *rq, struct sync_filter **out)
 	if (text.p[0] == '{')
 		return mx_error_wrap(parse_text(text, out), "filter");
 	if (!mx_str_int(text, 0, INT64_MAX, &number))
-		return mx_error_new(MX_E_INVALID_PARAM, "filter is neither JSON nor the id of a filter");
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "filter is neither JSON nor the id of a filter");
 	*out = cached(filters, owner, number);
 	if (*out != NULL)
 		return NULL;
@@ -216,7 +222,8 @@ struct new_filter {
 static const struct mx_sql SAME = MX_SQL("SELECT number FROM client_sync_filter WHERE owner = $1 AND json = $2");
 static const struct mx_sql LAST = MX_SQL("SELECT COALESCE(MAX(number), 0) FROM client_sync_filter WHERE owner = $1");
 static const struct mx_sql ADD = MX_SQL("INSERT INTO client_sync_filter (owner, number, json) VALUES ($1, $2, $3)");
-static const struct mx_sql TRIM = MX_SQL("DELETE FROM client_sync_filter WHERE owner = $1 AND number <= $2");
+static const struct mx_sql TRIM =
+	MX_SQL("DELETE FROM client_sync_filter WHERE owner = $1 AND number <= $2");
 
 static mx_error *
 add(struct mx_txn *tx, void *arg)

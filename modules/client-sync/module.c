@@ -5,11 +5,12 @@ static const struct mx_option options[] = {
 	MX_OPT(struct sync_options, timeline_limit, .def = "10", .min = 1, .max = 1000,
 	       .help = "Events of a room's timeline in an answer, when the filter names no limit."),
 	MX_OPT(struct sync_options, max_timeline_limit, .def = "100", .min = 1, .max = 10000,
-	       .help = "The largest timeline limit that a filter may ask for; larger ones are cut to it."),
+	       .help = "The largest timeline limit that a filter may ask for; larger ones are cut "
+		       "to it."),
 	MX_OPT(struct sync_options, filters_per_user, .def = "100", .min = 1, .max = 100000,
 	       .help = "Stored filters a user; beyond it the oldest is forgotten."),
-	MX_OPT(struct sync_options, max_timeout, .def = "5m", .min = 0, .max = 3600000, .flags = MX_OPT_RELOAD,
-	       .help = "The longest time that a sync may wait for news."),
+	MX_OPT(struct sync_options, max_timeout, .def = "5m", .min = 0, .max = 3600000,
+	       .flags = MX_OPT_RELOAD, .help = "The longest time that a sync may wait for news."),
 };
 
 static const struct mx_migration migrations[] = {
@@ -24,8 +25,10 @@ static const struct mx_migration migrations[] = {
 
 static const struct mx_route routes[] = {
 	{ "GET", "/_matrix/client/v3/sync", sync_get, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
-	{ "POST", "/_matrix/client/v3/user/{userId}/filter", sync_filter_post, MX_AUTH_GUEST, MX_RATE_WRITE, 0, 0 },
-	{ "GET", "/_matrix/client/v3/user/{userId}/filter/{filterId}", sync_filter_get, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "POST", "/_matrix/client/v3/user/{userId}/filter", sync_filter_post, MX_AUTH_GUEST,
+	  MX_RATE_WRITE, 0, 0 },
+	{ "GET", "/_matrix/client/v3/user/{userId}/filter/{filterId}", sync_filter_get,
+	  MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
 };
 
 static mx_error *

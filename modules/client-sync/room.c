@@ -25,11 +25,12 @@ compare_ids(const void *a, const void *b)
 static bool
 ignored(const struct sync *s, mx_str sender)
 {
-	return s->ignored_count > 0 &&
-	       bsearch(&sender, s->ignored, s->ignored_count, sizeof(*s->ignored), compare_ids) != NULL;
+	return s->ignored_count > 0 && bsearch(&sender, s->ignored, s->ignored_count,
+					       sizeof(*s->ignored), compare_ids) != NULL;
 }
 
-/* Takes the wanted events of a page, newest first, into the window until it holds limit. False: it is full. */
+/* Takes the wanted events of a page, newest first, into the window until it holds limit. False: it
+ * is full. */
 static bool
 take(const struct sync *s, struct window *w, struct mx_events *page, size_t limit)
 {
@@ -42,7 +43,8 @@ take(const struct sync *s, struct window *w, struct mx_events *page, size_t limi
 		w->before = mx_event_root_before(ev);
 		if (mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
 			w->members = true;
-		if (mx_filter_event(s->filter->timeline, ev) && (mx_event_is_state(ev) || !ignored(s, mx_event_sender(ev))))
+		if (mx_filter_event(s->filter->timeline, ev) &&
+		    (mx_event_is_state(ev) || !ignored(s, mx_event_sender(ev))))
 			mx_events_add(&w->events, mx_event_ref(ev));
 	}
 	return true;
@@ -59,21 +61,25 @@ reverse(struct mx_events *l)
 	}
 }
 
-/* Reads backwards from `before` until the filter's limit is met, `after` is reached, or what the filter drops is too much. */
+/* Reads backwards from `before` until the filter's limit is met, `after` is reached, or what the
+ * filter drops is too much. */
 static mx_error *
-read_pages(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos before, size_t limit, struct window *w)
+read_pages(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos before, size_t limit,
+	   struct window *w)
 {
 	bool more = true;
 
 	for (int pages = 0; more && pages < MAX_PAGES; pages++) {
 		struct mx_events page = { 0 };
-		mx_error *e = mx_room_timeline(s->rs, s->conn, r->room, after, before, limit + 1, true, &page, &more);
+		mx_error *e = mx_room_timeline(s->rs, s->conn, r->room, after, before, limit + 1,
+					       true, &page, &more);
 		size_t n = page.n;
 
 		if (e == NULL && n > 0)
 			before = mx_event_nid(page.v[n - 1]);
 		if (e == NULL)
-			e = mx_events_filter_visible(s->rs, s->conn, r->room, &page, s->who->user, s->who->user_id);
+			e = mx_events_filter_visible(s->rs, s->conn, r->room, &page, s->who->user,
+						     s->who->user_id);
 		if (e == NULL && !take(s, w, &page, limit)) {
 			w->limited = true;
 			more = false;
@@ -119,7 +125,8 @@ write_timeline_head(const struct window *w, mx_pos otherwise, struct mx_jw *jw)
 }
 
 static mx_error *
-write_events(struct sync *s, const struct sync_room *r, const struct mx_events *l, bool state, struct mx_jw *jw)
+write_events(struct sync *s, const struct sync_room *r, const struct mx_events *l, bool state,
+	     struct mx_jw *jw)
 {
 	struct mx_reader reader = mx_reader_of(s->rq, r->room);
 
@@ -132,7 +139,8 @@ write_events(struct sync *s, const struct sync_room *r, const struct mx_events *
 }
 
 static mx_error *
-write_timeline(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos otherwise, struct mx_jw *jw)
+write_timeline(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos otherwise,
+	       struct mx_jw *jw)
 {
 	mx_jw_key(jw, MX_S("timeline"));
 	mx_jw_object(jw);
@@ -147,7 +155,8 @@ write_timeline(struct sync *s, const struct sync_room *r, const struct window *w
 static bool
 is_member_of(const struct mx_event *ev, mx_str user_id)
 {
-	return mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) && mx_str_eq(mx_event_state_key(ev), user_id);
+	return mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) &&
+	       mx_str_eq(mx_event_state_key(ev), user_id);
 }
 
 static void
@@ -188,8 +197,9 @@ add_member(struct sync *s, mx_str user_id, struct mx_state_root root, struct mx_
 	return NULL;
 }
 
-/* The members who sent what is in the timeline, where the client cannot know them from state or timeline. They are sent again
- * and again: a list of what a device has seen would go wrong with the first answer that is lost on its way. */
+/* The members who sent what is in the timeline, where the client cannot know them from state or
+ * timeline. They are sent again and again: a list of what a device has seen would go wrong with the
+ * first answer that is lost on its way. */
 static mx_error *
 add_senders(struct sync *s, const struct window *w, struct mx_state_root root, struct mx_events *l)
 {
@@ -198,9 +208,11 @@ add_senders(struct sync *s, const struct window *w, struct mx_state_root root, s
 	return NULL;
 }
 
-/* Lazily loaded, members come only with what they send. Those who changed in a gap always come: the client must not miss it. */
+/* Lazily loaded, members come only with what they send. Those who changed in a gap always come: the
+ * client must not miss it. */
 static mx_error *
-read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last, struct mx_events *l)
+read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last,
+	   struct mx_events *l)
 {
 	struct mx_state_root to = w->before, from = { { 0 } };
 
@@ -224,7 +236,8 @@ read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx
 }
 
 static mx_error *
-write_state(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last, struct mx_jw *jw, bool *any)
+write_state(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last,
+	    struct mx_jw *jw, bool *any)
 {
 	struct mx_events l = { 0 };
 	mx_error *e = read_state(s, r, w, last, &l);
@@ -266,10 +279,12 @@ write_heroes(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 	MX_TRY(mx_room_members(s->rs, s->conn, r->room, MX_MEMBER_NONE, s->arena, &members, &n));
 	mx_jw_key(jw, MX_S("m.heroes"));
 	mx_jw_array(jw);
-	/* Those who are here or invited first; who has left only stands for a room that is empty otherwise. */
+	/* Those who are here or invited first; who has left only stands for a room that is empty
+	 * otherwise. */
 	for (int pass = 0; pass < 2 && written == 0; pass++)
 		for (size_t i = 0; i < n && written < HEROES; i++) {
-			bool here = members[i].membership == MX_MEMBER_JOIN || members[i].membership == MX_MEMBER_INVITE;
+			bool here = members[i].membership == MX_MEMBER_JOIN ||
+				    members[i].membership == MX_MEMBER_INVITE;
 			mx_str id;
 
 			if (members[i].user == s->who->user || here != (pass == 0))
@@ -303,9 +318,11 @@ write_summary(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 /* ---- what modules add ---- */
 
 static bool
-write_section(struct sync *s, const struct sync_room *r, enum mx_sync_section section, mx_str key, struct mx_jw *jw)
+write_section(struct sync *s, const struct sync_room *r, enum mx_sync_section section, mx_str key,
+	      struct mx_jw *jw)
 {
-	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since, r->items, r->item_count);
+	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since,
+					r->items, r->item_count);
 	MX_AUTO(mx_buf) *events = mx_buf_new(0);
 	struct mx_jw in = mx_jw_on(events);
 
@@ -327,7 +344,8 @@ write_section(struct sync *s, const struct sync_room *r, enum mx_sync_section se
 static bool
 write_sections(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 {
-	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since, r->items, r->item_count);
+	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since,
+					r->items, r->item_count);
 	bool any = write_section(s, r, MX_SYNC_ROOM_EPHEMERAL, MX_S("ephemeral"), jw);
 	size_t before;
 
@@ -354,7 +372,8 @@ begin_room(struct mx_buf *part, const struct sync_room *r, size_t *mark)
 	return jw;
 }
 
-/* Whether the room had begun when the client last looked: then a client that comes (back) to it may have missed something. */
+/* Whether the room had begun when the client last looked: then a client that comes (back) to it may
+ * have missed something. */
 static mx_error *
 had_begun(struct sync *s, const struct sync_room *r, bool *out)
 {
@@ -370,7 +389,8 @@ had_begun(struct sync *s, const struct sync_room *r, bool *out)
 }
 
 static mx_error *
-write_joined(struct sync *s, const struct sync_room *r, struct window *w, struct mx_jw *jw, bool *any)
+write_joined(struct sync *s, const struct sync_room *r, struct window *w, struct mx_jw *jw,
+	     bool *any)
 {
 	bool state;
 
@@ -404,7 +424,8 @@ sync_room_joined(struct sync *s, const struct sync_room *r)
 	return e;
 }
 
-/* A room that was left shows what happened until then. To who was never in it, only that the membership ended. */
+/* A room that was left shows what happened until then. To who was never in it, only that the
+ * membership ended. */
 static mx_error *
 write_left(struct sync *s, const struct sync_room *r, struct window *w, struct mx_jw *jw)
 {

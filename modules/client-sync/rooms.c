@@ -1,4 +1,5 @@
-/* Which rooms have news: by the items that memory has since the token, or else by asking each room of the user. */
+/* Which rooms have news: by the items that memory has since the token, or else by asking each room
+ * of the user. */
 #include "sync.h"
 
 #include <stdlib.h>
@@ -25,7 +26,8 @@ write_room(struct sync *s, struct sync_room *r)
 {
 	bool changed = r->member.event > s->since.pos;
 
-	if (r->member.membership == MX_MEMBER_NONE || r->member.event > s->upto.pos || (r->member.forgotten && !changed))
+	if (r->member.membership == MX_MEMBER_NONE || r->member.event > s->upto.pos ||
+	    (r->member.forgotten && !changed))
 		return NULL;
 	r->before = r->member.membership;
 	if (changed)
@@ -51,7 +53,8 @@ write_room(struct sync *s, struct sync_room *r)
 }
 
 static mx_error *
-one_room(struct sync *s, mx_nid nid, const struct mx_member *member, const struct mx_item *items, size_t n)
+one_room(struct sync *s, mx_nid nid, const struct mx_member *member, const struct mx_item *items,
+	 size_t n)
 {
 	MX_AUTO(mx_room) *room = NULL;
 	struct sync_room r = { .items = items, .item_count = n };
@@ -105,8 +108,9 @@ is_old(const struct sync *s, const struct mx_member *m)
 	if (m->membership == MX_MEMBER_NONE)
 		return true;
 	if (s->initial)
-		return m->forgotten || ((m->membership == MX_MEMBER_LEAVE || m->membership == MX_MEMBER_BAN) &&
-				       !s->filter->include_leave);
+		return m->forgotten ||
+		       ((m->membership == MX_MEMBER_LEAVE || m->membership == MX_MEMBER_BAN) &&
+			!s->filter->include_leave);
 	return m->membership != MX_MEMBER_JOIN && m->event <= s->since.pos;
 }
 

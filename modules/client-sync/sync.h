@@ -1,5 +1,6 @@
-/* client-sync inside: an answer to /sync is made in three steps, a file each. filter.c reads what the client wants; rooms.c
- * finds the rooms that have news; room.c writes one room. answer.c joins them and decides whether to answer or to park. */
+/* client-sync inside: an answer to /sync is made in three steps, a file each. filter.c reads what
+ * the client wants; rooms.c finds the rooms that have news; room.c writes one room. answer.c joins
+ * them and decides whether to answer or to park. */
 #ifndef MODULES_CLIENT_SYNC_SYNC_H
 #define MODULES_CLIENT_SYNC_SYNC_H
 
@@ -29,7 +30,8 @@ struct sync_filters;
 struct sync_filters *sync_filters_new(void);
 void sync_filters_free(struct sync_filters **f);
 
-/* The filter that the query names: inline JSON, the id of a stored one, or none (an empty filter). The caller unrefs it. */
+/* The filter that the query names: inline JSON, the id of a stored one, or none (an empty filter).
+ * The caller unrefs it. */
 mx_error *sync_filter_of(struct mx_request *rq, struct sync_filter **out) MX_MUST_USE;
 void sync_filter_unref(struct sync_filter **f);
 static inline void sync_filter_auto(struct sync_filter **f) { sync_filter_unref(f); }
@@ -63,8 +65,8 @@ struct sync {
 };
 
 /* Asks the modules for a section of the whole answer or of a room. */
-struct mx_sync sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const struct mx_item *items,
-			 size_t n);
+struct mx_sync sync_view(struct sync *s, struct mx_room *room, struct mx_token since,
+			 const struct mx_item *items, size_t n);
 
 /* Fills join, invite, knock and leave. */
 mx_error *sync_rooms(struct sync *s) MX_MUST_USE;
@@ -78,7 +80,8 @@ struct sync_room {
 	bool fresh;				/* new to the user since `since`: everything of it is news */
 	enum mx_membership before;		/* the user's membership at `since`; NONE when initial */
 };
-/* Each adds a member to its part of the answer when there is news, and nothing when there is none. */
+/* Each adds a member to its part of the answer when there is news, and nothing when there is none.
+ */
 mx_error *sync_room_joined(struct sync *s, const struct sync_room *r) MX_MUST_USE;
 mx_error *sync_room_left(struct sync *s, const struct sync_room *r) MX_MUST_USE;
 mx_error *sync_room_invited(struct sync *s, const struct sync_room *r) MX_MUST_USE;

@@ -22,7 +22,8 @@ struct spec {
 static inline const struct mx_room_version *
 version_of(const char *name)
 {
-	const struct mx_room_version *v = mx_room_version_find(mx_str_of(name != NULL ? name : "12"));
+	const struct mx_room_version *v =
+		mx_room_version_find(mx_str_of(name != NULL ? name : "12"));
 
 	assert_non_null(v);
 	return v;
@@ -42,16 +43,23 @@ static inline struct mx_event *
 make_event(struct spec s)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	struct mx_event_row row = { .version = version_of(s.version), .id = mx_str_of(s.id != NULL ? s.id : "$event"),
+	struct mx_event_row row = { .version = version_of(s.version),
+				    .id = mx_str_of(s.id != NULL ? s.id : "$event"),
 				    .rejected = s.rejected };
 	bool create = strcmp(s.type, "m.room.create") == 0;
 	struct mx_event *ev = NULL;
 	char sender[128], key[128];
 
-	mx_buf_printf(b, "{\"auth_events\":[%s],\"content\":%s,\"depth\":1,\"origin_server_ts\":%lld,\"prev_events\":[%s]",
-		      s.auth != NULL ? s.auth : "", s.content, (long long)s.ts, s.prev != NULL ? s.prev : create ? "" : "\"$p\"");
+	mx_buf_printf(b,
+		      "{\"auth_events\":[%s],\"content\":%s,\"depth\":1,\"origin_server_ts\":%lld,"
+		      "\"prev_events\":[%s]",
+		      s.auth != NULL ? s.auth : "", s.content, (long long)s.ts,
+		      s.prev != NULL ? s.prev
+		      : create       ? ""
+				     : "\"$p\"");
 	if (!create || !row.version->room_id_is_create_hash)
-		mx_buf_printf(b, ",\"room_id\":\"%s\"", row.version->room_id_is_create_hash ? ROOM : ROOM ":a");
+		mx_buf_printf(b, ",\"room_id\":\"%s\"",
+			      row.version->room_id_is_create_hash ? ROOM : ROOM ":a");
 	else
 		row.room_id = mx_str_of(ROOM);
 	mx_buf_printf(b, ",\"sender\":\"%s\"", user_of(s.sender, sender));

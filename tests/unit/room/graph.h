@@ -1,6 +1,6 @@
-/* Rooms for tests of state resolution: up to 64 events, each a bit, each with the state after it. An event is made as a
- * server would make it: its auth_events are chosen from the state before it, which is resolved when it has several
- * predecessors. */
+/* Rooms for tests of state resolution: up to 64 events, each a bit, each with the state after it.
+ * An event is made as a server would make it: its auth_events are chosen from the state before it,
+ * which is resolved when it has several predecessors. */
 #ifndef TESTS_UNIT_ROOM_GRAPH_H
 #define TESTS_UNIT_ROOM_GRAPH_H
 
@@ -46,7 +46,8 @@ static inline int
 graph_at(const struct graph *g, const struct graph_state *s, mx_str type, mx_str key)
 {
 	for (int i = 0; i < s->n; i++)
-		if (mx_str_eq(mx_event_type(g->ev[s->v[i]]), type) && mx_str_eq(mx_event_state_key(g->ev[s->v[i]]), key))
+		if (mx_str_eq(mx_event_type(g->ev[s->v[i]]), type) &&
+		    mx_str_eq(mx_event_state_key(g->ev[s->v[i]]), key))
 			return s->v[i];
 	return -1;
 }
@@ -102,8 +103,8 @@ graph_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visi
 
 /* What all states have alike, and one event of each key at which they differ. */
 static inline void
-graph_split(const struct graph *g, const struct graph_state *const *sets, size_t n, struct graph_state *agreed,
-	    struct graph_state *keys)
+graph_split(const struct graph *g, const struct graph_state *const *sets, size_t n,
+	    struct graph_state *agreed, struct graph_state *keys)
 {
 	*agreed = *keys = (struct graph_state){ .n = 0 };
 	for (size_t s = 0; s < n; s++) {
@@ -112,22 +113,30 @@ graph_split(const struct graph *g, const struct graph_state *const *sets, size_t
 			bool same = true;
 
 			for (size_t t = 0; t < n; t++)
-				same = same && graph_at(g, sets[t], mx_event_type(g->ev[e]), mx_event_state_key(g->ev[e])) == e;
+				same = same && graph_at(g, sets[t], mx_event_type(g->ev[e]),
+							mx_event_state_key(g->ev[e])) == e;
 			graph_put(g, same ? agreed : keys, e);
 		}
 	}
 }
 
 static inline mx_error *
-graph_resolve(const struct graph *g, const struct graph_state *const *sets, size_t n, struct graph_state *out)
+graph_resolve(const struct graph *g, const struct graph_state *const *sets, size_t n,
+	      struct graph_state *out)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct graph_state agreed, keys;
 	struct mx_resolve_conflict conflicts[GRAPH_MAX];
 	mx_str ids[GRAPH_MAX][8];
 	struct graph_call call = { g, &agreed };
-	struct mx_resolve in = { .version = version_of(g->version), .create = g->ev[0], .states = n, .conflicts = conflicts,
-				 .event = graph_event, .agreed = graph_agreed, .each_agreed = graph_each, .arg = &call,
+	struct mx_resolve in = { .version = version_of(g->version),
+				 .create = g->ev[0],
+				 .states = n,
+				 .conflicts = conflicts,
+				 .event = graph_event,
+				 .agreed = graph_agreed,
+				 .each_agreed = graph_each,
+				 .arg = &call,
 				 .max_events = g->max_events };
 	struct mx_resolved *resolved;
 	size_t count;
@@ -135,7 +144,8 @@ graph_resolve(const struct graph *g, const struct graph_state *const *sets, size
 	graph_split(g, sets, n, &agreed, &keys);
 	in.conflicts_n = (size_t)keys.n;
 	for (int k = 0; k < keys.n; k++) {
-		conflicts[k] = (struct mx_resolve_conflict){ mx_event_type(g->ev[keys.v[k]]), mx_event_state_key(g->ev[keys.v[k]]),
+		conflicts[k] = (struct mx_resolve_conflict){ mx_event_type(g->ev[keys.v[k]]),
+							     mx_event_state_key(g->ev[keys.v[k]]),
 							     ids[k] };
 		for (size_t s = 0; s < n; s++) {
 			int e = graph_at(g, sets[s], conflicts[k].type, conflicts[k].key);
@@ -172,11 +182,12 @@ graph_get(void *arg, mx_str type, mx_str key)
 	return e < 0 ? NULL : l->g->ev[e];
 }
 
-/* Adds an event after prev (ids, separated by spaces; none: after the last one). Returns its number; *allowed, which may be
- * NULL, says whether the rules allow it where it stands: otherwise it does not change the state. */
+/* Adds an event after prev (ids, separated by spaces; none: after the last one). Returns its
+ * number; *allowed, which may be NULL, says whether the rules allow it where it stands: otherwise
+ * it does not change the state. */
 static inline int
-graph_add(struct graph *g, const char *id, const char *type, const char *key, const char *sender, const char *content,
-	  const char *prev, bool *allowed)
+graph_add(struct graph *g, const char *id, const char *type, const char *key, const char *sender,
+	  const char *content, const char *prev, bool *allowed)
 {
 	struct graph_state before = { .n = 0 };
 	const struct graph_state *sets[8];
@@ -211,18 +222,21 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 	else if (n > 1)
 		unit_ok(graph_resolve(g, sets, n, &before));
 
-	draft = make_event((struct spec){ g->version, id, type, key, sender, content, "\"$p\"", NULL, 0, false });
+	draft = make_event((struct spec){ g->version, id, type, key, sender, content, "\"$p\"",
+					  NULL, 0, false });
 	mx_rules_auth_types_of(draft, &types);
 	for (size_t i = 0; i < types.n; i++) {
 		int e = graph_at(g, &before, types.v[i].type, types.v[i].key);
 
 		if (e < 0)
 			continue;
-		mx_buf_printf(auth_ids, "%s\"%.*s\"", auth != 0 ? "," : "", MX_SFMT(mx_event_id(g->ev[e])));
+		mx_buf_printf(auth_ids, "%s\"%.*s\"", auth != 0 ? "," : "",
+			      MX_SFMT(mx_event_id(g->ev[e])));
 		auth |= UINT64_C(1) << e;
 	}
-	g->ev[me] = make_event((struct spec){ g->version, id, type, key, sender, content, mx_buf_cstr(prev_ids),
-					      mx_buf_cstr(auth_ids), 1000 + me, false });
+	g->ev[me] = make_event((struct spec){ g->version, id, type, key, sender, content,
+					      mx_buf_cstr(prev_ids), mx_buf_cstr(auth_ids),
+					      1000 + me, false });
 	g->auth[me] = auth;
 	g->n++;
 	good = !mx_error_drop(mx_rules_check(g->ev[me], &state));

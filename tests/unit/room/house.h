@@ -1,4 +1,5 @@
-/* What the tests of the engine share: a database, a stream and an engine, and people who talk in rooms. */
+/* What the tests of the engine share: a database, a stream and an engine, and people who talk in
+ * rooms. */
 #ifndef TESTS_ROOM_HOUSE_H
 #define TESTS_ROOM_HOUSE_H
 
@@ -51,8 +52,12 @@ static inline void
 house_up(const struct mx_rooms_options *options)
 {
 	unit_ok(mx_stream_open(db, NULL, &stream));
-	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = db, .stream = stream, .key = key,
-							 .server_name = MX_S(HOUSE_SERVER), .options = options }, &rooms));
+	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = db,
+							 .stream = stream,
+							 .key = key,
+							 .server_name = MX_S(HOUSE_SERVER),
+							 .options = options },
+			      &rooms));
 	unit_ok(mx_conn_get(db, &conn));
 }
 
@@ -105,14 +110,17 @@ house_json(const char *text)
 static inline struct mx_draft
 house_draft(const struct house_user *who, const char *type, const char *state_key, json_t *content)
 {
-	return (struct mx_draft){ .type = mx_str_of(type), .state_key = mx_str_of(state_key), .content = content,
-				  .sender = who->nid, .sender_id = mx_str_of(who->id) };
+	return (struct mx_draft){ .type = mx_str_of(type),
+				  .state_key = mx_str_of(state_key),
+				  .content = content,
+				  .sender = who->nid,
+				  .sender_id = mx_str_of(who->id) };
 }
 
 /* Sends a state event, or a message when state_key is NULL. *out may be NULL. */
 static inline mx_error *
-house_send(struct mx_room *room, const struct house_user *who, const char *type, const char *state_key, const char *content,
-	   struct mx_event **out)
+house_send(struct mx_room *room, const struct house_user *who, const char *type,
+	   const char *state_key, const char *content, struct mx_event **out)
 {
 	MX_AUTO_JSON *j = house_json(content);
 	struct mx_draft d = house_draft(who, type, state_key, j);
@@ -121,7 +129,8 @@ house_send(struct mx_room *room, const struct house_user *who, const char *type,
 }
 
 static inline mx_error *
-house_member(struct mx_room *room, const struct house_user *who, const struct house_user *whom, const char *membership)
+house_member(struct mx_room *room, const struct house_user *who, const struct house_user *whom,
+	     const char *membership)
 {
 	char content[64];
 
@@ -147,7 +156,8 @@ house_room(const char *version, const char *visibility)
 {
 	MX_AUTO_JSON *create = house_json("{}");
 	MX_AUTO_JSON *join = house_json("{\"membership\":\"join\"}");
-	MX_AUTO_JSON *power = house_json("{\"users\":{},\"users_default\":0,\"events\":{},\"state_default\":50,\"redact\":50}");
+	MX_AUTO_JSON *power = house_json("{\"users\":{},\"users_default\":0,\"events\":{},\"state_"
+					 "default\":50,\"redact\":50}");
 	MX_AUTO_JSON *rule = house_json("{\"join_rule\":\"public\"}");
 	MX_AUTO_JSON *history = json_pack("{s:s}", "history_visibility", visibility);
 	const struct mx_room_version *v = mx_room_version_find(mx_str_of(version));

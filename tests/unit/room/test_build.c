@@ -1,4 +1,5 @@
-/* Making events and checking those of others: the specification's vectors, and that what is made passes every check. */
+/* Making events and checking those of others: the specification's vectors, and that what is made
+ * passes every check. */
 #include "tests/unit/room/events.h"
 
 #include "core/room/hash.h"
@@ -42,20 +43,33 @@ static void
 events_are_hashed_and_signed_as_the_specification_does(void **state)
 {
 	(void)state;
-	expect_vector("{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{},\"origin\":\"domain\",\"origin_server_ts\":1000000,"
-		      "\"prev_events\":[],\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\",\"signatures\":{},\"type\":\"X\","
-		      "\"unsigned\":{\"age_ts\":1000000}}",
-		      "{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{\"sha256\":\"" HASH1 "\"},\"origin\":\"domain\","
-		      "\"origin_server_ts\":1000000,\"prev_events\":[],\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\","
-		      "\"signatures\":{},\"type\":\"X\",\"unsigned\":{\"age_ts\":1000000}}",
-		      HASH1, "KxwGjPSDEtvnFgU00fwFz+l6d2pJM6XBIaMEn81SXPTRl16AqLAYqfIReFGZlHi5KLjAWbOoMszkwsQma+lYAg");
-	expect_vector("{\"content\":{\"body\":\"Here is the message content\"},\"event_id\":\"$0:domain\",\"origin\":\"domain\","
-		      "\"origin_server_ts\":1000000,\"room_id\":\"!r:domain\",\"sender\":\"@u:domain\",\"signatures\":{},"
-		      "\"type\":\"m.room.message\",\"unsigned\":{\"age_ts\":1000000}}",
-		      "{\"content\":{\"body\":\"Here is the message content\"},\"event_id\":\"$0:domain\",\"hashes\":{\"sha256\":\""
-		      HASH2 "\"},\"origin\":\"domain\",\"origin_server_ts\":1000000,\"room_id\":\"!r:domain\","
-		      "\"sender\":\"@u:domain\",\"signatures\":{},\"type\":\"m.room.message\"}",
-		      HASH2, "Wm+VzmOUOz08Ds+0NTWb1d4CZrVsJSikkeRxh6aCcUwu6pNC78FunoD7KNWzqFn241eYHYMGCA5McEiVPdhzBA");
+	expect_vector(
+		"{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{},\"origin\":"
+		"\"domain\",\"origin_server_ts\":1000000,"
+		"\"prev_events\":[],\"room_id\":\"!x:domain\",\"sender\":\"@a:domain\","
+		"\"signatures\":{},\"type\":\"X\","
+		"\"unsigned\":{\"age_ts\":1000000}}",
+		"{\"auth_events\":[],\"content\":{},\"depth\":3,\"hashes\":{\"sha256\":\"" HASH1
+		"\"},\"origin\":\"domain\","
+		"\"origin_server_ts\":1000000,\"prev_events\":[],\"room_id\":\"!x:domain\","
+		"\"sender\":\"@a:domain\","
+		"\"signatures\":{},\"type\":\"X\",\"unsigned\":{\"age_ts\":1000000}}",
+		HASH1,
+		"KxwGjPSDEtvnFgU00fwFz+l6d2pJM6XBIaMEn81SXPTRl16AqLAYqfIReFGZlHi5KLjAWbOoMszkwsQma+"
+		"lYAg");
+	expect_vector(
+		"{\"content\":{\"body\":\"Here is the message "
+		"content\"},\"event_id\":\"$0:domain\",\"origin\":\"domain\","
+		"\"origin_server_ts\":1000000,\"room_id\":\"!r:domain\",\"sender\":\"@u:domain\","
+		"\"signatures\":{},"
+		"\"type\":\"m.room.message\",\"unsigned\":{\"age_ts\":1000000}}",
+		"{\"content\":{\"body\":\"Here is the message "
+		"content\"},\"event_id\":\"$0:domain\",\"hashes\":{\"sha256\":\"" HASH2
+		"\"},\"origin\":\"domain\",\"origin_server_ts\":1000000,\"room_id\":\"!r:domain\","
+		"\"sender\":\"@u:domain\",\"signatures\":{},\"type\":\"m.room.message\"}",
+		HASH2,
+		"Wm+VzmOUOz08Ds+"
+		"0NTWb1d4CZrVsJSikkeRxh6aCcUwu6pNC78FunoD7KNWzqFn241eYHYMGCA5McEiVPdhzBA");
 }
 
 /* ---- making ---- */
@@ -66,9 +80,19 @@ static struct mx_build
 draft(const char *version, const struct mx_signing_key *key)
 {
 	return (struct mx_build){
-		.version = version_of(version), .room_id = MX_S("!r:domain"), .sender = MX_S("@u:domain"), .type = MX_S("m.room.message"),
-		.content_canonical = MX_S("{\"body\":\"x\"}"), .ts = 1000, .depth = 7, .prev = ids, .prev_n = 1, .auth = ids,
-		.auth_n = 2, .server = MX_S("domain"), .key = key,
+		.version = version_of(version),
+		.room_id = MX_S("!r:domain"),
+		.sender = MX_S("@u:domain"),
+		.type = MX_S("m.room.message"),
+		.content_canonical = MX_S("{\"body\":\"x\"}"),
+		.ts = 1000,
+		.depth = 7,
+		.prev = ids,
+		.prev_n = 1,
+		.auth = ids,
+		.auth_n = 2,
+		.server = MX_S("domain"),
+		.key = key,
 	};
 }
 
@@ -101,7 +125,8 @@ what_is_made_passes_every_check(void **state)
 {
 	static const char *const versions[] = { "10", "11", "12" };
 	MX_AUTO(mx_signing_key) *key = spec_key();
-	MX_AUTO_JSON *content = json_pack("{s:s,s:i,s:{s:s}}", "body", "h\xc3\xa4\n\"", "a", -5, "z", "y", "x");
+	MX_AUTO_JSON *content =
+		json_pack("{s:s,s:i,s:{s:s}}", "body", "h\xc3\xa4\n\"", "a", -5, "z", "y", "x");
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
@@ -182,8 +207,10 @@ without_a_key_an_event_is_only_for_asking(void **state)
 
 	(void)state;
 	unit_ok(mx_build_event(&in, &ev));
-	unit_text(mx_event_json(ev), "{\"auth_events\":[\"$a\",\"$b\"],\"content\":{\"body\":\"x\"},\"depth\":7,\"origin_server_ts\":1000,"
-		  "\"prev_events\":[\"$a\"],\"room_id\":\"!r:domain\",\"sender\":\"@u:domain\",\"type\":\"m.room.message\"}");
+	unit_text(mx_event_json(ev), "{\"auth_events\":[\"$a\",\"$b\"],\"content\":{\"body\":\"x\"}"
+				     ",\"depth\":7,\"origin_server_ts\":1000,"
+				     "\"prev_events\":[\"$a\"],\"room_id\":\"!r:domain\","
+				     "\"sender\":\"@u:domain\",\"type\":\"m.room.message\"}");
 	assert_int_equal(mx_event_id(ev).n, 0);
 }
 
@@ -191,8 +218,10 @@ static void
 what_exceeds_a_limit_is_not_made(void **state)
 {
 	MX_AUTO(mx_signing_key) *key = spec_key();
-	MX_AUTO_JSON *fraction = json_pack("{s:f}", "x", 1.5), *whole = json_pack("{s:f}", "x", 1.0);
-	MX_AUTO_JSON *huge = json_pack("{s:I}", "x", (json_int_t)1 << 53), *list = json_array(), *deep = json_object();
+	MX_AUTO_JSON *fraction = json_pack("{s:f}", "x", 1.5),
+		     *whole = json_pack("{s:f}", "x", 1.0);
+	MX_AUTO_JSON *huge = json_pack("{s:I}", "x", (json_int_t)1 << 53), *list = json_array(),
+		     *deep = json_object();
 	MX_AUTO_JSON *large = json_object();
 	char text[MX_EVENT_MAX + 1];
 	struct mx_build in = draft("12", key);
@@ -254,12 +283,14 @@ changed(const struct mx_event *ev, const char *from, const char *to)
 	const char *at = strstr(ev->bytes, from);
 
 	assert_non_null(at);
-	snprintf(out, ev->json_n + strlen(to) + 1, "%.*s%s%s", (int)(at - ev->bytes), ev->bytes, to, at + strlen(from));
+	snprintf(out, ev->json_n + strlen(to) + 1, "%.*s%s%s", (int)(at - ev->bytes), ev->bytes, to,
+		 at + strlen(from));
 	return out;
 }
 
 static mx_error *
-verify_changed(const struct mx_event *ev, struct mx_signing_key *key, const char *from, const char *to, struct mx_event **out)
+verify_changed(const struct mx_event *ev, struct mx_signing_key *key, const char *from,
+	       const char *to, struct mx_event **out)
 {
 	char *text = changed(ev, from, to);
 	mx_error *e = mx_verify_event(ev->version, mx_str_of(text), domains_key, key, out);
@@ -298,7 +329,8 @@ a_changed_or_missing_signature_drops_the_event(void **state)
 	unit_refused(verify_changed(ev, key, "ed25519:1", "ed25519:2", &got), MX_E_FORBIDDEN);
 	unit_refused(verify_changed(ev, key, "ed25519:1", "rsa:1", &got), MX_E_FORBIDDEN);
 	/* a key that nobody knows says nothing, for or against */
-	unit_ok(verify_changed(ev, key, "\"ed25519:1\"", "\"ed25519:0\":\"x\",\"ed25519:1\"", &got));
+	unit_ok(verify_changed(ev, key, "\"ed25519:1\"", "\"ed25519:0\":\"x\",\"ed25519:1\"",
+			       &got));
 }
 
 static void
@@ -314,14 +346,15 @@ a_key_counts_while_it_is_valid(void **state)
 	in.ts = 2001;
 	unit_ok(mx_build_event(&in, &late));
 	expect_accepted(in_time, key);
-	unit_refused(mx_verify_event(late->version, mx_event_json(late), domains_key, key, &got), MX_E_FORBIDDEN);
+	unit_refused(mx_verify_event(late->version, mx_event_json(late), domains_key, key, &got),
+		     MX_E_FORBIDDEN);
 }
 
 static void
 expect_servers(const char *content, const char *expected)
 {
-	MX_AUTO(mx_event) *ev = make_event((struct spec){ .type = "m.room.member", .key = "carol", .sender = "alice",
-							  .content = content });
+	MX_AUTO(mx_event) *ev = make_event((struct spec){
+		.type = "m.room.member", .key = "carol", .sender = "alice", .content = content });
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	mx_str servers[MX_VERIFY_SERVERS];
 	size_t n = mx_verify_servers(ev, servers);
@@ -339,8 +372,10 @@ the_right_servers_must_have_signed(void **state)
 	expect_servers("{\"membership\":\"invite\"}", "a ");
 	expect_servers("{\"membership\":\"invite\",\"third_party_invite\":{}}", "");
 	expect_servers("{\"membership\":\"join\",\"third_party_invite\":{}}", "a ");
-	expect_servers("{\"join_authorised_via_users_server\":\"@x:b\",\"membership\":\"join\"}", "a b ");
-	expect_servers("{\"join_authorised_via_users_server\":\"@x:a\",\"membership\":\"join\"}", "a ");
+	expect_servers("{\"join_authorised_via_users_server\":\"@x:b\",\"membership\":\"join\"}",
+		       "a b ");
+	expect_servers("{\"join_authorised_via_users_server\":\"@x:a\",\"membership\":\"join\"}",
+		       "a ");
 	expect_servers("{\"join_authorised_via_users_server\":1,\"membership\":\"join\"}", "a ");
 }
 

@@ -1,4 +1,5 @@
-/* The engine on a real database: making rooms, sending, state, members, redactions, transaction ids, failures. */
+/* The engine on a real database: making rooms, sending, state, members, redactions, transaction
+ * ids, failures. */
 #include "config.h"
 
 #include "tests/unit/room/house.h"
@@ -45,7 +46,8 @@ a_new_room_has_its_state_and_can_be_found(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
-		MX_AUTO(mx_room) *room = house_room(versions[i], "shared"), *again = NULL, *by_nid = NULL;
+		MX_AUTO(mx_room) *room = house_room(versions[i], "shared"), *again = NULL,
+				 *by_nid = NULL;
 		struct mx_events l = { 0 };
 		char id[256];
 
@@ -81,7 +83,8 @@ an_unknown_room_is_not_found(void **state)
 	struct mx_room *room;
 
 	(void)state;
-	unit_refused(mx_room_get(rooms, conn, MX_S("!nowhere:" HOUSE_SERVER), &room), MX_E_NOT_FOUND);
+	unit_refused(mx_room_get(rooms, conn, MX_S("!nowhere:" HOUSE_SERVER), &room),
+		     MX_E_NOT_FOUND);
 	unit_refused(mx_room_get(rooms, conn, MX_S("nonsense"), &room), MX_E_NOT_FOUND);
 	unit_refused(mx_room_get(rooms, conn, mx_str_of(alice.id), &room), MX_E_NOT_FOUND);
 	unit_refused(mx_room_by_nid(rooms, conn, 999999999, &room), MX_E_NOT_FOUND);
@@ -100,7 +103,8 @@ a_room_that_is_refused_leaves_nothing(void **state)
 	mx_pos head = mx_stream_head(stream).pos;
 
 	(void)state;
-	unit_refused(mx_room_create(rooms, conn, mx_room_version_find(MX_S("12")), d, 2, &room), MX_E_FORBIDDEN);
+	unit_refused(mx_room_create(rooms, conn, mx_room_version_find(MX_S("12")), d, 2, &room),
+		     MX_E_FORBIDDEN);
 	assert_null(room);
 	assert_int_equal(mx_stream_head(stream).pos, head);
 }
@@ -148,13 +152,17 @@ who_is_not_in_the_room_may_not_send(void **state)
 	struct mx_events l = { 0 };
 
 	(void)state;
-	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL), MX_E_FORBIDDEN);
-	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL),
+		     MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL),
+		     MX_E_FORBIDDEN);
 	unit_ok(house_member(room, &bob, &bob, "join"));
 	unit_ok(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL));
-	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.name", "", "{\"name\":\"x\"}", NULL),
+		     MX_E_FORBIDDEN);
 	unit_ok(house_member(room, &alice, &bob, "ban"));
-	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"x\"}", NULL),
+		     MX_E_FORBIDDEN);
 	unit_refused(house_member(room, &bob, &bob, "join"), MX_E_FORBIDDEN);
 	assert_int_equal(length(room, &l), 8);
 	assert_chain(&l);
@@ -178,8 +186,11 @@ bad_content_is_refused_and_stores_nothing(void **state)
 	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_BAD_JSON);
 	d.content = large;
 	unit_refused(mx_room_send(rooms, conn, room, &d, 1, NULL), MX_E_TOO_LARGE);
-	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":1.5}", NULL), MX_E_BAD_JSON);
-	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":9007199254740992}", NULL), MX_E_BAD_JSON);
+	unit_refused(house_send(room, &alice, "m.room.message", NULL, "{\"n\":1.5}", NULL),
+		     MX_E_BAD_JSON);
+	unit_refused(
+		house_send(room, &alice, "m.room.message", NULL, "{\"n\":9007199254740992}", NULL),
+		MX_E_BAD_JSON);
 	unit_refused(mx_room_send(rooms, conn, room, &d, 0, NULL), MX_E_BAD_REQUEST);
 	d = house_draft(&alice, "org.example.x", "", large);
 	json_object_clear(large);
@@ -202,7 +213,8 @@ several_events_are_stored_together_or_not_at_all(void **state)
 		house_draft(&bob, "m.room.member", bob.id, join),
 		house_draft(&bob, "m.room.message", NULL, text),	/* allowed by the one before it */
 	};
-	struct mx_draft bad[] = { house_draft(&alice, "m.room.topic", "", name), house_draft(&carol, "m.room.message", NULL, text) };
+	struct mx_draft bad[] = { house_draft(&alice, "m.room.topic", "", name),
+				  house_draft(&carol, "m.room.message", NULL, text) };
 	struct mx_event *out[3], *topic;
 	struct mx_events l = { 0 };
 
@@ -224,7 +236,8 @@ allowed_tells_what_sending_would(void **state)
 {
 	MX_AUTO(mx_room) *room = house_room("12", "shared");
 	MX_AUTO_JSON *text = house_json("{\"body\":\"t\"}");
-	struct mx_draft a = house_draft(&alice, "m.room.message", NULL, text), b = house_draft(&bob, "m.room.message", NULL, text);
+	struct mx_draft a = house_draft(&alice, "m.room.message", NULL, text),
+			b = house_draft(&bob, "m.room.message", NULL, text);
 	mx_pos last = mx_room_last(room);
 
 	(void)state;
@@ -247,9 +260,11 @@ state_is_as_it_was_at_each_event(void **state)
 	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"one\"}", NULL));
 	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"two\"}", NULL));
 	after = house_say(room, &alice, "after");
-	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(before), MX_S("m.room.name"), MX_S(""), &ev));
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(before), MX_S("m.room.name"),
+			     MX_S(""), &ev));
 	assert_null(ev);
-	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(after), MX_S("m.room.name"), MX_S(""), &ev));
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(after), MX_S("m.room.name"), MX_S(""),
+			     &ev));
 	assert_true(mx_str_eq(mx_event_content(ev), MX_S("{\"name\":\"two\"}")));
 	assert_true(mx_root_eq(mx_event_root_after(after), mx_room_root(room)));
 	unit_ok(mx_state_diff(rooms, conn, mx_event_root_after(before), mx_room_root(room), &diff));
@@ -288,20 +303,26 @@ power_levels_count_from_the_next_event_on(void **state)
 	unit_ok(house_member(room, &bob, &bob, "join"));
 	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 0);
 	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(alice.id)), 100);
-	unit_refused(house_send(room, &bob, "m.room.topic", "", "{\"topic\":\"t\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.topic", "", "{\"topic\":\"t\"}", NULL),
+		     MX_E_FORBIDDEN);
 	snprintf(content, sizeof(content), "{\"users\":{\"%s\":100,\"%s\":50}}", alice.id, bob.id);
 	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
 	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 50);
 	unit_ok(house_send(room, &bob, "m.room.topic", "", "{\"topic\":\"t\"}", NULL));
-	snprintf(content, sizeof(content), "{\"users\":{\"%s\":100},\"events_default\":10}", alice.id);
+	snprintf(content, sizeof(content), "{\"users\":{\"%s\":100},\"events_default\":10}",
+		 alice.id);
 	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
-	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"t\"}", NULL), MX_E_FORBIDDEN);
+	unit_refused(house_send(room, &bob, "m.room.message", NULL, "{\"body\":\"t\"}", NULL),
+		     MX_E_FORBIDDEN);
 }
 
 static void
 a_room_has_no_more_state_than_allowed(void **state)
 {
-	struct mx_rooms_options small = { .event_cache = { 1 << 20 }, .state_cache = { 1 << 20 }, .room_cache = 10, .room_tail = 8,
+	struct mx_rooms_options small = { .event_cache = { 1 << 20 },
+					  .state_cache = { 1 << 20 },
+					  .room_cache = 10,
+					  .room_tail = 8,
 					  .max_state = 100 };
 	struct mx_event *ev;
 	char key_text[32];
@@ -315,7 +336,8 @@ a_room_has_no_more_state_than_allowed(void **state)
 		snprintf(key_text, sizeof(key_text), "k%d", i);
 		unit_ok(house_send(room, &alice, "org.example.many", key_text, "{}", NULL));
 	}
-	unit_refused(house_send(room, &alice, "org.example.many", "one too many", "{}", NULL), MX_E_TOO_LARGE);
+	unit_refused(house_send(room, &alice, "org.example.many", "one too many", "{}", NULL),
+		     MX_E_TOO_LARGE);
 	unit_ok(house_send(room, &alice, "org.example.many", "k3", "{\"again\":1}", NULL));
 	ev = house_say(room, &alice, "goes on");
 	mx_event_unref(&ev);
@@ -471,7 +493,8 @@ static void
 others_messages_are_redacted_with_power_or_from_the_same_server(void **state)
 {
 	MX_AUTO(mx_room) *room = house_room("11", "shared"), *other = house_room("11", "shared");
-	MX_AUTO(mx_event) *mine = NULL, *hers = house_say(room, &alice, "x"), *elsewhere = house_say(other, &alice, "y");
+	MX_AUTO(mx_event) *mine = NULL, *hers = house_say(room, &alice, "x"),
+			  *elsewhere = house_say(other, &alice, "y");
 
 	(void)state;
 	unit_ok(house_member(room, &bob, &bob, "join"));
@@ -498,7 +521,8 @@ redacted_state_counts_redacted(void **state)
 	unit_ok(mx_room_summary(rooms, conn, room, a, &s));
 	unit_text(s.name, "");
 	/* a restricted room whose rule loses what it allowed */
-	unit_ok(house_send(room, &alice, "m.room.power_levels", "", "{\"users_default\":100,\"events_default\":0,\"invite\":100}", &rule));
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "",
+			   "{\"users_default\":100,\"events_default\":0,\"invite\":100}", &rule));
 	unit_ok(house_member(room, &bob, &bob, "join"));
 	unit_ok(house_member(room, &bob, &carol, "invite"));
 	assert_int_equal(mx_room_power(rooms, conn, room, mx_str_of(bob.id)), 100);
@@ -507,7 +531,8 @@ redacted_state_counts_redacted(void **state)
 /* ---- transaction ids ---- */
 
 static mx_error *
-send_txn(struct mx_conn *c, struct mx_room *room, mx_nid device, const char *txn, struct mx_event **out)
+send_txn(struct mx_conn *c, struct mx_room *room, mx_nid device, const char *txn,
+	 struct mx_event **out)
 {
 	MX_AUTO_JSON *content = house_json("{\"body\":\"once\"}");
 	struct mx_draft d = house_draft(&alice, "m.room.message", NULL, content);
@@ -655,7 +680,8 @@ one_of_many(struct sender *s, struct mx_conn *c, int i)
 		content = house_json("{\"membership\":\"join\"}");
 		d = house_draft(&s->user, "m.room.member", s->user.id, content);
 	} else if (i % 10 == 5) {	/* profile changes: state in between */
-		content = json_pack("{s:s, s:s+}", "membership", "join", "displayname", "d", s->user.id);
+		content = json_pack("{s:s, s:s+}", "membership", "join", "displayname", "d",
+				    s->user.id);
 		d = house_draft(&s->user, "m.room.member", s->user.id, content);
 	} else {
 		content = house_json("{\"body\":\"x\"}");
@@ -742,7 +768,8 @@ a_failed_write_fails_its_sender_and_the_room_goes_on(void **state)
 
 	(void)state;
 	snprintf(break_text, sizeof(break_text),
-		 "CREATE UNIQUE INDEX event_broken ON event (sender) WHERE room = %lld AND depth > 20 AND depth < 40",
+		 "CREATE UNIQUE INDEX event_broken ON event (sender) WHERE room = %lld AND depth > "
+		 "20 AND depth < 40",
 		 (long long)mx_room_nid(room));
 	unit_ok(mx_write(db, run_fn, (void *)(uintptr_t)&BREAK));
 	for (int i = 0; i < 4; i++) {
@@ -803,8 +830,11 @@ neighbour_open(struct neighbour *n)
 {
 	unit_ok(place_open(&n->db, NULL));
 	unit_ok(mx_stream_open(n->db, NULL, &n->stream));
-	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = n->db, .stream = n->stream, .key = key,
-							 .server_name = MX_S(HOUSE_SERVER) }, &n->rooms));
+	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = n->db,
+							 .stream = n->stream,
+							 .key = key,
+							 .server_name = MX_S(HOUSE_SERVER) },
+			      &n->rooms));
 	unit_ok(mx_conn_get(n->db, &n->conn));
 }
 
@@ -840,7 +870,10 @@ two_processes_write_one_room_as_one_chain(void **state)
 	MX_AUTO(mx_room) *theirs = NULL;
 	MX_AUTO(mx_event) *secret = house_say(room, &alice, "secret"), *now = NULL;
 	char id[256];
-	struct neighbour n[2] = { { .db = db, .stream = stream, .rooms = rooms, .conn = conn, .room_id = id }, { .room_id = id } };
+	struct neighbour n[2] = {
+		{ .db = db, .stream = stream, .rooms = rooms, .conn = conn, .room_id = id },
+		{ .room_id = id }
+	};
 	struct mx_events l = { 0 };
 	struct mx_member *list;
 	size_t count;
@@ -885,7 +918,10 @@ two_processes_write_one_room_as_one_chain(void **state)
 static void
 small_caches_change_nothing_but_time(void **state)
 {
-	struct mx_rooms_options tiny = { .event_cache = { 65536 }, .state_cache = { 65536 }, .room_cache = 1, .room_tail = 8,
+	struct mx_rooms_options tiny = { .event_cache = { 65536 },
+					 .state_cache = { 65536 },
+					 .room_cache = 1,
+					 .room_tail = 8,
 					 .max_state = 100000 };
 	struct mx_room *many[8];
 	struct mx_events l = { 0 };
@@ -934,7 +970,8 @@ the_timeline_pages_both_ways_without_loss(void **state)
 			size_t n = 0;
 
 			while (more) {
-				unit_ok(mx_room_timeline(rooms, conn, room, 0, at, step, true, &page, &more));
+				unit_ok(mx_room_timeline(rooms, conn, room, 0, at, step, true,
+							 &page, &more));
 				for (size_t i = 0; i < page.n; i++, n++)
 					assert_int_equal(page.v[i]->nid, all.v[204 - n]->nid);
 				at = page.v[page.n - 1]->nid;
@@ -942,14 +979,16 @@ the_timeline_pages_both_ways_without_loss(void **state)
 			}
 			assert_int_equal(n, 205);
 			for (at = 0, n = 0, more = true; more;) {
-				unit_ok(mx_room_timeline(rooms, conn, room, at, INT64_MAX, step, false, &page, &more));
+				unit_ok(mx_room_timeline(rooms, conn, room, at, INT64_MAX, step,
+							 false, &page, &more));
 				for (size_t i = 0; i < page.n; i++, n++)
 					assert_int_equal(page.v[i]->nid, all.v[n]->nid);
 				at = page.v[page.n - 1]->nid;
 				mx_events_clear(&page);
 			}
 			assert_int_equal(n, 205);
-			unit_ok(mx_room_timeline(rooms, conn, room, all.v[100]->nid, all.v[103]->nid, step, true, &page, &more));
+			unit_ok(mx_room_timeline(rooms, conn, room, all.v[100]->nid,
+						 all.v[103]->nid, step, true, &page, &more));
 			assert_int_equal(page.n, step < 2 ? 1 : 2);
 			assert_int_equal(page.v[0]->nid, all.v[102]->nid);
 			mx_events_clear(&page);
@@ -973,7 +1012,8 @@ the_newest_events_cost_no_statement(void **state)
 	struct mx_event *a = house_say(room, &alice, "x"), *b = house_say(room, &alice, "y");
 
 	mx_conn_statements(conn);
-	unit_ok(mx_room_timeline(rooms, conn, room, a->nid, mx_room_last(room) + 1, 20, true, &l, &more));
+	unit_ok(mx_room_timeline(rooms, conn, room, a->nid, mx_room_last(room) + 1, 20, true, &l,
+				 &more));
 	unit_ok(mx_room_root_at(rooms, conn, room, a->nid, &root));
 	assert_int_equal(l.n, 1);
 	assert_ptr_equal(l.v[0], b);
@@ -1025,7 +1065,9 @@ a_cold_state_is_read_sixteen_events_a_statement(void **state)
 	for (size_t i = 0; i < l.n; i++)
 		assert_true(mx_event_is_state(l.v[i]));
 	mx_events_clear(&l);
-	unit_refused(mx_events_load(rooms, conn, (const mx_nid[]){ 1, 888888888, 888888889 }, 3, &l), MX_E_NOT_FOUND);
+	unit_refused(
+		mx_events_load(rooms, conn, (const mx_nid[]){ 1, 888888888, 888888889 }, 3, &l),
+		MX_E_NOT_FOUND);
 	mx_events_clear(&l);
 }
 

@@ -6,8 +6,12 @@
 static struct mx_event *
 from_json(const char *version, const char *json)
 {
-	struct mx_event_row row = { .version = version_of(version), .json = mx_str_of(json), .id = MX_S("$id"), .nid = 3,
-				    .device = 5, .txn_id = MX_S("m\"1") };
+	struct mx_event_row row = { .version = version_of(version),
+				    .json = mx_str_of(json),
+				    .id = MX_S("$id"),
+				    .nid = 3,
+				    .device = 5,
+				    .txn_id = MX_S("m\"1") };
 	struct mx_event *ev = NULL;
 
 	unit_ok(mx_event_from_row(&row, &ev));
@@ -17,9 +21,13 @@ from_json(const char *version, const char *json)
 static void
 an_event_answers_from_its_bytes(void **state)
 {
-	MX_AUTO(mx_event) *ev = from_json("11", "{\"auth_events\":[\"$a\",\"$b\"],\"content\":{\"m.relates_to\":{\"event_id\":\"$r\","
-		"\"rel_type\":\"m.thread\"},\"membership\":\"join\"},\"depth\":12," HASHES ",\"origin_server_ts\":34,"
-		"\"prev_events\":[\"$p\"],\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"state_key\":\"@a:a\",\"type\":\"m.room.member\"}");
+	MX_AUTO(mx_event) *ev = from_json(
+		"11", "{\"auth_events\":[\"$a\",\"$b\"],\"content\":{\"m.relates_to\":{\"event_"
+		      "id\":\"$r\","
+		      "\"rel_type\":\"m.thread\"},\"membership\":\"join\"},\"depth\":12," HASHES
+		      ",\"origin_server_ts\":34,"
+		      "\"prev_events\":[\"$p\"],\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"state_"
+		      "key\":\"@a:a\",\"type\":\"m.room.member\"}");
 	struct mx_event_ids it;
 	mx_str id, rel;
 
@@ -49,8 +57,9 @@ an_event_answers_from_its_bytes(void **state)
 static void
 what_an_event_lacks_is_empty(void **state)
 {
-	MX_AUTO(mx_event) *ev = from_json("12", "{\"content\":{\"m.relates_to\":{\"m.in_reply_to\":{\"event_id\":\"$x\"}}},"
-						"\"sender\":\"@a:a\",\"type\":\"m.room.message\"}");
+	MX_AUTO(mx_event) *ev = from_json(
+		"12", "{\"content\":{\"m.relates_to\":{\"m.in_reply_to\":{\"event_id\":\"$x\"}}},"
+		      "\"sender\":\"@a:a\",\"type\":\"m.room.message\"}");
 	struct mx_event_ids it = mx_event_prev(ev);
 	mx_str id, rel;
 
@@ -67,7 +76,8 @@ what_an_event_lacks_is_empty(void **state)
 static void
 an_empty_state_key_is_a_state_key(void **state)
 {
-	MX_AUTO(mx_event) *ev = from_json("12", "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"\",\"type\":\"x\"}");
+	MX_AUTO(mx_event) *ev = from_json(
+		"12", "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"\",\"type\":\"x\"}");
 
 	(void)state;
 	assert_true(mx_event_is_state(ev));
@@ -78,8 +88,11 @@ an_empty_state_key_is_a_state_key(void **state)
 static void
 escaped_strings_are_decoded_and_leave_as_they_came(void **state)
 {
-	MX_AUTO(mx_event) *ev = from_json("12", "{\"content\":{\"m.relates_to\":{\"event_id\":\"$\\\\\",\"rel_type\":\"a\\tb\"}},"
-		"\"origin_server_ts\":1,\"room_id\":\"!r\",\"sender\":\"@\\u0001:a\",\"state_key\":\"\\\"\\\\\\n\",\"type\":\"t\\b\"}");
+	MX_AUTO(mx_event) *ev = from_json(
+		"12",
+		"{\"content\":{\"m.relates_to\":{\"event_id\":\"$\\\\\",\"rel_type\":\"a\\tb\"}},"
+		"\"origin_server_ts\":1,\"room_id\":\"!r\",\"sender\":\"@\\u0001:a\",\"state_key\":"
+		"\"\\\"\\\\\\n\",\"type\":\"t\\b\"}");
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	const struct mx_event_view view = { .with_room_id = true };
 	mx_str rel, id;
@@ -92,7 +105,9 @@ escaped_strings_are_decoded_and_leave_as_they_came(void **state)
 	unit_text(rel, "a\tb");
 	unit_text(id, "$\\");
 	mx_event_client(ev, &view, b);
-	assert_non_null(strstr(mx_buf_cstr(b), "\"sender\":\"@\\u0001:a\",\"state_key\":\"\\\"\\\\\\n\",\"type\":\"t\\b\""));
+	assert_non_null(strstr(
+		mx_buf_cstr(b),
+		"\"sender\":\"@\\u0001:a\",\"state_key\":\"\\\"\\\\\\n\",\"type\":\"t\\b\""));
 }
 
 /* ---- for clients ---- */
@@ -128,11 +143,15 @@ clients_get_the_event_with_its_age(void **state)
 
 	(void)state;
 	expect_client(ev, &(struct mx_event_view){ 0 },
-		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,\"sender\":\"@a:a\","
+		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,"
+		      "\"sender\":\"@a:a\","
 		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0}}");
-	expect_client(ev, &(struct mx_event_view){ .with_room_id = true, .membership = MX_MEMBER_JOIN,
-						   .unsigned_more = MX_S("\"x\":{\"y\":1}") },
-		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,\"room_id\":\"!r\","
+	expect_client(ev,
+		      &(struct mx_event_view){ .with_room_id = true,
+					       .membership = MX_MEMBER_JOIN,
+					       .unsigned_more = MX_S("\"x\":{\"y\":1}") },
+		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,"
+		      "\"room_id\":\"!r\","
 		      "\"sender\":\"@a:a\",\"type\":\"m.room.message\","
 		      "\"unsigned\":{\"age\":0,\"membership\":\"join\",\"x\":{\"y\":1}}}");
 }
@@ -144,10 +163,13 @@ only_the_sending_device_sees_its_transaction(void **state)
 
 	(void)state;
 	expect_client(ev, &(struct mx_event_view){ .device = 5 },
-		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,\"sender\":\"@a:a\","
-		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0,\"transaction_id\":\"m\\\"1\"}}");
+		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,"
+		      "\"sender\":\"@a:a\","
+		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0,\"transaction_id\":"
+		      "\"m\\\"1\"}}");
 	expect_client(ev, &(struct mx_event_view){ .device = 6 },
-		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,\"sender\":\"@a:a\","
+		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,"
+		      "\"sender\":\"@a:a\","
 		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0}}");
 }
 
@@ -155,17 +177,24 @@ static void
 what_an_event_replaced_and_what_redacted_it_stand_in_unsigned(void **state)
 {
 	MX_AUTO(mx_event) *ev = from_json("12", MESSAGE);
-	MX_AUTO(mx_event) *previous = make_event((struct spec){ .id = "$old", .type = "x", .key = "", .sender = "bob",
-								.content = "{\"a\":1}" });
-	MX_AUTO(mx_event) *redaction = make_event((struct spec){ .id = "$red", .type = "m.room.redaction", .sender = "bob",
-								 .content = "{\"redacts\":\"$id\"}" });
+	MX_AUTO(mx_event) *previous = make_event((struct spec){
+		.id = "$old", .type = "x", .key = "", .sender = "bob", .content = "{\"a\":1}" });
+	MX_AUTO(mx_event) *redaction =
+		make_event((struct spec){ .id = "$red",
+					  .type = "m.room.redaction",
+					  .sender = "bob",
+					  .content = "{\"redacts\":\"$id\"}" });
 
 	(void)state;
 	expect_client(ev, &(struct mx_event_view){ .previous = previous, .redaction = redaction },
-		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,\"sender\":\"@a:a\","
-		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0,\"prev_content\":{\"a\":1},\"prev_sender\":\"@bob:a\","
-		      "\"replaces_state\":\"$old\",\"redacted_because\":{\"content\":{\"redacts\":\"$id\"},\"event_id\":\"$red\","
-		      "\"origin_server_ts\":0,\"redacts\":\"$id\",\"sender\":\"@bob:a\",\"type\":\"m.room.redaction\","
+		      "{\"content\":{\"body\":\"hi\"},\"event_id\":\"$id\",\"origin_server_ts\":5,"
+		      "\"sender\":\"@a:a\","
+		      "\"type\":\"m.room.message\",\"unsigned\":{\"age\":0,\"prev_content\":{\"a\":"
+		      "1},\"prev_sender\":\"@bob:a\","
+		      "\"replaces_state\":\"$old\",\"redacted_because\":{\"content\":{\"redacts\":"
+		      "\"$id\"},\"event_id\":\"$red\","
+		      "\"origin_server_ts\":0,\"redacts\":\"$id\",\"sender\":\"@bob:a\",\"type\":"
+		      "\"m.room.redaction\","
 		      "\"unsigned\":{\"age\":0}}}}");
 }
 
@@ -176,9 +205,11 @@ redactions_say_both_ways_what_they_redact(void **state)
 		const char *version, *content, *top, *client_content;
 	} cases[] = {
 		{ "12", "{\"redacts\":\"$x\"}", "", "{\"redacts\":\"$x\"}" },
-		{ "11", "{\"reason\":\"r\",\"redacts\":\"$x\"}", "", "{\"reason\":\"r\",\"redacts\":\"$x\"}" },
+		{ "11", "{\"reason\":\"r\",\"redacts\":\"$x\"}", "",
+		  "{\"reason\":\"r\",\"redacts\":\"$x\"}" },
 		{ "10", "{}", ",\"redacts\":\"$x\"", "{\"redacts\":\"$x\"}" },
-		{ "10", "{\"reason\":\"r\"}", ",\"redacts\":\"$x\"", "{\"reason\":\"r\",\"redacts\":\"$x\"}" },
+		{ "10", "{\"reason\":\"r\"}", ",\"redacts\":\"$x\"",
+		  "{\"reason\":\"r\",\"redacts\":\"$x\"}" },
 		{ "10", "{\"redacts\":\"$y\"}", ",\"redacts\":\"$x\"", "{\"redacts\":\"$y\"}" },
 	};
 
@@ -187,10 +218,17 @@ redactions_say_both_ways_what_they_redact(void **state)
 		char json[512], expected[512];
 		MX_AUTO(mx_event) *ev = NULL;
 
-		snprintf(json, sizeof(json), "{\"content\":%s,\"origin_server_ts\":5%s,\"room_id\":\"!r\",\"sender\":\"@a:a\","
-			 "\"type\":\"m.room.redaction\"}", cases[i].content, cases[i].top);
-		snprintf(expected, sizeof(expected), "{\"content\":%s,\"event_id\":\"$id\",\"origin_server_ts\":5,\"redacts\":\"$x\","
-			 "\"sender\":\"@a:a\",\"type\":\"m.room.redaction\",\"unsigned\":{\"age\":0}}", cases[i].client_content);
+		snprintf(json, sizeof(json),
+			 "{\"content\":%s,\"origin_server_ts\":5%s,\"room_id\":\"!r\",\"sender\":"
+			 "\"@a:a\","
+			 "\"type\":\"m.room.redaction\"}",
+			 cases[i].content, cases[i].top);
+		snprintf(expected, sizeof(expected),
+			 "{\"content\":%s,\"event_id\":\"$id\",\"origin_server_ts\":5,\"redacts\":"
+			 "\"$x\","
+			 "\"sender\":\"@a:a\",\"type\":\"m.room.redaction\",\"unsigned\":{\"age\":"
+			 "0}}",
+			 cases[i].client_content);
 		ev = from_json(cases[i].version, json);
 		unit_text(mx_event_redacts(ev), "$x");
 		expect_client(ev, &(struct mx_event_view){ 0 }, expected);
@@ -200,9 +238,13 @@ redactions_say_both_ways_what_they_redact(void **state)
 static void
 only_redactions_redact(void **state)
 {
-	MX_AUTO(mx_event) *old = from_json("10", "{\"content\":{},\"redacts\":\"$x\",\"sender\":\"@a:a\",\"type\":\"x\"}");
-	MX_AUTO(mx_event) *new = from_json("12", "{\"content\":{\"redacts\":\"$x\"},\"sender\":\"@a:a\",\"type\":\"x\"}");
-	MX_AUTO(mx_event) *number = from_json("12", "{\"content\":{\"redacts\":1},\"sender\":\"@a:a\",\"type\":\"m.room.redaction\"}");
+	MX_AUTO(mx_event) *old = from_json(
+		"10", "{\"content\":{},\"redacts\":\"$x\",\"sender\":\"@a:a\",\"type\":\"x\"}");
+	MX_AUTO(mx_event) *new = from_json(
+		"12", "{\"content\":{\"redacts\":\"$x\"},\"sender\":\"@a:a\",\"type\":\"x\"}");
+	MX_AUTO(mx_event) *number = from_json(
+		"12",
+		"{\"content\":{\"redacts\":1},\"sender\":\"@a:a\",\"type\":\"m.room.redaction\"}");
 
 	(void)state;
 	assert_null(mx_event_redacts(old).p);
@@ -213,14 +255,18 @@ only_redactions_redact(void **state)
 static void
 stripped_state_is_four_members(void **state)
 {
-	MX_AUTO(mx_event) *ev = make_event((struct spec){ .type = "m.room.name", .key = "", .sender = "alice",
+	MX_AUTO(mx_event) *ev = make_event((struct spec){ .type = "m.room.name",
+							  .key = "",
+							  .sender = "alice",
 							  .content = "{\"name\":\"n\"}" });
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
 	(void)state;
 	mx_event_stripped(ev, b);
-	assert_string_equal(mx_buf_cstr(b), "{\"content\":{\"name\":\"n\"},\"sender\":\"@alice:a\",\"state_key\":\"\","
-					    "\"type\":\"m.room.name\"}");
+	assert_string_equal(
+		mx_buf_cstr(b),
+		"{\"content\":{\"name\":\"n\"},\"sender\":\"@alice:a\",\"state_key\":\"\","
+		"\"type\":\"m.room.name\"}");
 }
 
 /* ---- from strangers ---- */
@@ -241,39 +287,76 @@ a_strangers_event_is_checked(void **state)
 	static const struct {
 		const char *json, *refused;
 	} cases[] = {
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), NULL },
-		{ PARTS("[\"$a\"]", "{}", "9007199254740991", SHA, "1", "[\"$a\",\"$b\"]", "\"!r\"", "\"@a:a\"",
-			"{\"a\":{\"ed25519:1\":\"x\"}}", "\"x\""), NULL },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  NULL },
+		{ PARTS("[\"$a\"]", "{}", "9007199254740991", SHA, "1", "[\"$a\",\"$b\"]", "\"!r\"",
+			"\"@a:a\"", "{\"a\":{\"ed25519:1\":\"x\"}}", "\"x\""),
+		  NULL },
 		{ "", "" },
 		{ "{}", "type" },
 		{ "[]", "not an object" },
 		{ "{\"type\":\"x\"", "" },
 		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "1"), "type" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"" LONG256 "\""), "longer than 255" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"a\"", "{}", "\"x\""), "sender is not" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"r\"", "\"@a:a\"", "{}", "\"x\""), "room_id is not" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "null", "\"@a:a\"", "{}", "\"x\""), "room_id" },
-		{ PARTS("[]", "{}", "-1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "depth" },
-		{ PARTS("[]", "{}", "9007199254740992", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "depth" },
-		{ PARTS("[]", "{}", "\"1\"", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "depth" },
-		{ PARTS("[]", "{}", "1", SHA, "null", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "origin_server_ts" },
-		{ PARTS("[]", "{}", "1", SHA, "9007199254740992", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "2^53" },
-		{ PARTS("[]", "[]", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "content" },
-		{ PARTS("[]", "{\"x\":1.5}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "no integer" },
-		{ PARTS("[]", "{\"x\":[1.0]}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "no integer" },
-		{ PARTS("[]", "{\"x\":1e3}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "no integer" },
-		{ PARTS("[]", "{}", "1", "{}", "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "sha256" },
-		{ PARTS("[]", "{}", "1", "[]", "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "hashes" },
-		{ PARTS("{}", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "auth_events" },
-		{ PARTS(IDS11, "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "at most 10" },
-		{ PARTS("[]", "{}", "1", SHA, "1", IDS11, "\"!r\"", "\"@a:a\"", "{}", "\"x\""), NULL },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[1]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "prev_events" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[\"a\"]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "prev_events" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[\"$a\\\"\"]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "prev_events" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[[\"$a\",{}]]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""), "prev_events" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "[]", "\"x\""), "signatures" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{\"a\":1}", "\"x\""), "signatures" },
-		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{\"a\":{\"k\":1}}", "\"x\""), "signature" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"" LONG256 "\""),
+		  "longer than 255" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"a\"", "{}", "\"x\""),
+		  "sender is not" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "room_id is not" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "null", "\"@a:a\"", "{}", "\"x\""),
+		  "room_id" },
+		{ PARTS("[]", "{}", "-1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "depth" },
+		{ PARTS("[]", "{}", "9007199254740992", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "depth" },
+		{ PARTS("[]", "{}", "\"1\"", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "depth" },
+		{ PARTS("[]", "{}", "1", SHA, "null", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "origin_server_ts" },
+		{ PARTS("[]", "{}", "1", SHA, "9007199254740992", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "2^53" },
+		{ PARTS("[]", "[]", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "content" },
+		{ PARTS("[]", "{\"x\":1.5}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "no integer" },
+		{ PARTS("[]", "{\"x\":[1.0]}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "no integer" },
+		{ PARTS("[]", "{\"x\":1e3}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "no integer" },
+		{ PARTS("[]", "{}", "1", "{}", "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "sha256" },
+		{ PARTS("[]", "{}", "1", "[]", "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "hashes" },
+		{ PARTS("{}", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "auth_events" },
+		{ PARTS(IDS11, "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "at most 10" },
+		{ PARTS("[]", "{}", "1", SHA, "1", IDS11, "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  NULL },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[1]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "prev_events" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[\"a\"]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
+		  "prev_events" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[\"$a\\\"\"]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "prev_events" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[[\"$a\",{}]]", "\"!r\"", "\"@a:a\"", "{}",
+			"\"x\""),
+		  "prev_events" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "[]", "\"x\""),
+		  "signatures" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{\"a\":1}",
+			"\"x\""),
+		  "signatures" },
+		{ PARTS("[]", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{\"a\":{\"k\":1}}",
+			"\"x\""),
+		  "signature" },
 	};
 
 	(void)state;
@@ -295,12 +378,19 @@ a_strangers_event_becomes_canonical_without_unsigned(void **state)
 	MX_AUTO(mx_event) *ev = NULL;
 
 	(void)state;
-	unit_ok(mx_event_from_bytes(version_of("12"), MX_S(" { \"type\" : \"x\", \"unsigned\":{\"age\":1.5}, \"sender\":\"@a:a\","
-		"\"room_id\":\"!r\", \"prev_events\":[], \"origin_server_ts\":1, \"hashes\":{\"sha256\":\"x\"}, \"depth\":1,"
-		"\"content\":{\"b\":\"\\u00e4\\/\",\"a\":-1}, \"auth_events\":[], \"signatures\":{} }"), &ev));
-	unit_text(mx_event_json(ev), "{\"auth_events\":[],\"content\":{\"a\":-1,\"b\":\"\xc3\xa4/\"},\"depth\":1,"
-		"\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],\"room_id\":\"!r\",\"sender\":\"@a:a\","
-		"\"signatures\":{},\"type\":\"x\"}");
+	unit_ok(mx_event_from_bytes(
+		version_of("12"),
+		MX_S(" { \"type\" : \"x\", \"unsigned\":{\"age\":1.5}, \"sender\":\"@a:a\","
+		     "\"room_id\":\"!r\", \"prev_events\":[], \"origin_server_ts\":1, "
+		     "\"hashes\":{\"sha256\":\"x\"}, \"depth\":1,"
+		     "\"content\":{\"b\":\"\\u00e4\\/\",\"a\":-1}, \"auth_events\":[], "
+		     "\"signatures\":{} }"),
+		&ev));
+	unit_text(mx_event_json(ev),
+		  "{\"auth_events\":[],\"content\":{\"a\":-1,\"b\":\"\xc3\xa4/\"},\"depth\":1,"
+		  "\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],\"room_"
+		  "id\":\"!r\",\"sender\":\"@a:a\","
+		  "\"signatures\":{},\"type\":\"x\"}");
 	assert_int_equal(mx_event_id(ev).n, 44);
 	assert_int_equal(mx_event_id(ev).p[0], '$');
 }
@@ -310,8 +400,10 @@ the_largest_event_has_65536_bytes(void **state)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	const char *head = "{\"auth_events\":[],\"content\":{\"x\":\"";
-	const char *tail = "\"},\"depth\":1,\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
-			   "\"room_id\":\"!r\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}";
+	const char *tail =
+		"\"},\"depth\":1,\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_"
+		"events\":[],"
+		"\"room_id\":\"!r\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}";
 
 	(void)state;
 	for (size_t size = MX_EVENT_MAX; size <= MX_EVENT_MAX + 1; size++) {
@@ -325,15 +417,18 @@ the_largest_event_has_65536_bytes(void **state)
 		if (size == MX_EVENT_MAX)
 			unit_ok(mx_event_from_bytes(version_of("12"), mx_buf_view(b), &ev));
 		else
-			unit_refused(mx_event_from_bytes(version_of("12"), mx_buf_view(b), &ev), MX_E_TOO_LARGE);
+			unit_refused(mx_event_from_bytes(version_of("12"), mx_buf_view(b), &ev),
+				     MX_E_TOO_LARGE);
 	}
 }
 
 static void
 a_create_event_of_version_12_names_its_room(void **state)
 {
-	static const char json[] = "{\"auth_events\":[],\"content\":{},\"depth\":1,\"hashes\":{\"sha256\":\"x\"},"
-		"\"origin_server_ts\":1,\"prev_events\":[],\"sender\":\"@a:a\",\"signatures\":{},\"state_key\":\"\","
+	static const char json[] =
+		"{\"auth_events\":[],\"content\":{},\"depth\":1,\"hashes\":{\"sha256\":\"x\"},"
+		"\"origin_server_ts\":1,\"prev_events\":[],\"sender\":\"@a:a\",\"signatures\":{},"
+		"\"state_key\":\"\","
 		"\"type\":\"m.room.create\"}";
 	MX_AUTO(mx_event) *ev = NULL, *old = NULL;
 
@@ -356,9 +451,14 @@ ids_may_be_chosen_and_references_may_be_pairs(void **state)
 	(void)state;
 	v.event_id = MX_EVENT_ID_CHOSEN;
 	v.refs_with_hashes = true;
-	unit_ok(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[[\"$a:x\",{\"sha256\":\"y\"}],[\"$b:x\",{}]],\"content\":{},"
-		"\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
-		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &ev));
+	unit_ok(mx_event_from_bytes(
+		&v,
+		MX_S("{\"auth_events\":[[\"$a:x\",{\"sha256\":\"y\"}],[\"$b:x\",{}]],\"content\":{}"
+		     ","
+		     "\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_"
+		     "server_ts\":1,\"prev_events\":[],"
+		     "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"),
+		&ev));
 	unit_text(mx_event_id(ev), "$me:x");
 	it = mx_event_auth(ev);
 	assert_true(mx_event_ids_next(&it, &id));
@@ -366,36 +466,53 @@ ids_may_be_chosen_and_references_may_be_pairs(void **state)
 	assert_true(mx_event_ids_next(&it, &id));
 	unit_text(id, "$b:x");
 	assert_false(mx_event_ids_next(&it, &id));
-	unit_refused(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[\"$a:x\"],\"content\":{},"
-		"\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
-		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &bad), MX_E_BAD_JSON);
-	unit_refused(mx_event_from_bytes(&v, MX_S("{\"auth_events\":[],\"content\":{},"
-		"\"depth\":1,\"event_id\":\"me\",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
-		"\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"), &bad), MX_E_BAD_JSON);
+	unit_refused(mx_event_from_bytes(
+			     &v,
+			     MX_S("{\"auth_events\":[\"$a:x\"],\"content\":{},"
+				  "\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"}"
+				  ",\"origin_server_ts\":1,\"prev_events\":[],"
+				  "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},"
+				  "\"type\":\"x\"}"),
+			     &bad),
+		     MX_E_BAD_JSON);
+	unit_refused(
+		mx_event_from_bytes(&v,
+				    MX_S("{\"auth_events\":[],\"content\":{},"
+					 "\"depth\":1,\"event_id\":\"me\",\"hashes\":{\"sha256\":"
+					 "\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
+					 "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{"
+					 "},\"type\":\"x\"}"),
+				    &bad),
+		MX_E_BAD_JSON);
 }
 
 /* Bytes of which the event can be made, and its redacted form cannot. */
 static void
 a_damaged_event_can_still_be_redacted(void **state)
 {
-	MX_AUTO(mx_event) *ev = from_json("12", "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
+	MX_AUTO(mx_event) *ev = from_json(
+		"12", "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
 	MX_AUTO(mx_event) *redacted = NULL;
 
 	(void)state;
 	memset(ev->bytes, ' ', 3);
 	redacted = mx_event_redact(ev);
-	unit_text(mx_event_json(redacted), "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
+	unit_text(mx_event_json(redacted),
+		  "{\"content\":{},\"sender\":\"@a:a\",\"state_key\":\"k\",\"type\":\"x\"}");
 	assert_true(mx_event_redacted(redacted));
 }
 
 static void
 damaged_rows_are_refused(void **state)
 {
-	static const char whole[] = "{\"content\":{\"m.relates_to\":{\"rel_type\":\"x\\\\\"}},\"sender\":\"@a:a\",\"type\":\"x\"}";
+	static const char whole[] = "{\"content\":{\"m.relates_to\":{\"rel_type\":\"x\\\\\"}},"
+				    "\"sender\":\"@a:a\",\"type\":\"x\"}";
 
 	(void)state;
 	for (size_t n = 0; n < sizeof(whole) - 1; n++) {
-		struct mx_event_row row = { .version = version_of("12"), .json = { whole, n }, .id = MX_S("$x") };
+		struct mx_event_row row = { .version = version_of("12"),
+					    .json = { whole, n },
+					    .id = MX_S("$x") };
 		struct mx_event *ev = NULL;
 
 		unit_refused(mx_event_from_row(&row, &ev), MX_E_UNKNOWN);

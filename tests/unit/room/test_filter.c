@@ -86,11 +86,21 @@ a_star_is_any_sequence(void **state)
 		const char *pattern, *type;
 		bool matches;
 	} cases[] = {
-		{ "m.*", "m.room.message", true },	{ "m.*", "n.room", false },	{ "*", "", true },
-		{ "*", "x", true },			{ "a*", "a", true },		{ "*a", "ba", true },
-		{ "*a", "ab", false },			{ "a*b", "ab", true },		{ "a*b", "aXXb", true },
-		{ "a*b", "aXXc", false },		{ "a*b*c", "aXbXbXc", true },	{ "a**b", "ab", true },
-		{ "*.*", "ab", false },			{ "*aab", "aaaab", true },	{ "a*", "b", false },
+		{ "m.*", "m.room.message", true },
+		{ "m.*", "n.room", false },
+		{ "*", "", true },
+		{ "*", "x", true },
+		{ "a*", "a", true },
+		{ "*a", "ba", true },
+		{ "*a", "ab", false },
+		{ "a*b", "ab", true },
+		{ "a*b", "aXXb", true },
+		{ "a*b", "aXXc", false },
+		{ "a*b*c", "aXbXbXc", true },
+		{ "a**b", "ab", true },
+		{ "*.*", "ab", false },
+		{ "*aab", "aaaab", true },
+		{ "a*", "b", false },
 	};
 
 	(void)state;
@@ -116,8 +126,9 @@ a_star_in_a_sender_is_no_wildcard(void **state)
 static void
 senders_and_rooms_are_looked_up(void **state)
 {
-	MX_AUTO(mx_filter) *f = filter("{\"senders\":[\"@b:x\",\"@a:x\"],\"not_senders\":[\"@b:x\"],"
-				       "\"rooms\":[\"!s:x\",\"!r:x\"],\"not_rooms\":[\"!s:x\"]}");
+	MX_AUTO(mx_filter) *f =
+		filter("{\"senders\":[\"@b:x\",\"@a:x\"],\"not_senders\":[\"@b:x\"],"
+		       "\"rooms\":[\"!s:x\",\"!r:x\"],\"not_rooms\":[\"!s:x\"]}");
 
 	(void)state;
 	assert_true(mx_filter_match(f, MX_S("t"), MX_S("@a:x")));
@@ -134,8 +145,10 @@ contains_url_asks_the_content(void **state)
 {
 	MX_AUTO(mx_filter) *with = filter("{\"contains_url\":true}");
 	MX_AUTO(mx_filter) *without = filter("{\"contains_url\":false}");
-	struct mx_event *url = make_event((struct spec){ .type = "t", .sender = "a", .content = "{\"url\":\"mxc://x/y\"}" });
-	struct mx_event *nested = make_event((struct spec){ .type = "t", .sender = "a", .content = "{\"info\":{\"url\":1}}" });
+	struct mx_event *url = make_event(
+		(struct spec){ .type = "t", .sender = "a", .content = "{\"url\":\"mxc://x/y\"}" });
+	struct mx_event *nested = make_event(
+		(struct spec){ .type = "t", .sender = "a", .content = "{\"info\":{\"url\":1}}" });
 
 	(void)state;
 	assert_true(mx_filter_event(with, url));
@@ -150,8 +163,9 @@ contains_url_asks_the_content(void **state)
 static void
 flags_and_limit_are_read(void **state)
 {
-	MX_AUTO(mx_filter) *f = filter("{\"limit\":7,\"lazy_load_members\":true,\"include_redundant_members\":true,"
-				       "\"unread_thread_notifications\":true,\"unheard_of\":[1]}");
+	MX_AUTO(mx_filter) *f =
+		filter("{\"limit\":7,\"lazy_load_members\":true,\"include_redundant_members\":true,"
+		       "\"unread_thread_notifications\":true,\"unheard_of\":[1]}");
 
 	(void)state;
 	assert_int_equal(mx_filter_limit(f, 10, 100), 7);
@@ -166,10 +180,25 @@ static void
 nonsense_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"[]", "1", "\"x\"", "null", "{\"types\":\"a\"}", "{\"types\":[1]}", "{\"types\":null}", "{\"types\":{}}",
-		"{\"senders\":[\"alice\"]}", "{\"not_senders\":[\"\"]}", "{\"rooms\":[\"#r:x\"]}", "{\"not_rooms\":[\"r\"]}",
-		"{\"limit\":-1}", "{\"limit\":\"1\"}", "{\"limit\":1.5}", "{\"lazy_load_members\":1}",
-		"{\"contains_url\":\"yes\"}", "{\"types\":[\"a\\u0000b\"]}", "{\"types\":[\"a\"],\"types\":[\"b\"]}",
+		"[]",
+		"1",
+		"\"x\"",
+		"null",
+		"{\"types\":\"a\"}",
+		"{\"types\":[1]}",
+		"{\"types\":null}",
+		"{\"types\":{}}",
+		"{\"senders\":[\"alice\"]}",
+		"{\"not_senders\":[\"\"]}",
+		"{\"rooms\":[\"#r:x\"]}",
+		"{\"not_rooms\":[\"r\"]}",
+		"{\"limit\":-1}",
+		"{\"limit\":\"1\"}",
+		"{\"limit\":1.5}",
+		"{\"lazy_load_members\":1}",
+		"{\"contains_url\":\"yes\"}",
+		"{\"types\":[\"a\\u0000b\"]}",
+		"{\"types\":[\"a\"],\"types\":[\"b\"]}",
 	};
 
 	(void)state;
@@ -202,9 +231,14 @@ static void
 folding_knows_no_case(void **state)
 {
 	static const char *const pairs[][2] = {
-		{ "Hello World 1", "hello world 1" }, { "\xc3\x84\xc3\x96\xc3\x9c\xc3\x9f", "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f" },
-		{ "\xd0\x9f\xd0\xa0\xd0\x81", "\xd0\xbf\xd1\x80\xd1\x91" }, { "\xce\xa3\xcf\x82", "\xcf\x83\xcf\x83" },
-		{ "\xc3\x97", "\xc3\x97" }, { "\xc5\xb9", "\xc5\xba" }, { "\xc4\xb0", "\xc4\xb0" }, { "\xe2\x82\xac", "\xe2\x82\xac" },
+		{ "Hello World 1", "hello world 1" },
+		{ "\xc3\x84\xc3\x96\xc3\x9c\xc3\x9f", "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f" },
+		{ "\xd0\x9f\xd0\xa0\xd0\x81", "\xd0\xbf\xd1\x80\xd1\x91" },
+		{ "\xce\xa3\xcf\x82", "\xcf\x83\xcf\x83" },
+		{ "\xc3\x97", "\xc3\x97" },
+		{ "\xc5\xb9", "\xc5\xba" },
+		{ "\xc4\xb0", "\xc4\xb0" },
+		{ "\xe2\x82\xac", "\xe2\x82\xac" },
 		{ "\xc3", "\xc3" },
 	};
 

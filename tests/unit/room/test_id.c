@@ -11,39 +11,78 @@ struct id_case {
 };
 
 static const struct id_case servers[] = {
-	{ "matrix.org", true },	       { "matrix.org:8888", true },  { "1.2.3.4", true },	{ "1.2.3.4:1234", true },
-	{ "[1234:5678::abcd]", true }, { "[1234:5678::abcd]:5678", true }, { "localhost", true }, { "A-b.C", true },
-	{ "", false },		       { ":80", false },	     { "a:", false },		{ "a:x", false },
-	{ "a:123456", false },	       { "a:-1", false },	     { "a:+1", false },		{ "a:65536", false },
-	{ "a_b", false },	       { "a b", false },	     { "a/b", false },		{ "[::1", false },
-	{ "[]", false },	       { "[:]", false },	     { "[::1]x", false },	{ "[::1]:", false },
-	{ "[::g]", false },	       { "a:80:80", false },	     { "\xc3\xa4.org", false },
+	{ "matrix.org", true },
+	{ "matrix.org:8888", true },
+	{ "1.2.3.4", true },
+	{ "1.2.3.4:1234", true },
+	{ "[1234:5678::abcd]", true },
+	{ "[1234:5678::abcd]:5678", true },
+	{ "localhost", true },
+	{ "A-b.C", true },
+	{ "", false },
+	{ ":80", false },
+	{ "a:", false },
+	{ "a:x", false },
+	{ "a:123456", false },
+	{ "a:-1", false },
+	{ "a:+1", false },
+	{ "a:65536", false },
+	{ "a_b", false },
+	{ "a b", false },
+	{ "a/b", false },
+	{ "[::1", false },
+	{ "[]", false },
+	{ "[:]", false },
+	{ "[::1]x", false },
+	{ "[::1]:", false },
+	{ "[::g]", false },
+	{ "a:80:80", false },
+	{ "\xc3\xa4.org", false },
 };
 
 static const struct id_case users[] = {
-	{ "@alice:example.org", true }, { "@a/b+c=d.e_f-g:x:80", true }, { "@:x", true },    { "@Alice \xc3\xa4:x", true },
-	{ "@x\n:y", true },		{ "alice:x", false },		 { "@alice", false }, { "@alice:", false },
-	{ "#alice:x", false },		{ "", false },			 { "@", false },      { "@a:b c", false },
-	{ "@\xff:x", false },		{ "@a:b:c:d", false },
+	{ "@alice:example.org", true },
+	{ "@a/b+c=d.e_f-g:x:80", true },
+	{ "@:x", true },
+	{ "@Alice \xc3\xa4:x", true },
+	{ "@x\n:y", true },
+	{ "alice:x", false },
+	{ "@alice", false },
+	{ "@alice:", false },
+	{ "#alice:x", false },
+	{ "", false },
+	{ "@", false },
+	{ "@a:b c", false },
+	{ "@\xff:x", false },
+	{ "@a:b:c:d", false },
 };
 
 static const struct id_case rooms[] = {
-	{ "!abc:x", true },  { "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", true }, { "!\xc3\xa4 b:x", true },
-	{ "!:x", true },     { "!", false }, { "abc:x", false }, { "!a b", false }, { "!a\xc3\xa4", false }, { "#a:x", false },
+	{ "!abc:x", true },
+	{ "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", true },
+	{ "!\xc3\xa4 b:x", true },
+	{ "!:x", true },
+	{ "!", false },
+	{ "abc:x", false },
+	{ "!a b", false },
+	{ "!a\xc3\xa4", false },
+	{ "#a:x", false },
 };
 
 static const struct id_case events[] = {
-	{ "$abc:x", true }, { "$31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", true }, { "$a+/b", true },
-	{ "$", false },     { "$a\"", false }, { "!a:x", false },
+	{ "$abc:x", true }, { "$31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", true },
+	{ "$a+/b", true },  { "$", false },
+	{ "$a\"", false },  { "!a:x", false },
 };
 
 static const struct id_case aliases[] = {
-	{ "#room:x", true }, { "#\xc3\xa4 b:x:80", true }, { "#room", false }, { "!room:x", false }, { "#a:", false },
+	{ "#room:x", true }, { "#\xc3\xa4 b:x:80", true }, { "#room", false }, { "!room:x", false },
+	{ "#a:", false },
 };
 
 static const struct id_case localparts[] = {
-	{ "alice", true }, { "a-z0.9_=/+", true }, { "", false }, { "Alice", false }, { "a b", false }, { "\xc3\xa4", false },
-	{ "a:b", false },
+	{ "alice", true }, { "a-z0.9_=/+", true }, { "", false },    { "Alice", false },
+	{ "a b", false },  { "\xc3\xa4", false },  { "a:b", false },
 };
 
 static bool is_user(mx_str s) { return mx_id_user(s, NULL, NULL); }
@@ -54,7 +93,8 @@ check(const struct id_case *cases, size_t n, bool (*fn)(mx_str))
 {
 	for (size_t i = 0; i < n; i++)
 		if (fn(mx_str_of(cases[i].text)) != cases[i].good)
-			fail_msg("'%s' is %s", cases[i].text, cases[i].good ? "refused" : "accepted");
+			fail_msg("'%s' is %s", cases[i].text,
+				 cases[i].good ? "refused" : "accepted");
 }
 
 #define CHECK(cases, fn) check(cases, sizeof(cases) / sizeof(cases[0]), fn)

@@ -1,4 +1,5 @@
-/* A server that is killed while it sends: what it has acknowledged is there, once, and nothing else is half there. */
+/* A server that is killed while it sends: what it has acknowledged is there, once, and nothing else
+ * is half there. */
 #include "config.h"
 
 #include "tests/unit/room/house.h"
@@ -117,7 +118,8 @@ what_was_acknowledged_survives_being_killed(void **state)
 		int ends[2], status;
 
 		assert_int_equal(pipe(ends), 0);
-		/* Nothing of the database is open and no other thread runs: the child may have both. */
+		/* Nothing of the database is open and no other thread runs: the child may have
+		 * both. */
 		pid_t child = fork();
 
 		if (child == 0) {
@@ -131,7 +133,8 @@ what_was_acknowledged_survives_being_killed(void **state)
 			n++;
 		assert_int_equal(n, stop);
 		kill(child, SIGKILL);
-		while (n < sizeof(acked) / sizeof(acked[0]) && read(ends[0], &acked[n], sizeof(acked[n])) == sizeof(acked[n]))
+		while (n < sizeof(acked) / sizeof(acked[0]) &&
+		       read(ends[0], &acked[n], sizeof(acked[n])) == sizeof(acked[n]))
 			n++;
 		close(ends[0]);
 		waitpid(child, &status, 0);

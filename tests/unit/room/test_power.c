@@ -4,13 +4,21 @@
 static struct mx_power *
 parse(const char *version, const char *create, const char *levels)
 {
-	MX_AUTO(mx_event) *c = make_event((struct spec){ .version = version, .id = "$create", .type = "m.room.create", .key = "",
-							 .sender = "creator", .content = create });
+	MX_AUTO(mx_event) *c = make_event((struct spec){ .version = version,
+							 .id = "$create",
+							 .type = "m.room.create",
+							 .key = "",
+							 .sender = "creator",
+							 .content = create });
 	MX_AUTO(mx_event) *l = NULL;
 
 	if (levels != NULL)
-		l = make_event((struct spec){ .version = version, .id = "$pl", .type = "m.room.power_levels", .key = "",
-					      .sender = "creator", .content = levels });
+		l = make_event((struct spec){ .version = version,
+					      .id = "$pl",
+					      .type = "m.room.power_levels",
+					      .key = "",
+					      .sender = "creator",
+					      .content = levels });
 	return mx_power_parse(l, c);
 }
 
@@ -39,9 +47,12 @@ without_an_event_the_creator_has_100(void **state)
 static void
 an_event_says_who_may_what(void **state)
 {
-	MX_AUTO(mx_power) *p = parse("11", "{}", "{\"ban\":1,\"events\":{\"a\":2,\"b\":3},\"events_default\":4,\"invite\":5,"
-		"\"kick\":6,\"notifications\":{\"room\":7},\"redact\":8,\"state_default\":9,\"users\":{\"@a:a\":10,\"@b:b\":-11},"
-		"\"users_default\":12}");
+	MX_AUTO(mx_power) *p =
+		parse("11", "{}",
+		      "{\"ban\":1,\"events\":{\"a\":2,\"b\":3},\"events_default\":4,\"invite\":5,"
+		      "\"kick\":6,\"notifications\":{\"room\":7},\"redact\":8,\"state_default\":9,"
+		      "\"users\":{\"@a:a\":10,\"@b:b\":-11},"
+		      "\"users_default\":12}");
 
 	(void)state;
 	assert_int_equal(p->level[MX_POWER_BAN], 1);
@@ -72,7 +83,9 @@ an_empty_event_gives_nobody_power(void **state)
 static void
 what_is_no_level_counts_as_absent(void **state)
 {
-	MX_AUTO(mx_power) *p = parse("11", "{}", "{\"ban\":\"1\",\"events\":[1],\"kick\":null,\"users\":{\"@a:a\":\"1\",\"@b:b\":2}}");
+	MX_AUTO(mx_power) *p = parse("11", "{}",
+				     "{\"ban\":\"1\",\"events\":[1],\"kick\":null,\"users\":{\"@a:"
+				     "a\":\"1\",\"@b:b\":2}}");
 
 	(void)state;
 	assert_int_equal(p->level[MX_POWER_BAN], 50);
@@ -85,8 +98,9 @@ what_is_no_level_counts_as_absent(void **state)
 static void
 creators_of_version_12_are_all_found(void **state)
 {
-	MX_AUTO(mx_power) *p = parse("12", "{\"additional_creators\":[\"@z:z\",\"@a:a\",1,\"@m\\u006d:m\"]}",
-				     "{\"users\":{\"@x:x\":9007199254740991}}");
+	MX_AUTO(mx_power) *p =
+		parse("12", "{\"additional_creators\":[\"@z:z\",\"@a:a\",1,\"@m\\u006d:m\"]}",
+		      "{\"users\":{\"@x:x\":9007199254740991}}");
 
 	(void)state;
 	assert_true(mx_power_of_user(p, MX_S("@creator:a")) == MX_POWER_CREATOR);
@@ -101,7 +115,8 @@ creators_of_version_12_are_all_found(void **state)
 static void
 the_create_event_says_whether_others_take_part(void **state)
 {
-	MX_AUTO(mx_power) *open = parse("12", "{}", NULL), *closed = parse("12", "{\"m.federate\":false}", NULL);
+	MX_AUTO(mx_power) *open = parse("12", "{}", NULL),
+			  *closed = parse("12", "{\"m.federate\":false}", NULL);
 
 	(void)state;
 	assert_true(open->federate);
@@ -139,30 +154,47 @@ old_versions_read_strings_as_levels(void **state)
 		enum mx_level_form form;
 		int64_t level;		/* 0: no level */
 	} cases[] = {
-		{ "\"50\"", MX_LEVEL_STRINGS, 50 },    { "\" +007 \"", MX_LEVEL_STRINGS, 7 }, { "\"-3\"", MX_LEVEL_LOOSE, -3 },
-		{ "\"+-3\"", MX_LEVEL_STRINGS, 0 },    { "\"\"", MX_LEVEL_STRINGS, 0 },       { "\"5x\"", MX_LEVEL_STRINGS, 0 },
-		{ "2.9", MX_LEVEL_LOOSE, 2 },	       { "2.9", MX_LEVEL_STRINGS, 0 },	      { "1e2", MX_LEVEL_LOOSE, 100 },
-		{ "1e99", MX_LEVEL_LOOSE, 0 },	       { "true", MX_LEVEL_LOOSE, 0 },	      { "\"50\"", MX_LEVEL_INTEGERS, 0 },
+		{ "\"50\"", MX_LEVEL_STRINGS, 50 },
+		{ "\" +007 \"", MX_LEVEL_STRINGS, 7 },
+		{ "\"-3\"", MX_LEVEL_LOOSE, -3 },
+		{ "\"+-3\"", MX_LEVEL_STRINGS, 0 },
+		{ "\"\"", MX_LEVEL_STRINGS, 0 },
+		{ "\"5x\"", MX_LEVEL_STRINGS, 0 },
+		{ "2.9", MX_LEVEL_LOOSE, 2 },
+		{ "2.9", MX_LEVEL_STRINGS, 0 },
+		{ "1e2", MX_LEVEL_LOOSE, 100 },
+		{ "1e99", MX_LEVEL_LOOSE, 0 },
+		{ "true", MX_LEVEL_LOOSE, 0 },
+		{ "\"50\"", MX_LEVEL_INTEGERS, 0 },
 		{ "9223372036854775807", MX_LEVEL_LOOSE, 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct mx_room_version v = *version_of("11");
-		MX_AUTO(mx_event) *create = make_event((struct spec){ .version = "11", .id = "$c", .type = "m.room.create",
-								      .key = "", .sender = "creator", .content = "{}" });
+		MX_AUTO(mx_event) *create = make_event((struct spec){ .version = "11",
+								      .id = "$c",
+								      .type = "m.room.create",
+								      .key = "",
+								      .sender = "creator",
+								      .content = "{}" });
 		MX_AUTO(mx_event) *levels = NULL;
 		MX_AUTO(mx_power) *p = NULL;
 		char content[128];
 
 		snprintf(content, sizeof(content), "{\"users\":{\"@a:a\":%s}}", cases[i].text);
-		levels = make_event((struct spec){ .version = "11", .id = "$pl", .type = "m.room.power_levels", .key = "",
-						   .sender = "creator", .content = content });
+		levels = make_event((struct spec){ .version = "11",
+						   .id = "$pl",
+						   .type = "m.room.power_levels",
+						   .key = "",
+						   .sender = "creator",
+						   .content = content });
 		v.levels = cases[i].form;
 		create->version = &v;
 		p = mx_power_parse(levels, create);
 		if (mx_power_of_user(p, MX_S("@a:a")) != cases[i].level)
-			fail_msg("%s is %lld", cases[i].text, (long long)mx_power_of_user(p, MX_S("@a:a")));
+			fail_msg("%s is %lld", cases[i].text,
+				 (long long)mx_power_of_user(p, MX_S("@a:a")));
 	}
 }
 

@@ -10,31 +10,44 @@ struct redact_case {
 static const struct redact_case contents[] = {
 	{ NULL, "m.room.message", "{\"body\":\"x\",\"membership\":\"join\"}", "{}" },
 	{ NULL, "m.room.member",
-	  "{\"displayname\":\"x\",\"join_authorised_via_users_server\":\"@a:b\",\"membership\":\"join\"}",
+	  "{\"displayname\":\"x\",\"join_authorised_via_users_server\":\"@a:b\",\"membership\":"
+	  "\"join\"}",
 	  "{\"join_authorised_via_users_server\":\"@a:b\",\"membership\":\"join\"}" },
-	{ "10", "m.room.member", "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"a\":1}}}",
+	{ "10", "m.room.member",
+	  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"a\":1}}}",
 	  "{\"membership\":\"invite\"}" },
-	{ "11", "m.room.member", "{\"membership\":\"invite\",\"third_party_invite\":{\"display_name\":\"x\",\"signed\":{\"a\":1}}}",
+	{ "11", "m.room.member",
+	  "{\"membership\":\"invite\",\"third_party_invite\":{\"display_name\":\"x\",\"signed\":{"
+	  "\"a\":1}}}",
 	  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"a\":1}}}" },
-	{ "12", "m.room.member", "{\"third_party_invite\":{\"display_name\":\"x\"}}", "{\"third_party_invite\":{}}" },
+	{ "12", "m.room.member", "{\"third_party_invite\":{\"display_name\":\"x\"}}",
+	  "{\"third_party_invite\":{}}" },
 	{ "12", "m.room.member", "{\"third_party_invite\":\"x\"}", "{}" },
-	{ "10", "m.room.create", "{\"creator\":\"@a:b\",\"m.federate\":false,\"room_version\":\"10\"}", "{\"creator\":\"@a:b\"}" },
+	{ "10", "m.room.create",
+	  "{\"creator\":\"@a:b\",\"m.federate\":false,\"room_version\":\"10\"}",
+	  "{\"creator\":\"@a:b\"}" },
 	{ "11", "m.room.create", "{\"creator\":\"@a:b\",\"m.federate\":false,\"x\":{\"y\":[1]}}",
 	  "{\"creator\":\"@a:b\",\"m.federate\":false,\"x\":{\"y\":[1]}}" },
-	{ "12", "m.room.create", "{\"additional_creators\":[\"@a:b\"]}", "{\"additional_creators\":[\"@a:b\"]}" },
+	{ "12", "m.room.create", "{\"additional_creators\":[\"@a:b\"]}",
+	  "{\"additional_creators\":[\"@a:b\"]}" },
 	{ NULL, "m.room.join_rules", "{\"allow\":[{\"x\":1}],\"join_rule\":\"restricted\",\"y\":2}",
 	  "{\"allow\":[{\"x\":1}],\"join_rule\":\"restricted\"}" },
 	{ "10", "m.room.power_levels",
-	  "{\"ban\":1,\"events\":{\"x\":1},\"events_default\":1,\"invite\":1,\"kick\":1,\"notifications\":{},\"redact\":1,"
+	  "{\"ban\":1,\"events\":{\"x\":1},\"events_default\":1,\"invite\":1,\"kick\":1,"
+	  "\"notifications\":{},\"redact\":1,"
 	  "\"state_default\":1,\"users\":{},\"users_default\":1}",
-	  "{\"ban\":1,\"events\":{\"x\":1},\"events_default\":1,\"kick\":1,\"redact\":1,\"state_default\":1,\"users\":{},"
+	  "{\"ban\":1,\"events\":{\"x\":1},\"events_default\":1,\"kick\":1,\"redact\":1,\"state_"
+	  "default\":1,\"users\":{},"
 	  "\"users_default\":1}" },
 	{ "11", "m.room.power_levels", "{\"invite\":1,\"notifications\":{}}", "{\"invite\":1}" },
-	{ NULL, "m.room.history_visibility", "{\"history_visibility\":\"shared\",\"x\":1}", "{\"history_visibility\":\"shared\"}" },
+	{ NULL, "m.room.history_visibility", "{\"history_visibility\":\"shared\",\"x\":1}",
+	  "{\"history_visibility\":\"shared\"}" },
 	{ NULL, "m.room.aliases", "{\"aliases\":[\"#a:b\"]}", "{}" },
 	{ "10", "m.room.redaction", "{\"reason\":\"x\",\"redacts\":\"$a\"}", "{}" },
-	{ "11", "m.room.redaction", "{\"reason\":\"x\",\"redacts\":\"$a\"}", "{\"redacts\":\"$a\"}" },
-	{ "12", "m.room.redaction", "{\"reason\":\"x\",\"redacts\":\"$a\"}", "{\"redacts\":\"$a\"}" },
+	{ "11", "m.room.redaction", "{\"reason\":\"x\",\"redacts\":\"$a\"}",
+	  "{\"redacts\":\"$a\"}" },
+	{ "12", "m.room.redaction", "{\"reason\":\"x\",\"redacts\":\"$a\"}",
+	  "{\"redacts\":\"$a\"}" },
 	{ NULL, "m.room.name", "{\"name\":\"x\"}", "{}" },
 	{ NULL, "m.room.name", "{}", "{}" },
 };
@@ -65,7 +78,8 @@ content_keeps_what_the_rules_need(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++)
 		for (size_t k = 0; k < 3; k++)
-			if (contents[i].version == NULL || strcmp(contents[i].version, versions[k]) == 0)
+			if (contents[i].version == NULL ||
+			    strcmp(contents[i].version, versions[k]) == 0)
 				check_content(versions[k], &contents[i]);
 }
 
@@ -97,15 +111,21 @@ the_top_level_keeps_what_makes_the_graph(void **state)
 {
 	(void)state;
 	check_top("10", true,
-		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{\"sha256\":\"x\"},"
-		  "\"membership\":\"join\",\"origin\":\"a\",\"origin_server_ts\":2,\"prev_events\":[],\"prev_state\":[],"
-		  "\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"signatures\":{\"a\":{}},\"state_key\":\"\",\"type\":\"x\"}");
+		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{"
+		  "\"sha256\":\"x\"},"
+		  "\"membership\":\"join\",\"origin\":\"a\",\"origin_server_ts\":2,\"prev_events\":"
+		  "[],\"prev_state\":[],"
+		  "\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"signatures\":{\"a\":{}},\"state_"
+		  "key\":\"\",\"type\":\"x\"}");
 	check_top("11", true,
-		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{\"sha256\":\"x\"},"
+		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{"
+		  "\"sha256\":\"x\"},"
 		  "\"origin_server_ts\":2,\"prev_events\":[],"
-		  "\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"signatures\":{\"a\":{}},\"state_key\":\"\",\"type\":\"x\"}");
+		  "\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"signatures\":{\"a\":{}},\"state_"
+		  "key\":\"\",\"type\":\"x\"}");
 	check_top("12", false,
-		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{\"sha256\":\"x\"},"
+		  "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":\"$e\",\"hashes\":{"
+		  "\"sha256\":\"x\"},"
 		  "\"origin_server_ts\":2,\"prev_events\":[],"
 		  "\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"state_key\":\"\",\"type\":\"x\"}");
 }
@@ -116,10 +136,14 @@ a_type_in_escapes_is_the_same_type(void **state)
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 
 	(void)state;
-	mx_redact_bytes(version_of("12"), MX_S("{\"content\":{\"join_rule\":\"x\"},\"type\":\"m.room.join_rules\"}"), true, b);
-	assert_string_equal(mx_buf_cstr(b), "{\"content\":{\"join_rule\":\"x\"},\"type\":\"m.room.join_rules\"}");
+	mx_redact_bytes(version_of("12"),
+			MX_S("{\"content\":{\"join_rule\":\"x\"},\"type\":\"m.room.join_rules\"}"),
+			true, b);
+	assert_string_equal(mx_buf_cstr(b),
+			    "{\"content\":{\"join_rule\":\"x\"},\"type\":\"m.room.join_rules\"}");
 	mx_buf_truncate(b, 0);
-	mx_redact_bytes(version_of("12"), MX_S("{\"content\":{\"a\":1},\"type\":\"a\\nb\"}"), true, b);
+	mx_redact_bytes(version_of("12"), MX_S("{\"content\":{\"a\":1},\"type\":\"a\\nb\"}"), true,
+			b);
 	assert_string_equal(mx_buf_cstr(b), "{\"content\":{},\"type\":\"a\\nb\"}");
 }
 
@@ -135,8 +159,11 @@ what_is_no_event_is_not_redacted(void **state)
 static void
 a_redacted_event_keeps_its_id_and_place(void **state)
 {
-	MX_AUTO(mx_event) *ev = make_event((struct spec){ .id = "$x", .type = "m.room.message", .sender = "alice",
-							  .content = "{\"body\":\"secret\"}", .prev = "\"$a\"" });
+	MX_AUTO(mx_event) *ev = make_event((struct spec){ .id = "$x",
+							  .type = "m.room.message",
+							  .sender = "alice",
+							  .content = "{\"body\":\"secret\"}",
+							  .prev = "\"$a\"" });
 	MX_AUTO(mx_event) *redacted = NULL;
 
 	(void)state;

@@ -1,5 +1,5 @@
-/* State resolution: known races with known outcomes; what version 2.1 mends; and random rooms, against the definitions of
- * the specification written down as plainly as they are there. */
+/* State resolution: known races with known outcomes; what version 2.1 mends; and random rooms,
+ * against the definitions of the specification written down as plainly as they are there. */
 #include "tests/unit/room/graph.h"
 
 #define JOIN "{\"membership\":\"join\"}"
@@ -11,11 +11,14 @@ static void
 begin(struct graph *g, const char *version)
 {
 	*g = (struct graph){ .version = version };
-	graph_add(g, "$create", "m.room.create", "", "alice", "{\"creator\":\"@alice:a\"}", NULL, NULL);
+	graph_add(g, "$create", "m.room.create", "", "alice", "{\"creator\":\"@alice:a\"}", NULL,
+		  NULL);
 	graph_add(g, "$alice", MEMBER("alice", "alice", "join"), NULL, NULL);
 	graph_add(g, "$levels", "m.room.power_levels", "", "alice",
-		  strcmp(version, "12") == 0 ? "{\"users\":{}}" : "{\"users\":{\"@alice:a\":100}}", NULL, NULL);
-	graph_add(g, "$rules", "m.room.join_rules", "", "alice", "{\"join_rule\":\"public\"}", NULL, NULL);
+		  strcmp(version, "12") == 0 ? "{\"users\":{}}" : "{\"users\":{\"@alice:a\":100}}",
+		  NULL, NULL);
+	graph_add(g, "$rules", "m.room.join_rules", "", "alice", "{\"join_rule\":\"public\"}", NULL,
+		  NULL);
 	graph_add(g, "$bob", MEMBER("bob", "bob", "join"), NULL, NULL);
 	graph_add(g, "$zara", MEMBER("zara", "zara", "join"), NULL, NULL);
 }
@@ -27,19 +30,25 @@ levels(struct graph *g, const char *id, const char *by, const char *others, cons
 	char content[256];
 
 	snprintf(content, sizeof(content), "{\"users\":{%s%s}}",
-		 strcmp(g->version, "12") == 0 ? "" : others[0] != 0 ? "\"@alice:a\":100," : "\"@alice:a\":100", others);
+		 strcmp(g->version, "12") == 0 ? ""
+		 : others[0] != 0              ? "\"@alice:a\":100,"
+					       : "\"@alice:a\":100",
+		 others);
 	return graph_add(g, id, "m.room.power_levels", "", by, content, prev, NULL);
 }
 
 static void
-expect(const struct graph *g, const struct graph_state *s, const char *type, const char *key, const char *id)
+expect(const struct graph *g, const struct graph_state *s, const char *type, const char *key,
+       const char *id)
 {
 	int e = graph_at(g, s, mx_str_of(type), mx_str_of(key));
 
 	if (id == NULL && e >= 0)
-		fail_msg("version %s: %s is %.*s, and should be nothing", g->version, type, MX_SFMT(mx_event_id(g->ev[e])));
+		fail_msg("version %s: %s is %.*s, and should be nothing", g->version, type,
+			 MX_SFMT(mx_event_id(g->ev[e])));
 	if (id != NULL && (e < 0 || !mx_str_eq(mx_event_id(g->ev[e]), mx_str_of(id))))
-		fail_msg("version %s: %s is %.*s, not %s", g->version, type, e < 0 ? 4 : (int)mx_event_id(g->ev[e]).n,
+		fail_msg("version %s: %s is %.*s, not %s", g->version, type,
+			 e < 0 ? 4 : (int)mx_event_id(g->ev[e]).n,
 			 e < 0 ? "none" : mx_event_id(g->ev[e]).p, id);
 }
 
@@ -47,7 +56,8 @@ expect(const struct graph *g, const struct graph_state *s, const char *type, con
 static struct graph_state
 merge(const struct graph *g, const char *a, const char *b)
 {
-	const struct graph_state *sets[2] = { &g->after[graph_find(g, mx_str_of(a))], &g->after[graph_find(g, mx_str_of(b))] };
+	const struct graph_state *sets[2] = { &g->after[graph_find(g, mx_str_of(a))],
+					      &g->after[graph_find(g, mx_str_of(b))] };
 	const struct graph_state *swapped[2] = { sets[1], sets[0] };
 	struct graph_state one, two;
 
@@ -55,14 +65,17 @@ merge(const struct graph *g, const char *a, const char *b)
 	unit_ok(graph_resolve(g, swapped, 2, &two));
 	assert_int_equal(one.n, two.n);
 	for (int i = 0; i < one.n; i++)
-		assert_int_equal(graph_at(g, &two, mx_event_type(g->ev[one.v[i]]), mx_event_state_key(g->ev[one.v[i]])), one.v[i]);
+		assert_int_equal(graph_at(g, &two, mx_event_type(g->ev[one.v[i]]),
+					  mx_event_state_key(g->ev[one.v[i]])),
+				 one.v[i]);
 	return one;
 }
 
 static const char *const versions[] = { "10", "11", "12" };
 
-#define EACH_VERSION(g) \
-	for (size_t version = 0; version < 3 && (begin(&(g), versions[version]), true); graph_clear(&(g)), version++)
+#define EACH_VERSION(g)                                                                            \
+	for (size_t version = 0; version < 3 && (begin(&(g), versions[version]), true);            \
+	     graph_clear(&(g)), version++)
 
 /* ---- races ---- */
 
@@ -95,7 +108,8 @@ nobody_joins_past_a_new_join_rule(void **state)
 	EACH_VERSION(g) {
 		struct graph_state s;
 
-		graph_add(&g, "$jr", "m.room.join_rules", "", "alice", "{\"join_rule\":\"invite\"}", "$zara", NULL);
+		graph_add(&g, "$jr", "m.room.join_rules", "", "alice", "{\"join_rule\":\"invite\"}",
+			  "$zara", NULL);
 		graph_add(&g, "$eve", MEMBER("eve", "eve", "join"), "$zara", NULL);
 		s = merge(&g, "$jr", "$eve");
 		expect(&g, &s, "m.room.join_rules", "", "$jr");
@@ -222,7 +236,8 @@ what_only_one_state_has_is_judged_too(void **state)
 
 /* ---- what 2.1 mends ---- */
 
-/* Alice set the levels twice, then left. Two servers disagree about the levels, and agree that she left. */
+/* Alice set the levels twice, then left. Two servers disagree about the levels, and agree that she
+ * left. */
 static void
 levels_survive_that_their_sender_left(void **state)
 {
@@ -240,8 +255,10 @@ levels_survive_that_their_sender_left(void **state)
 		graph_put(&g, &old, graph_find(&g, MX_S("$p1")));
 		unit_ok(graph_resolve(&g, sets, 2, &s));
 		expect(&g, &s, "m.room.member", "@alice:a", "$left");
-		/* version 2 judges them in a state where she is gone: the room has no levels any more */
-		expect(&g, &s, "m.room.power_levels", "", strcmp(g.version, "12") == 0 ? "$p2" : NULL);
+		/* version 2 judges them in a state where she is gone: the room has no levels any
+		 * more */
+		expect(&g, &s, "m.room.power_levels", "",
+		       strcmp(g.version, "12") == 0 ? "$p2" : NULL);
 	}
 }
 
@@ -264,7 +281,8 @@ levels_between_conflicting_ones_are_applied(void **state)
 		graph_put(&g, &old, graph_find(&g, MX_S("$p1")));
 		unit_ok(graph_resolve(&g, sets, 2, &s));
 		/* version 2 leaves out the middle, without which Bob may not send the last */
-		expect(&g, &s, "m.room.power_levels", "", strcmp(g.version, "12") == 0 ? "$p3" : "$p1");
+		expect(&g, &s, "m.room.power_levels", "",
+		       strcmp(g.version, "12") == 0 ? "$p3" : "$p1");
 	}
 }
 
@@ -303,7 +321,8 @@ a_rejected_auth_event_is_not_used(void **state)
 		graph_add(&g, "$topic", TOPIC("alice", "1"), "$zara", NULL);
 		unit_ok(graph_resolve(&g, sets, 2, &s));
 		expect(&g, &s, "m.room.topic", "", "$topic");
-		/* version 2.1 takes Alice's membership from the topic's auth_events; version 2 from the state */
+		/* version 2.1 takes Alice's membership from the topic's auth_events; version 2 from
+		 * the state */
 		g.ev[graph_find(&g, MX_S("$alice"))]->rejected = true;
 		unit_ok(graph_resolve(&g, sets, 2, &s));
 		expect(&g, &s, "m.room.topic", "", strcmp(g.version, "12") == 0 ? NULL : "$topic");
@@ -360,7 +379,8 @@ is_power(const struct graph *g, int e)
 	const struct mx_event *ev = g->ev[e];
 
 	return has_type(g, e, "m.room.power_levels") || has_type(g, e, "m.room.join_rules") ||
-	       (has_type(g, e, "m.room.member") && (ev->membership == MX_MEMBER_LEAVE || ev->membership == MX_MEMBER_BAN) &&
+	       (has_type(g, e, "m.room.member") &&
+		(ev->membership == MX_MEMBER_LEAVE || ev->membership == MX_MEMBER_BAN) &&
 		!mx_str_eq(mx_event_sender(ev), mx_event_state_key(ev)));
 }
 
@@ -385,8 +405,9 @@ level_of_sender(const struct graph *g, int e)
 static bool
 later(const struct graph *g, int a, int b)
 {
-	return g->ev[a]->ts != g->ev[b]->ts ? g->ev[a]->ts > g->ev[b]->ts :
-					      mx_str_cmp(mx_event_id(g->ev[a]), mx_event_id(g->ev[b])) > 0;
+	return g->ev[a]->ts != g->ev[b]->ts
+		       ? g->ev[a]->ts > g->ev[b]->ts
+		       : mx_str_cmp(mx_event_id(g->ev[a]), mx_event_id(g->ev[b])) > 0;
 }
 
 static const struct mx_event *
@@ -414,7 +435,8 @@ plain_check(struct plain *p, int e)
 }
 
 static uint64_t
-full_set(struct plain *p, const struct graph_state *const *sets, size_t n, const struct graph_state *agreed)
+full_set(struct plain *p, const struct graph_state *const *sets, size_t n,
+	 const struct graph_state *agreed)
 {
 	uint64_t some = 0, all = UINT64_MAX, conflicted = 0, between = 0;
 
@@ -429,7 +451,8 @@ full_set(struct plain *p, const struct graph_state *const *sets, size_t n, const
 			int e = sets[s]->v[i];
 
 			chain |= p->chain[e];
-			if (graph_at(p->g, agreed, mx_event_type(p->g->ev[e]), mx_event_state_key(p->g->ev[e])) < 0)
+			if (graph_at(p->g, agreed, mx_event_type(p->g->ev[e]),
+				     mx_event_state_key(p->g->ev[e])) < 0)
 				conflicted |= UINT64_C(1) << e;
 		}
 		some |= chain;
@@ -437,7 +460,8 @@ full_set(struct plain *p, const struct graph_state *const *sets, size_t n, const
 	}
 	for (int e = 0; p->v21 && e < p->g->n; e++)
 		for (int c = 0; c < p->g->n; c++)
-			if ((conflicted >> c & 1) != 0 && (p->chain[c] >> e & 1) != 0 && (p->chain[e] & conflicted) != 0)
+			if ((conflicted >> c & 1) != 0 && (p->chain[c] >> e & 1) != 0 &&
+			    (p->chain[e] & conflicted) != 0)
 				between |= UINT64_C(1) << e;
 	return conflicted | (some & ~all) | between;
 }
@@ -463,7 +487,8 @@ plain_power(struct plain *p, uint64_t full)
 			if ((left >> e & 1) == 0 || (p->g->auth[e] & left) != 0)
 				continue;
 			if (best < 0 || level_of_sender(p->g, e) > level_of_sender(p->g, best) ||
-			    (level_of_sender(p->g, e) == level_of_sender(p->g, best) && later(p->g, best, e)))
+			    (level_of_sender(p->g, e) == level_of_sender(p->g, best) &&
+			     later(p->g, best, e)))
 				best = e;
 		}
 		left &= ~(UINT64_C(1) << best);
@@ -477,11 +502,13 @@ plain_rest(struct plain *p, uint64_t rest)
 {
 	int line[GRAPH_MAX], n = 0, place[GRAPH_MAX];
 
-	for (int l = graph_at(p->g, &p->state, MX_S("m.room.power_levels"), MX_S("")); l >= 0; l = levels_of(p->g, l))
+	for (int l = graph_at(p->g, &p->state, MX_S("m.room.power_levels"), MX_S("")); l >= 0;
+	     l = levels_of(p->g, l))
 		line[n++] = l;
 	for (int e = 0; e < p->g->n; e++) {
 		place[e] = INT32_MAX;
-		for (int l = levels_of(p->g, e); l >= 0 && place[e] == INT32_MAX; l = levels_of(p->g, l))
+		for (int l = levels_of(p->g, e); l >= 0 && place[e] == INT32_MAX;
+		     l = levels_of(p->g, l))
 			for (int i = 0; i < n; i++)
 				if (line[i] == l)
 					place[e] = i;
@@ -490,8 +517,9 @@ plain_rest(struct plain *p, uint64_t rest)
 		int best = -1;
 
 		for (int e = 0; e < p->g->n; e++)
-			if ((rest >> e & 1) != 0 && (best < 0 || place[e] > place[best] ||
-						     (place[e] == place[best] && later(p->g, best, e))))
+			if ((rest >> e & 1) != 0 &&
+			    (best < 0 || place[e] > place[best] ||
+			     (place[e] == place[best] && later(p->g, best, e))))
 				best = e;
 		rest &= ~(UINT64_C(1) << best);
 		plain_check(p, best);
@@ -531,7 +559,8 @@ roll(uint32_t n)
 
 static const char *const people[] = { "alice", "bob", "zara", "eve", "dan" };
 
-/* Somebody does something, after one to three of the latest events; what the rules forbid there stays out of the state. */
+/* Somebody does something, after one to three of the latest events; what the rules forbid there
+ * stays out of the state. */
 static void
 random_event(struct graph *g)
 {
@@ -543,14 +572,17 @@ random_event(struct graph *g)
 
 	snprintf(id, sizeof(id), "$%c%02d", 'a' + (char)roll(26), g->n);
 	for (uint32_t i = 0, n = 1 + roll(3); i < n; i++) {
-		mx_str after = mx_event_id(g->ev[g->n - 1 - (int)roll(g->n < 6 ? (uint32_t)g->n : 6)]);
+		mx_str after =
+			mx_event_id(g->ev[g->n - 1 - (int)roll(g->n < 6 ? (uint32_t)g->n : 6)]);
 
-		snprintf(prev + strlen(prev), sizeof(prev) - strlen(prev), "%s%.*s", i != 0 ? " " : "", MX_SFMT(after));
+		snprintf(prev + strlen(prev), sizeof(prev) - strlen(prev), "%s%.*s",
+			 i != 0 ? " " : "", MX_SFMT(after));
 	}
 	switch (roll(6)) {
 	case 0:
 		snprintf(content, sizeof(content), "{\"users\":{%s\"@bob:a\":%d,\"@zara:a\":%d}}",
-			 strcmp(g->version, "12") == 0 ? "" : "\"@alice:a\":100,", 50 * (int)roll(3), 25 * (int)roll(5));
+			 strcmp(g->version, "12") == 0 ? "" : "\"@alice:a\":100,",
+			 50 * (int)roll(3), 25 * (int)roll(5));
 		graph_add(g, id, "m.room.power_levels", "", who, content, prev, &allowed);
 		break;
 	case 1:
@@ -600,11 +632,13 @@ random_rooms_resolve_as_the_definitions_say(void **state)
 				fail_msg("round %u: %d entries, not %d", round, is.n, should.n);
 			for (int i = 0; i < should.n; i++) {
 				int e = should.v[i];
-				int got = graph_at(&g, &is, mx_event_type(g.ev[e]), mx_event_state_key(g.ev[e]));
+				int got = graph_at(&g, &is, mx_event_type(g.ev[e]),
+						   mx_event_state_key(g.ev[e]));
 
 				if (got != e)
-					fail_msg("round %u, version %s: %.*s is event %d, not %d", round, g.version,
-						 MX_SFMT(mx_event_type(g.ev[e])), got, e);
+					fail_msg("round %u, version %s: %.*s is event %d, not %d",
+						 round, g.version, MX_SFMT(mx_event_type(g.ev[e])),
+						 got, e);
 			}
 			conflicts += sets[0] != sets[1];
 		}
@@ -625,13 +659,14 @@ struct large {
 };
 
 static int
-large_add(struct large *l, const char *version, const char *type, const char *key, const char *sender, const char *content,
-	  const char *auth)
+large_add(struct large *l, const char *version, const char *type, const char *key,
+	  const char *sender, const char *content, const char *auth)
 {
 	char id[16];
 
 	snprintf(id, sizeof(id), l->n == 0 ? "$create" : "$e%d", l->n);
-	l->ev[l->n] = make_event((struct spec){ version, id, type, key, sender, content, NULL, auth, 1000 + l->n, false });
+	l->ev[l->n] = make_event((struct spec){ version, id, type, key, sender, content, NULL, auth,
+						1000 + l->n, false });
 	return l->n++;
 }
 
@@ -657,7 +692,8 @@ large_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
 
 	*id = (mx_str){ NULL, 0 };
 	for (int i = 0; i < 3; i++)
-		if (mx_str_eq(mx_event_type(l->ev[i]), type) && mx_str_eq(mx_event_state_key(l->ev[i]), key))
+		if (mx_str_eq(mx_event_type(l->ev[i]), type) &&
+		    mx_str_eq(mx_event_state_key(l->ev[i]), key))
 			*id = mx_event_id(l->ev[i]);
 	return NULL;
 }
@@ -680,14 +716,17 @@ large_fill(struct large *l, const char *version)
 
 	large_add(l, version, "m.room.create", "", "alice", "{\"creator\":\"@alice:a\"}", NULL);
 	snprintf(auth, sizeof(auth), "%s\"$e1\"", create);
-	large_add(l, version, "m.room.member", "alice", "alice", JOIN, strcmp(version, "12") == 0 ? NULL : "\"$create\"");
+	large_add(l, version, "m.room.member", "alice", "alice", JOIN,
+		  strcmp(version, "12") == 0 ? NULL : "\"$create\"");
 	large_add(l, version, "m.room.join_rules", "", "alice", "{\"join_rule\":\"public\"}", auth);
 	for (int i = 0; i < LINE; i++) {
 		snprintf(auth, sizeof(auth), "%s\"$e1\"", create);
 		if (i > 0)
-			snprintf(auth + strlen(auth), sizeof(auth) - strlen(auth), ",\"$e%d\"", l->n - 1);
+			snprintf(auth + strlen(auth), sizeof(auth) - strlen(auth), ",\"$e%d\"",
+				 l->n - 1);
 		large_add(l, version, "m.room.power_levels", "", "alice",
-			  strcmp(version, "12") == 0 ? "{}" : "{\"users\":{\"@alice:a\":100}}", auth);
+			  strcmp(version, "12") == 0 ? "{}" : "{\"users\":{\"@alice:a\":100}}",
+			  auth);
 	}
 	for (int i = 0; i < CROWD; i++) {
 		snprintf(auth, sizeof(auth), "%s\"$e2\",\"$e%d\"", create, 3 + i % LINE);
@@ -703,24 +742,34 @@ large_resolve(struct large *l, const char *version)
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct mx_resolve_conflict *conflicts = mx_arena_alloc(a, (CROWD + 1) * sizeof(*conflicts));
 	mx_str (*ids)[2] = mx_arena_alloc(a, (CROWD + 1) * sizeof(*ids));
-	struct mx_resolve in = { .version = version_of(version), .create = l->ev[0], .states = 2, .conflicts = conflicts,
-				 .conflicts_n = CROWD + 1, .event = large_event, .agreed = large_agreed,
-				 .each_agreed = large_each, .arg = l };
+	struct mx_resolve in = { .version = version_of(version),
+				 .create = l->ev[0],
+				 .states = 2,
+				 .conflicts = conflicts,
+				 .conflicts_n = CROWD + 1,
+				 .event = large_event,
+				 .agreed = large_agreed,
+				 .each_agreed = large_each,
+				 .arg = l };
 	struct mx_resolved *out;
 	size_t n;
 
 	for (int i = 0; i < CROWD; i++) {
 		ids[i][0] = mx_event_id(l->ev[3 + LINE + i]);
-		conflicts[i] = (struct mx_resolve_conflict){ MX_S("m.room.member"), mx_event_state_key(l->ev[3 + LINE + i]), ids[i] };
+		conflicts[i] = (struct mx_resolve_conflict){
+			MX_S("m.room.member"), mx_event_state_key(l->ev[3 + LINE + i]), ids[i]
+		};
 	}
 	ids[CROWD][0] = mx_event_id(l->ev[3 + LINE - 1]);
 	ids[CROWD][1] = mx_event_id(l->ev[3]);
-	conflicts[CROWD] = (struct mx_resolve_conflict){ MX_S("m.room.power_levels"), MX_S(""), ids[CROWD] };
+	conflicts[CROWD] =
+		(struct mx_resolve_conflict){ MX_S("m.room.power_levels"), MX_S(""), ids[CROWD] };
 	unit_ok(mx_resolve_state(&in, a, &out, &n));
 	assert_int_equal(n, CROWD + 1);
 	for (size_t i = 0; i < n; i++)
 		if (out[i].id.p == NULL)
-			fail_msg("version %s: nothing at %.*s %.*s", version, MX_SFMT(out[i].type), MX_SFMT(out[i].key));
+			fail_msg("version %s: nothing at %.*s %.*s", version, MX_SFMT(out[i].type),
+				 MX_SFMT(out[i].key));
 	assert_true(mx_str_eq(out[n - 1].id, ids[CROWD][0]));
 	/* each event is loaded once, however often others name it */
 	assert_true(l->loads <= (size_t)l->n);

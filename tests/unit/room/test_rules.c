@@ -1,4 +1,5 @@
-/* The authorisation rules, one table a subject: what is asked in which state, and how it is answered. */
+/* The authorisation rules, one table a subject: what is asked in which state, and how it is
+ * answered. */
 #include "tests/unit/room/events.h"
 
 /* A row leaves out what it does not need. */
@@ -33,13 +34,15 @@ put_members(struct room *r, const char *version, const char *members)
 {
 	char *copy = mx_str_dup(mx_str_of(members != NULL ? members : "")), *save = NULL;
 
-	for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+	for (char *word = strtok_r(copy, " ", &save); word != NULL;
+	     word = strtok_r(NULL, " ", &save)) {
 		char *eq = strchr(word, '='), content[64];
 
 		assert_non_null(eq);
 		*eq = 0;
 		snprintf(content, sizeof(content), "{\"membership\":\"%s\"}", eq + 1);
-		put(r, (struct spec){ version, "$m", "m.room.member", word, word, content, NULL, NULL, 0, false });
+		put(r, (struct spec){ version, "$m", "m.room.member", word, word, content, NULL,
+				      NULL, 0, false });
 	}
 	free(copy);
 }
@@ -49,15 +52,19 @@ open_room(struct room *r, const char *version, const struct rule_case *c)
 {
 	char content[512];
 
-	snprintf(content, sizeof(content), "{\"creator\":\"@creator:a\"%s%s,\"room_version\":\"%s\"}",
+	snprintf(content, sizeof(content),
+		 "{\"creator\":\"@creator:a\"%s%s,\"room_version\":\"%s\"}",
 		 c->create != NULL ? "," : "", c->create != NULL ? c->create : "", version);
-	put(r, (struct spec){ version, "$create", "m.room.create", "", "creator", content, NULL, NULL, 0, false });
+	put(r, (struct spec){ version, "$create", "m.room.create", "", "creator", content, NULL,
+			      NULL, 0, false });
 	put_members(r, version, c->members);
 	if (c->power != NULL)
-		put(r, (struct spec){ version, "$pl", "m.room.power_levels", "", "creator", c->power, NULL, NULL, 0, false });
+		put(r, (struct spec){ version, "$pl", "m.room.power_levels", "", "creator",
+				      c->power, NULL, NULL, 0, false });
 	if (c->join_rule != NULL) {
 		snprintf(content, sizeof(content), "{\"join_rule\":\"%s\"}", c->join_rule);
-		put(r, (struct spec){ version, "$jr", "m.room.join_rules", "", "creator", content, NULL, NULL, 0, false });
+		put(r, (struct spec){ version, "$jr", "m.room.join_rules", "", "creator", content,
+				      NULL, NULL, 0, false });
 	}
 	if (c->third_party.type != NULL) {
 		struct spec s = c->third_party;
@@ -77,18 +84,21 @@ check_case(const char *version, const struct rule_case *c, size_t row)
 	mx_error *e;
 
 	open_room(&r, version, c);
-	ev = make_event((struct spec){ version, "$event", c->type, c->key, c->sender, c->content, c->prev, NULL, 0, false });
+	ev = make_event((struct spec){ version, "$event", c->type, c->key, c->sender, c->content,
+				       c->prev, NULL, 0, false });
 	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };
 	state = mx_rules_state_of(&set);
 	e = mx_rules_check(ev, &state);
 	if (c->refused == NULL && e != NULL)
 		fail_msg("row %zu, version %s: refused: %s", row, version, mx_error_text(e));
 	if (c->refused != NULL && e == NULL)
-		fail_msg("row %zu, version %s: allowed, not refused with '%s'", row, version, c->refused);
+		fail_msg("row %zu, version %s: allowed, not refused with '%s'", row, version,
+			 c->refused);
 	if (e != NULL) {
 		assert_int_equal(mx_error_code(e), MX_E_FORBIDDEN);
 		if (strstr(mx_error_text(e), c->refused) == NULL)
-			fail_msg("row %zu, version %s: '%s', not '%s'", row, version, mx_error_text(e), c->refused);
+			fail_msg("row %zu, version %s: '%s', not '%s'", row, version,
+				 mx_error_text(e), c->refused);
 	}
 	mx_error_free(&e);
 	mx_event_unref(&ev);
@@ -120,31 +130,44 @@ joins(void **state)
 {
 	static const struct rule_case cases[] = {
 		/* the creator's first join needs no rule; a second one does */
-		{ NULL, NULL, NULL, NULL, MEMBER("creator", "creator", "join"), NULL, .prev = "\"$create\"" },
-		{ NULL, NULL, NULL, NULL, MEMBER("creator", "creator", "join"), "lets nobody join", .prev = "\"$x\"" },
+		{ NULL, NULL, NULL, NULL, MEMBER("creator", "creator", "join"), NULL,
+		  .prev = "\"$create\"" },
+		{ NULL, NULL, NULL, NULL, MEMBER("creator", "creator", "join"), "lets nobody join",
+		  .prev = "\"$x\"" },
 		{ NULL, NULL, NULL, NULL, MEMBER("creator", "creator", "join"), "lets nobody join",
 		  .prev = "\"$create\",\"$x\"" },
-		{ NULL, NULL, NULL, NULL, MEMBER("alice", "alice", "join"), "lets nobody join", .prev = "\"$create\"" },
+		{ NULL, NULL, NULL, NULL, MEMBER("alice", "alice", "join"), "lets nobody join",
+		  .prev = "\"$create\"" },
 		/* for oneself only, and not when banned */
 		{ NULL, "creator=join", NULL, "public", MEMBER("alice", "alice", "join"), NULL },
-		{ NULL, "creator=join bob=join", NULL, "public", MEMBER("alice", "bob", "join"), "for somebody else" },
-		{ NULL, "alice=ban", NULL, "public", MEMBER("alice", "alice", "join"), "you are banned from this room" },
+		{ NULL, "creator=join bob=join", NULL, "public", MEMBER("alice", "bob", "join"),
+		  "for somebody else" },
+		{ NULL, "alice=ban", NULL, "public", MEMBER("alice", "alice", "join"),
+		  "you are banned from this room" },
 		{ NULL, "alice=leave", NULL, "public", MEMBER("alice", "alice", "join"), NULL },
 		/* by invitation */
 		{ NULL, "alice=invite", NULL, "invite", MEMBER("alice", "alice", "join"), NULL },
 		{ NULL, "alice=join", NULL, "invite", MEMBER("alice", "alice", "join"), NULL },
 		{ NULL, NULL, NULL, "invite", MEMBER("alice", "alice", "join"), "not invited" },
-		{ NULL, "alice=leave", NULL, "invite", MEMBER("alice", "alice", "join"), "not invited" },
-		{ NULL, "alice=knock", NULL, "knock", MEMBER("alice", "alice", "join"), "not invited" },
+		{ NULL, "alice=leave", NULL, "invite", MEMBER("alice", "alice", "join"),
+		  "not invited" },
+		{ NULL, "alice=knock", NULL, "knock", MEMBER("alice", "alice", "join"),
+		  "not invited" },
 		{ NULL, "alice=invite", NULL, "knock", MEMBER("alice", "alice", "join"), NULL },
 		/* rules that nobody knows */
-		{ NULL, "alice=invite", NULL, "private", MEMBER("alice", "alice", "join"), "lets nobody join" },
-		{ NULL, "alice=invite", NULL, "x", MEMBER("alice", "alice", "join"), "lets nobody join" },
+		{ NULL, "alice=invite", NULL, "private", MEMBER("alice", "alice", "join"),
+		  "lets nobody join" },
+		{ NULL, "alice=invite", NULL, "x", MEMBER("alice", "alice", "join"),
+		  "lets nobody join" },
 		/* form */
-		{ NULL, "alice=join", NULL, "public", MEMBER(NULL, "alice", "join"), "needs a state key" },
-		{ NULL, "alice=join", NULL, "public", "m.room.member", "alice", "alice", "{}", "no membership" },
-		{ NULL, "alice=join", NULL, "public", MEMBER("alice", "alice", "x"), "no membership" },
-		{ NULL, "alice=join", NULL, "public", "m.room.member", "alice", "alice", "{\"membership\":1}", "no membership" },
+		{ NULL, "alice=join", NULL, "public", MEMBER(NULL, "alice", "join"),
+		  "needs a state key" },
+		{ NULL, "alice=join", NULL, "public", "m.room.member", "alice", "alice", "{}",
+		  "no membership" },
+		{ NULL, "alice=join", NULL, "public", MEMBER("alice", "alice", "x"),
+		  "no membership" },
+		{ NULL, "alice=join", NULL, "public", "m.room.member", "alice", "alice",
+		  "{\"membership\":1}", "no membership" },
 	};
 
 	(void)state;
@@ -160,13 +183,19 @@ restricted_joins_need_somebody_who_may_invite(void **state)
 	static const struct rule_case cases[] = {
 		{ NULL, "bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""), NULL },
 		{ NULL, "bob=join", NULL, "knock_restricted", VOUCHED("\"@bob:a\""), NULL },
-		{ NULL, "bob=join", NULL, "restricted", MEMBER("alice", "alice", "join"), "no user of the room vouches" },
-		{ NULL, "bob=leave", NULL, "restricted", VOUCHED("\"@bob:a\""), "is not in the room" },
-		{ NULL, "bob=join", "{\"invite\":50}", "restricted", VOUCHED("\"@bob:a\""), "may not invite" },
-		{ NULL, "bob=join", "{\"invite\":50,\"users\":{\"@bob:a\":50}}", "restricted", VOUCHED("\"@bob:a\""), NULL },
-		{ NULL, "alice=invite", NULL, "restricted", MEMBER("alice", "alice", "join"), NULL },
+		{ NULL, "bob=join", NULL, "restricted", MEMBER("alice", "alice", "join"),
+		  "no user of the room vouches" },
+		{ NULL, "bob=leave", NULL, "restricted", VOUCHED("\"@bob:a\""),
+		  "is not in the room" },
+		{ NULL, "bob=join", "{\"invite\":50}", "restricted", VOUCHED("\"@bob:a\""),
+		  "may not invite" },
+		{ NULL, "bob=join", "{\"invite\":50,\"users\":{\"@bob:a\":50}}", "restricted",
+		  VOUCHED("\"@bob:a\""), NULL },
+		{ NULL, "alice=invite", NULL, "restricted", MEMBER("alice", "alice", "join"),
+		  NULL },
 		{ NULL, "alice=join", NULL, "restricted", MEMBER("alice", "alice", "join"), NULL },
-		{ NULL, "alice=ban bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""), "you are banned" },
+		{ NULL, "alice=ban bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""),
+		  "you are banned" },
 		{ NULL, "bob=join", NULL, "restricted", VOUCHED("1"), "is not a user id" },
 		{ NULL, "bob=join", NULL, "public", VOUCHED("\"bob\""), "is not a user id" },
 		/* written with an escape, it is the same user */
@@ -184,16 +213,24 @@ invites(void **state)
 {
 	static const struct rule_case cases[] = {
 		{ NULL, EVERYONE, NULL, NULL, MEMBER("carol", "alice", "invite"), NULL },
-		{ NULL, EVERYONE " carol=leave", NULL, NULL, MEMBER("carol", "alice", "invite"), NULL },
-		{ NULL, EVERYONE " carol=knock", NULL, NULL, MEMBER("carol", "alice", "invite"), NULL },
-		{ NULL, EVERYONE " carol=invite", NULL, NULL, MEMBER("carol", "alice", "invite"), NULL },
-		{ NULL, EVERYONE, NULL, NULL, MEMBER("bob", "alice", "invite"), "already in this room" },
-		{ NULL, EVERYONE " carol=ban", NULL, NULL, MEMBER("carol", "alice", "invite"), "@carol:a is banned" },
-		{ NULL, "bob=join", NULL, NULL, MEMBER("carol", "alice", "invite"), "you are not in this room" },
-		{ NULL, "alice=invite", NULL, NULL, MEMBER("carol", "alice", "invite"), "you are not in this room" },
+		{ NULL, EVERYONE " carol=leave", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  NULL },
+		{ NULL, EVERYONE " carol=knock", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  NULL },
+		{ NULL, EVERYONE " carol=invite", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  NULL },
+		{ NULL, EVERYONE, NULL, NULL, MEMBER("bob", "alice", "invite"),
+		  "already in this room" },
+		{ NULL, EVERYONE " carol=ban", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  "@carol:a is banned" },
+		{ NULL, "bob=join", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  "you are not in this room" },
+		{ NULL, "alice=invite", NULL, NULL, MEMBER("carol", "alice", "invite"),
+		  "you are not in this room" },
 		{ NULL, EVERYONE, "{\"invite\":50}", NULL, MEMBER("carol", "alice", "invite"),
 		  "inviting needs power 50, you have 0" },
-		{ NULL, EVERYONE, "{\"invite\":50,\"users\":{\"@alice:a\":50}}", NULL, MEMBER("carol", "alice", "invite"), NULL },
+		{ NULL, EVERYONE, "{\"invite\":50,\"users\":{\"@alice:a\":50}}", NULL,
+		  MEMBER("carol", "alice", "invite"), NULL },
 	};
 
 	(void)state;
@@ -207,24 +244,31 @@ leaving_and_kicking(void **state)
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
 		{ NULL, "alice=invite", STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
 		{ NULL, "alice=knock", STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
-		{ NULL, "alice=leave", STAFF, NULL, MEMBER("alice", "alice", "leave"), "you are not in this room" },
-		{ NULL, "alice=ban", STAFF, NULL, MEMBER("alice", "alice", "leave"), "you are banned from this room" },
-		{ NULL, NULL, STAFF, NULL, MEMBER("alice", "alice", "leave"), "you are not in this room" },
+		{ NULL, "alice=leave", STAFF, NULL, MEMBER("alice", "alice", "leave"),
+		  "you are not in this room" },
+		{ NULL, "alice=ban", STAFF, NULL, MEMBER("alice", "alice", "leave"),
+		  "you are banned from this room" },
+		{ NULL, NULL, STAFF, NULL, MEMBER("alice", "alice", "leave"),
+		  "you are not in this room" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("alice", "mod", "leave"), NULL },
-		{ NULL, EVERYONE, STAFF, NULL, MEMBER("bob", "alice", "leave"), "kicking needs power 50, you have 0" },
+		{ NULL, EVERYONE, STAFF, NULL, MEMBER("bob", "alice", "leave"),
+		  "kicking needs power 50, you have 0" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("moe", "mod", "leave"), "may not kick" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("admin", "mod", "leave"), "may not kick" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("mod", "admin", "leave"), NULL },
-		{ NULL, "mod=leave alice=join", STAFF, NULL, MEMBER("alice", "mod", "leave"), "you are not in this room" },
+		{ NULL, "mod=leave alice=join", STAFF, NULL, MEMBER("alice", "mod", "leave"),
+		  "you are not in this room" },
 		/* withdrawing an invitation, refusing a knock */
-		{ NULL, "mod=join alice=invite", STAFF, NULL, MEMBER("alice", "mod", "leave"), NULL },
-		{ NULL, "mod=join alice=knock", STAFF, NULL, MEMBER("alice", "mod", "leave"), NULL },
+		{ NULL, "mod=join alice=invite", STAFF, NULL, MEMBER("alice", "mod", "leave"),
+		  NULL },
+		{ NULL, "mod=join alice=knock", STAFF, NULL, MEMBER("alice", "mod", "leave"),
+		  NULL },
 		/* lifting a ban needs both levels */
 		{ NULL, "mod=join alice=ban", STAFF, NULL, MEMBER("alice", "mod", "leave"), NULL },
-		{ NULL, "mod=join alice=ban", "{\"ban\":60,\"users\":{\"@mod:a\":50}}", NULL, MEMBER("alice", "mod", "leave"),
-		  "lifting a ban needs power 60, you have 50" },
-		{ NULL, "mod=join alice=ban", "{\"ban\":50,\"kick\":60,\"users\":{\"@mod:a\":50}}", NULL,
-		  MEMBER("alice", "mod", "leave"), "lifting a ban needs power 60" },
+		{ NULL, "mod=join alice=ban", "{\"ban\":60,\"users\":{\"@mod:a\":50}}", NULL,
+		  MEMBER("alice", "mod", "leave"), "lifting a ban needs power 60, you have 50" },
+		{ NULL, "mod=join alice=ban", "{\"ban\":50,\"kick\":60,\"users\":{\"@mod:a\":50}}",
+		  NULL, MEMBER("alice", "mod", "leave"), "lifting a ban needs power 60" },
 	};
 
 	(void)state;
@@ -237,13 +281,16 @@ bans(void **state)
 	static const struct rule_case cases[] = {
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("alice", "mod", "ban"), NULL },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("carol", "mod", "ban"), NULL },
-		{ NULL, EVERYONE, STAFF, NULL, MEMBER("bob", "alice", "ban"), "banning needs power 50, you have 0" },
+		{ NULL, EVERYONE, STAFF, NULL, MEMBER("bob", "alice", "ban"),
+		  "banning needs power 50, you have 0" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("moe", "mod", "ban"), "may not ban" },
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("mod", "mod", "ban"), "may not ban" },
-		{ NULL, "alice=join", STAFF, NULL, MEMBER("alice", "mod", "ban"), "you are not in this room" },
+		{ NULL, "alice=join", STAFF, NULL, MEMBER("alice", "mod", "ban"),
+		  "you are not in this room" },
 		/* without power levels: the creator has 100 and others 0 */
 		{ NULL, EVERYONE, NULL, NULL, MEMBER("alice", "creator", "ban"), NULL },
-		{ NULL, EVERYONE, NULL, NULL, MEMBER("alice", "bob", "ban"), "banning needs power 50, you have 0" },
+		{ NULL, EVERYONE, NULL, NULL, MEMBER("alice", "bob", "ban"),
+		  "banning needs power 50, you have 0" },
 	};
 
 	(void)state;
@@ -258,14 +305,22 @@ knocks(void **state)
 		{ NULL, NULL, STAFF, "knock_restricted", MEMBER("alice", "alice", "knock"), NULL },
 		{ NULL, "alice=leave", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
 		{ NULL, "alice=knock", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
-		{ NULL, NULL, STAFF, "public", MEMBER("alice", "alice", "knock"), "does not take knocks" },
-		{ NULL, NULL, STAFF, "restricted", MEMBER("alice", "alice", "knock"), "does not take knocks" },
-		{ NULL, NULL, STAFF, "invite", MEMBER("alice", "alice", "knock"), "does not take knocks" },
-		{ NULL, NULL, STAFF, NULL, MEMBER("alice", "alice", "knock"), "does not take knocks" },
-		{ NULL, "bob=join", STAFF, "knock", MEMBER("alice", "bob", "knock"), "for somebody else" },
-		{ NULL, "alice=ban", STAFF, "knock", MEMBER("alice", "alice", "knock"), "you are banned" },
-		{ NULL, "alice=invite", STAFF, "knock", MEMBER("alice", "alice", "knock"), "invited to this room already" },
-		{ NULL, "alice=join", STAFF, "knock", MEMBER("alice", "alice", "knock"), "in this room already" },
+		{ NULL, NULL, STAFF, "public", MEMBER("alice", "alice", "knock"),
+		  "does not take knocks" },
+		{ NULL, NULL, STAFF, "restricted", MEMBER("alice", "alice", "knock"),
+		  "does not take knocks" },
+		{ NULL, NULL, STAFF, "invite", MEMBER("alice", "alice", "knock"),
+		  "does not take knocks" },
+		{ NULL, NULL, STAFF, NULL, MEMBER("alice", "alice", "knock"),
+		  "does not take knocks" },
+		{ NULL, "bob=join", STAFF, "knock", MEMBER("alice", "bob", "knock"),
+		  "for somebody else" },
+		{ NULL, "alice=ban", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		  "you are banned" },
+		{ NULL, "alice=invite", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		  "invited to this room already" },
+		{ NULL, "alice=join", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		  "in this room already" },
 	};
 
 	(void)state;
@@ -283,36 +338,52 @@ sending_needs_membership_and_power(void **state)
 	static const struct rule_case cases[] = {
 		{ NULL, EVERYONE, NULL, NULL, TEXT, "alice", "{}", NULL },
 		{ NULL, NULL, NULL, NULL, TEXT, "alice", "{}", "you are not in this room" },
-		{ NULL, "alice=leave", NULL, NULL, TEXT, "alice", "{}", "you are not in this room" },
-		{ NULL, "alice=ban", NULL, NULL, TEXT, "alice", "{}", "you are banned from this room" },
-		{ NULL, "alice=invite", NULL, NULL, TEXT, "alice", "{}", "invited to this room but have not joined" },
+		{ NULL, "alice=leave", NULL, NULL, TEXT, "alice", "{}",
+		  "you are not in this room" },
+		{ NULL, "alice=ban", NULL, NULL, TEXT, "alice", "{}",
+		  "you are banned from this room" },
+		{ NULL, "alice=invite", NULL, NULL, TEXT, "alice", "{}",
+		  "invited to this room but have not joined" },
 		/* state needs 50, with and without power levels; other events 0 */
-		{ NULL, EVERYONE, NULL, NULL, NAME, "alice", "{}", "sending m.room.name needs power 50, you have 0" },
-		{ NULL, EVERYONE, STAFF, NULL, NAME, "alice", "{}", "sending m.room.name needs power 50, you have 0" },
+		{ NULL, EVERYONE, NULL, NULL, NAME, "alice", "{}",
+		  "sending m.room.name needs power 50, you have 0" },
+		{ NULL, EVERYONE, STAFF, NULL, NAME, "alice", "{}",
+		  "sending m.room.name needs power 50, you have 0" },
 		{ NULL, EVERYONE, STAFF, NULL, NAME, "mod", "{}", NULL },
 		{ NULL, EVERYONE, NULL, NULL, NAME, "creator", "{}", NULL },
-		{ NULL, EVERYONE, "{\"state_default\":10,\"users_default\":10}", NULL, NAME, "alice", "{}", NULL },
-		{ NULL, EVERYONE, "{\"events_default\":10}", NULL, TEXT, "alice", "{}", "needs power 10, you have 0" },
-		{ NULL, EVERYONE, "{\"events\":{\"m.room.message\":20}}", NULL, TEXT, "alice", "{}", "needs power 20" },
-		{ NULL, EVERYONE, "{\"events\":{\"m.room.name\":0}}", NULL, NAME, "alice", "{}", NULL },
-		{ NULL, EVERYONE, "{\"events\":{\"m.room.name\":-5},\"users_default\":-10}", NULL, NAME, "alice", "{}",
-		  "needs power -5, you have -10" },
+		{ NULL, EVERYONE, "{\"state_default\":10,\"users_default\":10}", NULL, NAME,
+		  "alice", "{}", NULL },
+		{ NULL, EVERYONE, "{\"events_default\":10}", NULL, TEXT, "alice", "{}",
+		  "needs power 10, you have 0" },
+		{ NULL, EVERYONE, "{\"events\":{\"m.room.message\":20}}", NULL, TEXT, "alice", "{}",
+		  "needs power 20" },
+		{ NULL, EVERYONE, "{\"events\":{\"m.room.name\":0}}", NULL, NAME, "alice", "{}",
+		  NULL },
+		{ NULL, EVERYONE, "{\"events\":{\"m.room.name\":-5},\"users_default\":-10}", NULL,
+		  NAME, "alice", "{}", "needs power -5, you have -10" },
 		/* a redaction is an event like others: whether it applies is another question */
-		{ NULL, EVERYONE, "{\"redact\":100}", NULL, "m.room.redaction", NULL, "alice", "{\"redacts\":\"$x\"}", NULL },
-		{ NULL, EVERYONE, "{\"events\":{\"m.room.redaction\":5}}", NULL, "m.room.redaction", NULL, "alice", "{}",
-		  "sending m.room.redaction needs power 5" },
+		{ NULL, EVERYONE, "{\"redact\":100}", NULL, "m.room.redaction", NULL, "alice",
+		  "{\"redacts\":\"$x\"}", NULL },
+		{ NULL, EVERYONE, "{\"events\":{\"m.room.redaction\":5}}", NULL, "m.room.redaction",
+		  NULL, "alice", "{}", "sending m.room.redaction needs power 5" },
 		/* m.room.aliases is not special any more */
-		{ NULL, EVERYONE, NULL, NULL, "m.room.aliases", "a", "alice", "{}", "needs power 50" },
+		{ NULL, EVERYONE, NULL, NULL, "m.room.aliases", "a", "alice", "{}",
+		  "needs power 50" },
 		/* state keys that are user ids belong to that user */
-		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@alice:a", "alice", "{}", NULL },
-		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@bob:a", "alice", "{}", "by that user alone" },
-		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@", "alice", "{}", "by that user alone" },
+		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@alice:a", "alice", "{}",
+		  NULL },
+		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@bob:a", "alice", "{}",
+		  "by that user alone" },
+		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@", "alice", "{}",
+		  "by that user alone" },
 		{ NULL, EVERYONE, STAFF, NULL, "x", "@bob:a", "admin", "{}", "by that user alone" },
 		/* third-party invites need the level to invite */
-		{ NULL, EVERYONE, NULL, NULL, "m.room.third_party_invite", "t", "alice", "{}", NULL },
-		{ NULL, EVERYONE, "{\"invite\":50}", NULL, "m.room.third_party_invite", "t", "alice", "{}",
-		  "inviting needs power 50" },
-		{ NULL, NULL, NULL, NULL, "m.room.third_party_invite", "t", "alice", "{}", "you are not in this room" },
+		{ NULL, EVERYONE, NULL, NULL, "m.room.third_party_invite", "t", "alice", "{}",
+		  NULL },
+		{ NULL, EVERYONE, "{\"invite\":50}", NULL, "m.room.third_party_invite", "t",
+		  "alice", "{}", "inviting needs power 50" },
+		{ NULL, NULL, NULL, NULL, "m.room.third_party_invite", "t", "alice", "{}",
+		  "you are not in this room" },
 	};
 
 	(void)state;
@@ -323,12 +394,15 @@ static void
 a_room_may_be_for_one_server(void **state)
 {
 	static const struct rule_case cases[] = {
-		{ NULL, "eve:b=join", NULL, NULL, TEXT, "eve:b", "{}", "only for users of its creator's server",
+		{ NULL, "eve:b=join", NULL, NULL, TEXT, "eve:b", "{}",
+		  "only for users of its creator's server", .create = "\"m.federate\":false" },
+		{ NULL, "alice=join", NULL, NULL, TEXT, "alice", "{}", NULL,
 		  .create = "\"m.federate\":false" },
-		{ NULL, "alice=join", NULL, NULL, TEXT, "alice", "{}", NULL, .create = "\"m.federate\":false" },
-		{ NULL, "eve:b=join", NULL, NULL, TEXT, "eve:b", "{}", NULL, .create = "\"m.federate\":true" },
+		{ NULL, "eve:b=join", NULL, NULL, TEXT, "eve:b", "{}", NULL,
+		  .create = "\"m.federate\":true" },
 		{ NULL, "eve:b=join", NULL, NULL, TEXT, "eve:b", "{}", NULL },
-		{ NULL, NULL, NULL, "public", MEMBER("eve:b", "eve:b", "join"), "only for users", .create = "\"m.federate\":false" },
+		{ NULL, NULL, NULL, "public", MEMBER("eve:b", "eve:b", "join"), "only for users",
+		  .create = "\"m.federate\":false" },
 	};
 
 	(void)state;
@@ -344,18 +418,30 @@ power_levels_must_be_levels(void **state)
 {
 	static const struct rule_case cases[] = {
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{}"), NULL },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":1}}"), NULL },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":\"1\"}}"), "not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"alice\":1}}"), "not a user id" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":[]}"), "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":null}"), "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":{\"x\":\"1\"}}"), "not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":1}"), "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"notifications\":{\"room\":true}}"), "not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"notifications\":\"\"}"), "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"ban\":\"50\"}"), "ban is not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"kick\":null}"), "kick is not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users_default\":[]}"), "users_default is not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":1}}"),
+		  NULL },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":\"1\"}}"),
+		  "not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"alice\":1}}"),
+		  "not a user id" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":[]}"),
+		  "not an object" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":null}"),
+		  "not an object" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":{\"x\":\"1\"}}"),
+		  "not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":1}"),
+		  "not an object" },
+		{ NULL, EVERYONE, NULL, NULL,
+		  LEVELS("creator", "{\"notifications\":{\"room\":true}}"), "not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"notifications\":\"\"}"),
+		  "not an object" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"ban\":\"50\"}"),
+		  "ban is not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"kick\":null}"),
+		  "kick is not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users_default\":[]}"),
+		  "users_default is not an integer" },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"other\":\"50\"}"), NULL },
 	};
 
@@ -370,52 +456,75 @@ nobody_changes_levels_above_their_own(void **state)
 		/* nothing changes */
 		{ NULL, EVERYONE, OLD, NULL, LEVELS("alice", OLD), NULL },
 		/* single levels: old and new must be within reach */
-		{ NULL, EVERYONE, "{\"ban\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"ban\":40,\"state_default\":0,\"users\":{\"@mod:a\":50}}"), NULL },
-		{ NULL, EVERYONE, "{\"ban\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"ban\":51,\"state_default\":0,\"users\":{\"@mod:a\":50}}"), "ban cannot be set to 51" },
-		{ NULL, EVERYONE, "{\"ban\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"ban\":40,\"state_default\":0,\"users\":{\"@mod:a\":50}}"), "ban stands at 60" },
-		{ NULL, EVERYONE, "{\"ban\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"), "ban stands at 60" },
+		{ NULL, EVERYONE, "{\"ban\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}",
+		  NULL, LEVELS("mod", "{\"ban\":40,\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  NULL },
+		{ NULL, EVERYONE, "{\"ban\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}",
+		  NULL, LEVELS("mod", "{\"ban\":51,\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  "ban cannot be set to 51" },
+		{ NULL, EVERYONE, "{\"ban\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}",
+		  NULL, LEVELS("mod", "{\"ban\":40,\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  "ban stands at 60" },
+		{ NULL, EVERYONE, "{\"ban\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}",
+		  NULL, LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  "ban stands at 60" },
 		{ NULL, EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"kick\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}"), "kick cannot be set to 60" },
+		  LEVELS("mod", "{\"kick\":60,\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  "kick cannot be set to 60" },
 		{ NULL, EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":50}}", NULL,
-		  LEVELS("mod", "{\"kick\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}"), NULL },
+		  LEVELS("mod", "{\"kick\":50,\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  NULL },
 		/* entries of events and notifications */
 		{ NULL, EVERYONE, "{\"events\":{\"x\":60},\"state_default\":0}", NULL,
-		  LEVELS("alice", "{\"events\":{\"x\":0},\"state_default\":0}"), "x stands at 60, above your power of 0" },
+		  LEVELS("alice", "{\"events\":{\"x\":0},\"state_default\":0}"),
+		  "x stands at 60, above your power of 0" },
 		{ NULL, EVERYONE, "{\"events\":{\"x\":60},\"state_default\":0}", NULL,
 		  LEVELS("alice", "{\"events\":{},\"state_default\":0}"), "x stands at 60" },
 		{ NULL, EVERYONE, "{\"events\":{\"x\":60},\"state_default\":0}", NULL,
 		  LEVELS("alice", "{\"events\":{\"x\":60,\"y\":0},\"state_default\":0}"), NULL },
 		{ NULL, EVERYONE, "{\"events\":{\"x\":60},\"state_default\":0}", NULL,
-		  LEVELS("alice", "{\"events\":{\"x\":60,\"y\":1},\"state_default\":0}"), "y cannot be set to 1" },
+		  LEVELS("alice", "{\"events\":{\"x\":60,\"y\":1},\"state_default\":0}"),
+		  "y cannot be set to 1" },
 		{ NULL, EVERYONE, "{\"notifications\":{\"room\":60},\"state_default\":0}", NULL,
-		  LEVELS("alice", "{\"notifications\":{\"room\":0},\"state_default\":0}"), "room stands at 60" },
+		  LEVELS("alice", "{\"notifications\":{\"room\":0},\"state_default\":0}"),
+		  "room stands at 60" },
 		{ NULL, EVERYONE, "{\"state_default\":0}", NULL,
-		  LEVELS("alice", "{\"notifications\":{\"room\":1},\"state_default\":0}"), "room cannot be set to 1" },
+		  LEVELS("alice", "{\"notifications\":{\"room\":1},\"state_default\":0}"),
+		  "room cannot be set to 1" },
 		/* users: others must be below */
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@moe:a\":50}}"), NULL },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":10,\"@moe:a\":50}}"), NULL },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":51,\"@moe:a\":50}}"),
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@moe:a\":50}}"), NULL },
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":10,\"@moe:a\":50}}"),
+		  NULL },
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":51,\"@moe:a\":50}}"),
 		  "@mod:a cannot be set to 51" },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":50,\"@moe:a\":0}}"),
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":50,\"@moe:a\":0}}"),
 		  "may not change the power of @moe:a" },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":50}}"),
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@mod:a\":50}}"),
 		  "may not change the power of @moe:a" },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("mod", "{\"users\":{\"@mod:a\":50,\"@moe:a\":50}}"),
+		{ NULL, EVERYONE, STAFF, NULL,
+		  LEVELS("mod", "{\"users\":{\"@mod:a\":50,\"@moe:a\":50}}"),
 		  "may not change the power of @admin:a" },
 		{ NULL, EVERYONE, STAFF, NULL,
-		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@alice:a\":50,\"@mod:a\":50,\"@moe:a\":50}}"), NULL },
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@alice:a\":50,\"@mod:a\":50,\"@moe:"
+				"a\":50}}"),
+		  NULL },
 		{ NULL, EVERYONE, STAFF, NULL,
-		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@alice:a\":51,\"@mod:a\":50,\"@moe:a\":50}}"),
+		  LEVELS("mod", "{\"users\":{\"@admin:a\":100,\"@alice:a\":51,\"@mod:a\":50,\"@moe:"
+				"a\":50}}"),
 		  "@alice:a cannot be set to 51" },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("admin", "{\"users\":{\"@admin:a\":100}}"), NULL },
-		{ NULL, EVERYONE, STAFF, NULL, LEVELS("alice", STAFF), "sending m.room.power_levels needs power 50" },
+		{ NULL, EVERYONE, STAFF, NULL, LEVELS("admin", "{\"users\":{\"@admin:a\":100}}"),
+		  NULL },
+		{ NULL, EVERYONE, STAFF, NULL, LEVELS("alice", STAFF),
+		  "sending m.room.power_levels needs power 50" },
 		/* what was no level counts as absent */
 		{ NULL, EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":\"100\"}}", NULL,
-		  LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"), "cannot be set to 50" },
+		  LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
+		  "cannot be set to 50" },
 	};
 
 	(void)state;
@@ -430,24 +539,36 @@ static void
 creators_rank_above_every_level(void **state)
 {
 	static const struct rule_case cases[] = {
-		{ "12", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator", "{}", NULL },
-		{ "11", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator", "{}", "needs power" },
-		{ "12", EVERYONE " partner:b=join", "{\"events\":{\"m.room.name\":9007199254740991}}", NULL, NAME, "partner:b",
-		  "{}", NULL, PARTNER },
-		{ "11", EVERYONE " partner:b=join", STAFF, NULL, NAME, "partner:b", "{}", "needs power 50, you have 0", PARTNER },
+		{ "12", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator",
+		  "{}", NULL },
+		{ "11", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator",
+		  "{}", "needs power" },
+		{ "12", EVERYONE " partner:b=join",
+		  "{\"events\":{\"m.room.name\":9007199254740991}}", NULL, NAME, "partner:b", "{}",
+		  NULL, PARTNER },
+		{ "11", EVERYONE " partner:b=join", STAFF, NULL, NAME, "partner:b", "{}",
+		  "needs power 50, you have 0", PARTNER },
 		/* equal among themselves */
-		{ "12", EVERYONE " partner:b=join", STAFF, NULL, MEMBER("partner:b", "creator", "leave"), "may not kick", PARTNER },
-		{ "12", EVERYONE " partner:b=join", STAFF, NULL, MEMBER("creator", "partner:b", "ban"), "may not ban", PARTNER },
-		{ "12", EVERYONE, "{\"users\":{\"@admin:a\":9007199254740991}}", NULL, MEMBER("creator", "admin", "leave"),
-		  "may not kick" },
-		{ "12", EVERYONE, "{\"users\":{\"@admin:a\":9007199254740991}}", NULL, MEMBER("admin", "creator", "leave"), NULL },
+		{ "12", EVERYONE " partner:b=join", STAFF, NULL,
+		  MEMBER("partner:b", "creator", "leave"), "may not kick", PARTNER },
+		{ "12", EVERYONE " partner:b=join", STAFF, NULL,
+		  MEMBER("creator", "partner:b", "ban"), "may not ban", PARTNER },
+		{ "12", EVERYONE, "{\"users\":{\"@admin:a\":9007199254740991}}", NULL,
+		  MEMBER("creator", "admin", "leave"), "may not kick" },
+		{ "12", EVERYONE, "{\"users\":{\"@admin:a\":9007199254740991}}", NULL,
+		  MEMBER("admin", "creator", "leave"), NULL },
 		/* their power cannot be set */
-		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"), "is a creator" },
-		{ "11", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"), NULL },
-		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@partner:b\":100}}"), "is a creator", PARTNER },
-		{ "12", EVERYONE, STAFF, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":9007199254740991}}"), NULL },
+		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"),
+		  "is a creator" },
+		{ "11", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"),
+		  NULL },
+		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@partner:b\":100}}"),
+		  "is a creator", PARTNER },
+		{ "12", EVERYONE, STAFF, NULL,
+		  LEVELS("creator", "{\"users\":{\"@alice:a\":9007199254740991}}"), NULL },
 		/* who creates must still be in the room */
-		{ "12", "creator=leave", NULL, NULL, TEXT, "creator", "{}", "you are not in this room" },
+		{ "12", "creator=leave", NULL, NULL, TEXT, "creator", "{}",
+		  "you are not in this room" },
 	};
 
 	(void)state;
@@ -460,28 +581,37 @@ static void
 a_room_begins_with_its_create_event(void **state)
 {
 	static const struct rule_case cases[] = {
-		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator", "{\"creator\":\"@creator:a\"}", NULL },
-		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator", "{\"creator\":\"@creator:a\"}", "must be the first",
-		  .prev = "\"$p\"" },
+		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
+		  "{\"creator\":\"@creator:a\"}", NULL },
+		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
+		  "{\"creator\":\"@creator:a\"}", "must be the first", .prev = "\"$p\"" },
 		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
 		  "{\"creator\":\"@creator:a\",\"room_version\":\"12\"}", NULL },
 		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
 		  "{\"creator\":\"@creator:a\",\"room_version\":\"nope\"}", "version is unknown" },
 		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
 		  "{\"creator\":\"@creator:a\",\"room_version\":12}", "version is unknown" },
-		{ "10", NULL, NULL, NULL, "m.room.create", "", "creator", "{}", "does not name the creator" },
+		{ "10", NULL, NULL, NULL, "m.room.create", "", "creator", "{}",
+		  "does not name the creator" },
 		{ "11", NULL, NULL, NULL, "m.room.create", "", "creator", "{}", NULL },
 		{ "12", NULL, NULL, NULL, "m.room.create", "", "creator", "{}", NULL },
 		/* the room id is the creator's server's, where it has a server */
-		{ "10", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"creator\":\"@eve:b\"}", "of another server" },
+		{ "10", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"creator\":\"@eve:b\"}",
+		  "of another server" },
 		{ "11", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{}", "of another server" },
 		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{}", NULL },
-		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"additional_creators\":[]}", NULL },
-		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"additional_creators\":[\"@x:y\"]}", NULL },
-		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"additional_creators\":[\"x\"]}", "not a user id" },
-		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"additional_creators\":[1]}", "not a list" },
-		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"additional_creators\":\"@x:y\"}", "not a list" },
-		{ "11", NULL, NULL, NULL, "m.room.create", "", "creator", "{\"additional_creators\":[1]}", NULL },
+		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
+		  "{\"additional_creators\":[]}", NULL },
+		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
+		  "{\"additional_creators\":[\"@x:y\"]}", NULL },
+		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
+		  "{\"additional_creators\":[\"x\"]}", "not a user id" },
+		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
+		  "{\"additional_creators\":[1]}", "not a list" },
+		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
+		  "{\"additional_creators\":\"@x:y\"}", "not a list" },
+		{ "11", NULL, NULL, NULL, "m.room.create", "", "creator",
+		  "{\"additional_creators\":[1]}", NULL },
 	};
 
 	(void)state;
@@ -491,12 +621,21 @@ a_room_begins_with_its_create_event(void **state)
 static void
 an_event_is_judged_in_its_own_room(void **state)
 {
-	MX_AUTO(mx_event) *create = make_event((struct spec){ .id = "$other", .type = "m.room.create", .key = "",
-							      .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *rejected = make_event((struct spec){ .id = "$create", .type = "m.room.create", .key = "",
-								.sender = "creator", .content = "{}", .rejected = true });
-	MX_AUTO(mx_event) *text = make_event((struct spec){ .type = "m.room.message", .sender = "creator", .content = "{}" });
-	const struct mx_rules_events none = { NULL, 0, NULL }, other = { NULL, 0, create }, refused = { NULL, 0, rejected };
+	MX_AUTO(mx_event) *create = make_event((struct spec){ .id = "$other",
+							      .type = "m.room.create",
+							      .key = "",
+							      .sender = "creator",
+							      .content = "{}" });
+	MX_AUTO(mx_event) *rejected = make_event((struct spec){ .id = "$create",
+								.type = "m.room.create",
+								.key = "",
+								.sender = "creator",
+								.content = "{}",
+								.rejected = true });
+	MX_AUTO(mx_event) *text = make_event(
+		(struct spec){ .type = "m.room.message", .sender = "creator", .content = "{}" });
+	const struct mx_rules_events none = { NULL, 0, NULL }, other = { NULL, 0, create },
+				     refused = { NULL, 0, rejected };
 	struct mx_rules_state s = mx_rules_state_of(&none);
 
 	(void)state;
@@ -511,8 +650,10 @@ static void
 a_create_event_of_version_12_has_no_room_id(void **state)
 {
 	struct mx_event_row row = {
-		.version = version_of("12"), .id = MX_S("$c"),
-		.json = MX_S("{\"content\":{},\"prev_events\":[],\"room_id\":\"!c\",\"sender\":\"@a:b\",\"state_key\":\"\","
+		.version = version_of("12"),
+		.id = MX_S("$c"),
+		.json = MX_S("{\"content\":{},\"prev_events\":[],\"room_id\":\"!c\",\"sender\":\"@"
+			     "a:b\",\"state_key\":\"\","
 			     "\"type\":\"m.room.create\"}"),
 	};
 	const struct mx_rules_events none = { NULL, 0, NULL };
@@ -536,8 +677,8 @@ signed_invite(const struct mx_signing_key *key, const char *mxid)
 	size_t n;
 
 	unit_ok(mx_sign_json(object, true, MX_S("id.example"), key));
-	content = json_pack("{s:s,s:{s:s,s:O}}", "membership", "invite", "third_party_invite", "display_name", "x", "signed",
-			    object);
+	content = json_pack("{s:s,s:{s:s,s:O}}", "membership", "invite", "third_party_invite",
+			    "display_name", "x", "signed", object);
 	unit_ok(mx_json_canonical(content, true, b));
 	mx_buf_byte(b, 0);
 	return mx_buf_take(b, &n);
@@ -559,10 +700,13 @@ key_content(const struct mx_signing_key *key, const char *before, const char *af
 static void
 a_third_party_invite_needs_the_identity_servers_signature(void **state)
 {
-	MX_AUTO(mx_signing_key) *key = mx_signing_key_generate(), *other = mx_signing_key_generate();
+	MX_AUTO(mx_signing_key) *key = mx_signing_key_generate(),
+				*other = mx_signing_key_generate();
 	char *invite = signed_invite(key, "@carol:a"), *for_bob = signed_invite(key, "@bob:a");
 	char *one = key_content(key, "{\"public_key\":\"", "\"}");
-	char *many = key_content(key, "{\"public_key\":\"AAAA\",\"public_keys\":[{\"x\":1},{\"public_key\":\"", "\"}]}");
+	char *many = key_content(
+		key, "{\"public_key\":\"AAAA\",\"public_keys\":[{\"x\":1},{\"public_key\":\"",
+		"\"}]}");
 	char *wrong = key_content(other, "{\"public_key\":\"", "\"}");
 	const char *type = "m.room.third_party_invite", *member = "m.room.member";
 	const struct rule_case cases[] = {
@@ -571,24 +715,36 @@ a_third_party_invite_needs_the_identity_servers_signature(void **state)
 		/* whoever asked need not be in the room any more */
 		{ NULL, NULL, "{\"invite\":50}", NULL, member, "carol", "alice", invite, NULL,
 		  .third_party = { .type = type, .key = "t", .sender = "alice", .content = many } },
-		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite, "by one of its keys",
-		  .third_party = { .type = type, .key = "t", .sender = "alice", .content = wrong } },
-		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite, "by one of its keys",
+		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite,
+		  "by one of its keys",
+		  .third_party = { .type = type,
+				   .key = "t",
+				   .sender = "alice",
+				   .content = wrong } },
+		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite,
+		  "by one of its keys",
 		  .third_party = { .type = type, .key = "t", .sender = "alice", .content = "{}" } },
-		{ NULL, "alice=join carol=ban", NULL, NULL, member, "carol", "alice", invite, "@carol:a is banned",
+		{ NULL, "alice=join carol=ban", NULL, NULL, member, "carol", "alice", invite,
+		  "@carol:a is banned",
 		  .third_party = { .type = type, .key = "t", .sender = "alice", .content = one } },
-		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", for_bob, "for somebody else",
+		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", for_bob,
+		  "for somebody else",
 		  .third_party = { .type = type, .key = "t", .sender = "alice", .content = one } },
-		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite, "made by somebody else",
+		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite,
+		  "made by somebody else",
 		  .third_party = { .type = type, .key = "t", .sender = "bob", .content = one } },
 		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice", invite, "nobody made",
 		  .third_party = { .type = type, .key = "u", .sender = "alice", .content = one } },
 		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice",
 		  "{\"membership\":\"invite\",\"third_party_invite\":{}}", "is not signed" },
 		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice",
-		  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"token\":\"t\"}}}", "does not say for whom" },
+		  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"token\":\"t\"}}"
+		  "}",
+		  "does not say for whom" },
 		{ NULL, "alice=join", NULL, NULL, member, "carol", "alice",
-		  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"mxid\":\"@carol:a\"}}}", "does not say for whom" },
+		  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"mxid\":\"@"
+		  "carol:a\"}}}",
+		  "does not say for whom" },
 	};
 
 	(void)state;
@@ -615,11 +771,14 @@ expect_types(const char *version, struct spec s, const char *expected)
 	ev = make_event(s);
 	content = mx_event_content_parse(ev);
 	mx_rules_auth_types_of(ev, &of_event);
-	mx_rules_auth_types(ev->version, mx_event_type(ev), mx_event_sender(ev), mx_event_state_key(ev), content, &of_draft);
+	mx_rules_auth_types(ev->version, mx_event_type(ev), mx_event_sender(ev),
+			    mx_event_state_key(ev), content, &of_draft);
 	for (size_t i = 0; i < of_event.n; i++)
-		mx_buf_printf(a, "%.*s|%.*s ", MX_SFMT(of_event.v[i].type), MX_SFMT(of_event.v[i].key));
+		mx_buf_printf(a, "%.*s|%.*s ", MX_SFMT(of_event.v[i].type),
+			      MX_SFMT(of_event.v[i].key));
 	for (size_t i = 0; i < of_draft.n; i++)
-		mx_buf_printf(b, "%.*s|%.*s ", MX_SFMT(of_draft.v[i].type), MX_SFMT(of_draft.v[i].key));
+		mx_buf_printf(b, "%.*s|%.*s ", MX_SFMT(of_draft.v[i].type),
+			      MX_SFMT(of_draft.v[i].key));
 	assert_string_equal(mx_buf_cstr(a), expected);
 	assert_string_equal(mx_buf_cstr(b), expected);
 }
@@ -628,51 +787,109 @@ static void
 auth_events_are_selected(void **state)
 {
 	(void)state;
-	expect_types("11", (struct spec){ .type = "m.room.create", .key = "", .sender = "creator", .content = "{}" }, "");
+	expect_types(
+		"11",
+		(struct spec){
+			.type = "m.room.create", .key = "", .sender = "creator", .content = "{}" },
+		"");
 	expect_types("11", (struct spec){ .type = "x", .sender = "alice", .content = "{}" },
 		     "m.room.create| m.room.power_levels| m.room.member|@alice:a ");
-	expect_types("12", (struct spec){ .type = "x", .sender = "alice", .content = "{\"membership\":\"join\"}" },
+	expect_types("12",
+		     (struct spec){ .type = "x",
+				    .sender = "alice",
+				    .content = "{\"membership\":\"join\"}" },
 		     "m.room.power_levels| m.room.member|@alice:a ");
-	expect_types("12", (struct spec){ .type = "m.room.member", .key = "alice", .sender = "alice",
-					  .content = "{\"membership\":\"join\"}" },
+	expect_types("12",
+		     (struct spec){ .type = "m.room.member",
+				    .key = "alice",
+				    .sender = "alice",
+				    .content = "{\"membership\":\"join\"}" },
 		     "m.room.power_levels| m.room.member|@alice:a m.room.join_rules| ");
-	expect_types("12", (struct spec){ .type = "m.room.member", .key = "alice", .sender = "alice",
-					  .content = "{\"join_authorised_via_users_server\":\"@bob:b\",\"membership\":\"join\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.join_rules| m.room.member|@bob:b ");
+	expect_types("12",
+		     (struct spec){ .type = "m.room.member",
+				    .key = "alice",
+				    .sender = "alice",
+				    .content = "{\"join_authorised_via_users_server\":\"@bob:b\","
+					       "\"membership\":\"join\"}" },
+		     "m.room.power_levels| m.room.member|@alice:a m.room.join_rules| "
+		     "m.room.member|@bob:b ");
 	expect_types("12", (struct spec){ .type = "m.room.member", .key = "bob", .sender = "alice",
 					  .content = "{\"membership\":\"ban\"}" },
 		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a ");
-	expect_types("12", (struct spec){ .type = "m.room.member", .key = "bob", .sender = "alice",
-					  .content = "{\"membership\":\"knock\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a m.room.join_rules| ");
-	expect_types("12", (struct spec){ .type = "m.room.member", .key = "bob", .sender = "alice",
-					  .content = "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{"
-						     "\"token\":\"a\\nb\"}}}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a m.room.join_rules| "
-		     "m.room.third_party_invite|a\nb ");
+	expect_types("12",
+		     (struct spec){ .type = "m.room.member",
+				    .key = "bob",
+				    .sender = "alice",
+				    .content = "{\"membership\":\"knock\"}" },
+		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a "
+		     "m.room.join_rules| ");
+	expect_types(
+		"12",
+		(struct spec){
+			.type = "m.room.member",
+			.key = "bob",
+			.sender = "alice",
+			.content = "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{"
+				   "\"token\":\"a\\nb\"}}}" },
+		"m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a "
+		"m.room.join_rules| "
+		"m.room.third_party_invite|a\nb ");
 }
 
 static void
 auth_events_must_be_what_is_selected(void **state)
 {
-	MX_AUTO(mx_event) *create = make_event((struct spec){ .version = "11", .id = "$create", .type = "m.room.create",
-							      .key = "", .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *levels = make_event((struct spec){ .version = "11", .id = "$pl", .type = "m.room.power_levels",
-							      .key = "", .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *again = make_event((struct spec){ .version = "11", .id = "$pl2", .type = "m.room.power_levels",
-							     .key = "", .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *refused = make_event((struct spec){ .version = "11", .id = "$pl3", .type = "m.room.power_levels",
-							       .key = "", .sender = "creator", .content = "{}", .rejected = true });
-	MX_AUTO(mx_event) *name = make_event((struct spec){ .version = "11", .id = "$n", .type = "m.room.name", .key = "",
-							    .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *text = make_event((struct spec){ .version = "11", .id = "$t", .type = "m.room.message",
-							    .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *text12 = make_event((struct spec){ .version = "12", .id = "$t", .type = "m.room.message",
-							      .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *elsewhere = make_event((struct spec){ .version = "12", .id = "$e", .type = "m.room.power_levels",
-								 .key = "", .sender = "creator", .content = "{}" });
-	const struct mx_event *good[] = { create, levels }, *none[] = { levels }, *twice[] = { create, levels, again };
-	const struct mx_event *other[] = { create, name }, *bad[] = { create, refused }, *far[] = { create, elsewhere };
+	MX_AUTO(mx_event) *create = make_event((struct spec){ .version = "11",
+							      .id = "$create",
+							      .type = "m.room.create",
+							      .key = "",
+							      .sender = "creator",
+							      .content = "{}" });
+	MX_AUTO(mx_event) *levels = make_event((struct spec){ .version = "11",
+							      .id = "$pl",
+							      .type = "m.room.power_levels",
+							      .key = "",
+							      .sender = "creator",
+							      .content = "{}" });
+	MX_AUTO(mx_event) *again = make_event((struct spec){ .version = "11",
+							     .id = "$pl2",
+							     .type = "m.room.power_levels",
+							     .key = "",
+							     .sender = "creator",
+							     .content = "{}" });
+	MX_AUTO(mx_event) *refused = make_event((struct spec){ .version = "11",
+							       .id = "$pl3",
+							       .type = "m.room.power_levels",
+							       .key = "",
+							       .sender = "creator",
+							       .content = "{}",
+							       .rejected = true });
+	MX_AUTO(mx_event) *name = make_event((struct spec){ .version = "11",
+							    .id = "$n",
+							    .type = "m.room.name",
+							    .key = "",
+							    .sender = "creator",
+							    .content = "{}" });
+	MX_AUTO(mx_event) *text = make_event((struct spec){ .version = "11",
+							    .id = "$t",
+							    .type = "m.room.message",
+							    .sender = "creator",
+							    .content = "{}" });
+	MX_AUTO(mx_event) *text12 = make_event((struct spec){ .version = "12",
+							      .id = "$t",
+							      .type = "m.room.message",
+							      .sender = "creator",
+							      .content = "{}" });
+	MX_AUTO(mx_event) *elsewhere = make_event((struct spec){ .version = "12",
+								 .id = "$e",
+								 .type = "m.room.power_levels",
+								 .key = "",
+								 .sender = "creator",
+								 .content = "{}" });
+	const struct mx_event *good[] = { create, levels }, *none[] = { levels },
+			      *twice[] = { create, levels, again };
+	const struct mx_event *other[] = { create, name }, *bad[] = { create, refused },
+			      *far[] = { create, elsewhere };
 
 	(void)state;
 	unit_ok(mx_rules_check_auth_events(text, create, good, 2));
@@ -692,15 +909,25 @@ auth_events_must_be_what_is_selected(void **state)
 static void
 a_redaction_applies_by_power_or_on_ones_own_server(void **state)
 {
-	MX_AUTO(mx_event) *create = make_event((struct spec){ .id = "$create", .type = "m.room.create", .key = "",
-							      .sender = "creator", .content = "{}" });
-	MX_AUTO(mx_event) *levels = make_event((struct spec){ .id = "$pl", .type = "m.room.power_levels", .key = "",
-							      .sender = "creator", .content = STAFF });
+	MX_AUTO(mx_event) *create = make_event((struct spec){ .id = "$create",
+							      .type = "m.room.create",
+							      .key = "",
+							      .sender = "creator",
+							      .content = "{}" });
+	MX_AUTO(mx_event) *levels = make_event((struct spec){ .id = "$pl",
+							      .type = "m.room.power_levels",
+							      .key = "",
+							      .sender = "creator",
+							      .content = STAFF });
 	MX_AUTO(mx_power) *power = mx_power_parse(levels, create);
-	MX_AUTO(mx_event) *target = make_event((struct spec){ .type = "x", .sender = "bob:b", .content = "{}" });
-	MX_AUTO(mx_event) *by_mod = make_event((struct spec){ .type = "m.room.redaction", .sender = "mod", .content = "{}" });
-	MX_AUTO(mx_event) *by_alice = make_event((struct spec){ .type = "m.room.redaction", .sender = "alice", .content = "{}" });
-	MX_AUTO(mx_event) *by_eve = make_event((struct spec){ .type = "m.room.redaction", .sender = "eve:b", .content = "{}" });
+	MX_AUTO(mx_event) *target =
+		make_event((struct spec){ .type = "x", .sender = "bob:b", .content = "{}" });
+	MX_AUTO(mx_event) *by_mod = make_event(
+		(struct spec){ .type = "m.room.redaction", .sender = "mod", .content = "{}" });
+	MX_AUTO(mx_event) *by_alice = make_event(
+		(struct spec){ .type = "m.room.redaction", .sender = "alice", .content = "{}" });
+	MX_AUTO(mx_event) *by_eve = make_event(
+		(struct spec){ .type = "m.room.redaction", .sender = "eve:b", .content = "{}" });
 
 	(void)state;
 	assert_true(mx_rules_redaction_applies(by_mod, target, power));
@@ -711,7 +938,8 @@ a_redaction_applies_by_power_or_on_ones_own_server(void **state)
 /* ---- rules that versions before 10 have ---- */
 
 static bool
-old_rules_allow(const char *type, const char *key, const char *sender, const char *id, const char *redacts)
+old_rules_allow(const char *type, const char *key, const char *sender, const char *id,
+		const char *redacts)
 {
 	struct mx_room_version v = *version_of("10");
 	struct room r = { .n = 0 };
@@ -725,9 +953,11 @@ old_rules_allow(const char *type, const char *key, const char *sender, const cha
 
 	v.rule_aliases = v.redaction_needs_power = true;
 	open_room(&r, "10", &c);
-	snprintf(json, sizeof(json), "{\"content\":{},\"prev_events\":[\"$p\"],\"redacts\":\"%s\",\"room_id\":\"" ROOM
-		 ":a\",\"sender\":\"%s\"%s%s%s,\"type\":\"%s\"}", redacts, user_of(sender, user),
-		 key != NULL ? ",\"state_key\":\"" : "", key != NULL ? key : "", key != NULL ? "\"" : "", type);
+	snprintf(json, sizeof(json),
+		 "{\"content\":{},\"prev_events\":[\"$p\"],\"redacts\":\"%s\",\"room_id\":\"" ROOM
+		 ":a\",\"sender\":\"%s\"%s%s%s,\"type\":\"%s\"}",
+		 redacts, user_of(sender, user), key != NULL ? ",\"state_key\":\"" : "",
+		 key != NULL ? key : "", key != NULL ? "\"" : "", type);
 	row.json = mx_str_of(json);
 	unit_ok(mx_event_from_row(&row, &ev));
 	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };

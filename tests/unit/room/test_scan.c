@@ -11,7 +11,8 @@ members_come_in_order(void **state)
 	mx_str key, value;
 
 	(void)state;
-	assert_true(mx_scan_object(&s, MX_S("{\"a\":1,\"b\\\"\":\"x,}\\\\\",\"c\":{\"d\":[\"]\",{}]},\"e\":[],\"f\":true}")));
+	assert_true(mx_scan_object(&s, MX_S("{\"a\":1,\"b\\\"\":\"x,}\\\\\",\"c\":{\"d\":[\"]\",{}]"
+					    "},\"e\":[],\"f\":true}")));
 	assert_true(mx_scan_member(&s, &key, &value));
 	unit_text(key, "a");
 	unit_text(value, "1");
@@ -51,9 +52,24 @@ elements_come_in_order(void **state)
 static void
 broken_text_ends_the_walk(void **state)
 {
-	static const char *const texts[] = { "", "{", "[]", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 }", "{\"a\":\"}",
-					     "{\"a\":\"\\\"}", "{\"a\":{}", "{\"a\":[}", "{a:1}", "{\"a\":1\"b\":2}", "{\"a\":\"x\"y}",
-					     "{\"a\":tr\"ue}", "{,}", "{\"a}" };
+	static const char *const texts[] = { "",
+					     "{",
+					     "[]",
+					     "{]",
+					     "{\"a\"}",
+					     "{\"a\":}",
+					     "{\"a\":1,}",
+					     "{\"a\":1 }",
+					     "{\"a\":\"}",
+					     "{\"a\":\"\\\"}",
+					     "{\"a\":{}",
+					     "{\"a\":[}",
+					     "{a:1}",
+					     "{\"a\":1\"b\":2}",
+					     "{\"a\":\"x\"y}",
+					     "{\"a\":tr\"ue}",
+					     "{,}",
+					     "{\"a}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

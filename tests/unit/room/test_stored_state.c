@@ -23,7 +23,8 @@ draft_of(int i, char name[64], json_t *member, json_t *other)
 	bool is_member = i % 2 == 1;
 
 	snprintf(name, 64, is_member ? "@user%d:elsewhere.example.org" : "key%d", i);
-	return house_draft(&alice, is_member ? "m.room.member" : "org.example.thing", name, is_member ? member : other);
+	return house_draft(&alice, is_member ? "m.room.member" : "org.example.thing", name,
+			   is_member ? member : other);
 }
 
 static void
@@ -41,7 +42,8 @@ change(struct mx_room *room, int step)
 	made[step] = ev->nid;
 }
 
-/* The state of a step by what happened until then: the number of entries that steps have made, and each key's event. */
+/* The state of a step by what happened until then: the number of entries that steps have made, and
+ * each key's event. */
 static size_t
 replay(int step, mx_nid map[KEYS], size_t *others)
 {
@@ -135,11 +137,15 @@ check_difference(int from, int to)
 static void
 every_state_of_the_past_is_read_as_it_was(void **state)
 {
-	static const struct mx_rooms_options tiny = { .event_cache = { 65536 }, .state_cache = { 65536 }, .room_cache = 1,
-						      .room_tail = 8, .max_state = 100000 };
+	static const struct mx_rooms_options tiny = { .event_cache = { 65536 },
+						      .state_cache = { 65536 },
+						      .room_cache = 1,
+						      .room_tail = 8,
+						      .max_state = 100000 };
 
 	(void)state;
-	/* With everything in memory, with hardly anything, and with a restart in between: the stored form may not depend on it. */
+	/* With everything in memory, with hardly anything, and with a restart in between: the
+	 * stored form may not depend on it. */
 	for (int way = 0; way < 3; way++) {
 		seed = 11 + (unsigned)way;
 		if (way == 1) {
@@ -229,7 +235,8 @@ the_state_without_members_costs_nothing_for_members(void **state)
 	mx_conn_statements(conn);
 	unit_ok(mx_state_no_members(rooms, conn, root, &l));
 	assert_int_equal(l.n, 4);
-	/* Root and deltas; at worst those branches that changed since the last whole tree; the events. */
+	/* Root and deltas; at worst those branches that changed since the last whole tree; the
+	 * events. */
 	assert_in_range(mx_conn_statements(conn), 1, 2 * MX_DELTA_FAR * (MX_DELTA_ENTRIES + 2));
 	mx_events_clear(&l);
 	unit_ok(mx_state_no_members(rooms, conn, root, &l));
@@ -285,7 +292,9 @@ a_damaged_row_is_an_error_and_not_another_state(void **state)
 
 		unit_ok(mx_write(db, damage, &d));
 		house_again();
-		unit_refused(mx_state_get(rooms, conn, d.root, MX_S("m.room.create"), MX_S(""), &ev), MX_E_UNKNOWN);
+		unit_refused(
+			mx_state_get(rooms, conn, d.root, MX_S("m.room.create"), MX_S(""), &ev),
+			MX_E_UNKNOWN);
 		unit_refused(mx_state_all(rooms, conn, d.root, &l), MX_E_UNKNOWN);
 		mx_events_clear(&l);
 		unit_ok(mx_write(db, damage, &d));

@@ -84,7 +84,8 @@ an_empty_tree_has_nothing(void **state)
 static void
 type_and_key_are_not_confused(void **state)
 {
-	struct mx_tree_key a = mx_tree_key(MX_S("ab"), MX_S("c")), b = mx_tree_key(MX_S("a"), MX_S("bc"));
+	struct mx_tree_key a = mx_tree_key(MX_S("ab"), MX_S("c")),
+			   b = mx_tree_key(MX_S("a"), MX_S("bc"));
 
 	(void)state;
 	assert_memory_not_equal(a.h, b.h, sizeof(a.h));
@@ -151,7 +152,8 @@ members_and_other_state_are_apart(void **state)
 static int
 by_key(const void *a, const void *b)
 {
-	return memcmp(((const struct mx_tree_entry *)a)->key.h, ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
+	return memcmp(((const struct mx_tree_entry *)a)->key.h,
+		      ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
 }
 
 static void
@@ -303,7 +305,8 @@ a_tree_is_the_map_that_went_the_same_way(void **state)
 		assert_int_equal(counted, entries);
 		assert_int_equal(walked, entries);
 
-		struct diff_check there = { .from = old, .to = map }, back = { .from = map, .to = old };
+		struct diff_check there = { .from = old, .to = map },
+				  back = { .from = map, .to = old };
 
 		unit_ok(mx_tree_diff(&tree, old_root, root, check_diff, &there));
 		unit_ok(mx_tree_diff(&tree, root, old_root, check_diff, &back));

@@ -1,4 +1,5 @@
-/* The table of room versions: what the specification says of each. Room Versions, "Feature matrix". */
+/* The table of room versions: what the specification says of each. Room Versions, "Feature matrix".
+ */
 #include "config.h"
 
 #include "core/room/version.h"
@@ -43,13 +44,16 @@ the_list_ends(void **state)
 static void
 each_version_has_its_rules(void **state)
 {
-	const struct mx_room_version *v10 = mx_room_version_find(MX_S("10")), *v11 = mx_room_version_find(MX_S("11"));
+	const struct mx_room_version *v10 = mx_room_version_find(MX_S("10")),
+				     *v11 = mx_room_version_find(MX_S("11"));
 	const struct mx_room_version *v12 = mx_room_version_find(MX_S("12"));
 
 	(void)state;
-	assert_true(v10->rule_creator_in_content && !v11->rule_creator_in_content && !v12->rule_creator_in_content);
+	assert_true(v10->rule_creator_in_content && !v11->rule_creator_in_content &&
+		    !v12->rule_creator_in_content);
 	assert_true(!v10->redacts_in_content && v11->redacts_in_content && v12->redacts_in_content);
-	assert_true(v10->redaction == MX_REDACTION_9 && v11->redaction == MX_REDACTION_11 && v12->redaction == MX_REDACTION_11);
+	assert_true(v10->redaction == MX_REDACTION_9 && v11->redaction == MX_REDACTION_11 &&
+		    v12->redaction == MX_REDACTION_11);
 	assert_true(v10->resolution == MX_RESOLUTION_2 && v11->resolution == MX_RESOLUTION_2);
 	assert_true(v12->resolution == MX_RESOLUTION_2_1);
 	assert_true(!v11->room_id_is_create_hash && v12->room_id_is_create_hash);
@@ -59,7 +63,8 @@ each_version_has_its_rules(void **state)
 
 		assert_true(v->strict_json && v->key_validity && v->max_depth == 9007199254740991);
 		assert_true(v->event_id == MX_EVENT_ID_BASE64URL && v->levels == MX_LEVEL_INTEGERS);
-		assert_true(v->join_knock && v->join_restricted && v->join_knock_restricted && v->rule_notifications);
+		assert_true(v->join_knock && v->join_restricted && v->join_knock_restricted &&
+			    v->rule_notifications);
 		assert_false(v->refs_with_hashes || v->redaction_needs_power || v->rule_aliases);
 	}
 }

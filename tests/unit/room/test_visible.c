@@ -51,16 +51,19 @@ each_visibility_shows_what_it_should(void **state)
 			for (size_t i = 0; i < said.n; i++) {
 				bool visible;
 
-				unit_ok(mx_event_visible(rooms, conn, room, said.v[i], bob.nid, mx_str_of(bob.id), &visible));
+				unit_ok(mx_event_visible(rooms, conn, room, said.v[i], bob.nid,
+							 mx_str_of(bob.id), &visible));
 				seen[i] = visible ? '1' : '0';
 			}
 			if (strcmp(seen, STORIES[s].seen[v]) != 0)
-				fail_msg("%s, story %zu: %s instead of %s", VISIBILITIES[v], s, seen, STORIES[s].seen[v]);
+				fail_msg("%s, story %zu: %s instead of %s", VISIBILITIES[v], s,
+					 seen, STORIES[s].seen[v]);
 			size_t n = 0;
 
 			for (size_t i = 0; i < said.n; i++)
 				n += seen[i] == '1';
-			unit_ok(mx_events_filter_visible(rooms, conn, room, &said, bob.nid, mx_str_of(bob.id)));
+			unit_ok(mx_events_filter_visible(rooms, conn, room, &said, bob.nid,
+							 mx_str_of(bob.id)));
 			assert_int_equal(said.n, n);
 			mx_events_clear(&said);
 		}
@@ -79,22 +82,26 @@ static void
 a_change_of_visibility_counts_from_then_on(void **state)
 {
 	MX_AUTO(mx_room) *room = house_room("12", "joined");
-	MX_AUTO(mx_event) *hidden = house_say(room, &alice, "hidden"), *change = NULL, *open = NULL, *closed = NULL, *world = NULL;
+	MX_AUTO(mx_event) *hidden = house_say(room, &alice, "hidden"), *change = NULL, *open = NULL,
+			  *closed = NULL, *world = NULL;
 
 	(void)state;
-	unit_ok(house_send(room, &alice, "m.room.history_visibility", "", "{\"history_visibility\":\"shared\"}", &change));
+	unit_ok(house_send(room, &alice, "m.room.history_visibility", "",
+			   "{\"history_visibility\":\"shared\"}", &change));
 	open = house_say(room, &alice, "open");
 	unit_ok(house_member(room, &bob, &bob, "join"));
 	assert_false(sees(room, &bob, hidden));
 	assert_true(sees(room, &bob, change));
 	assert_true(sees(room, &bob, open));
-	unit_ok(house_send(room, &alice, "m.room.history_visibility", "", "{\"history_visibility\":\"invited\"}", NULL));
+	unit_ok(house_send(room, &alice, "m.room.history_visibility", "",
+			   "{\"history_visibility\":\"invited\"}", NULL));
 	closed = house_say(room, &alice, "closed");
 	unit_ok(house_member(room, &carol, &carol, "join"));
 	assert_true(sees(room, &bob, closed));
 	assert_false(sees(room, &carol, closed));
 	assert_true(sees(room, &carol, open));
-	unit_ok(house_send(room, &alice, "m.room.history_visibility", "", "{\"history_visibility\":\"world_readable\"}", NULL));
+	unit_ok(house_send(room, &alice, "m.room.history_visibility", "",
+			   "{\"history_visibility\":\"world_readable\"}", NULL));
 	world = house_say(room, &alice, "world");
 	struct house_user nobody = { .id = "", .nid = 0 };
 
@@ -123,7 +130,8 @@ ones_own_membership_is_always_visible(void **state)
 	(void)state;
 	unit_ok(house_member(room, &bob, &bob, "join"));
 	unit_ok(house_member(room, &alice, &bob, "ban"));
-	unit_ok(mx_room_state(rooms, conn, room, MX_S("m.room.member"), mx_str_of(bob.id), &kicked));
+	unit_ok(mx_room_state(rooms, conn, room, MX_S("m.room.member"), mx_str_of(bob.id),
+			      &kicked));
 	assert_true(sees(room, &bob, kicked));
 	assert_false(sees(room, &carol, kicked));
 }
@@ -131,7 +139,8 @@ ones_own_membership_is_always_visible(void **state)
 static void
 who_left_reads_the_room_as_it_was(void **state)
 {
-	MX_AUTO(mx_room) *room = house_room("12", "shared"), *world = house_room("12", "world_readable");
+	MX_AUTO(mx_room) *room = house_room("12", "shared"),
+			 *world = house_room("12", "world_readable");
 	struct mx_member m;
 	mx_pos until;
 	bool now;
@@ -212,7 +221,8 @@ a_summary_says_what_the_state_says(void **state)
 	(void)state;
 	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"n\"}", NULL));
 	unit_ok(house_send(room, &alice, "m.room.topic", "", "{\"topic\":5}", NULL));
-	unit_ok(house_send(room, &alice, "m.room.guest_access", "", "{\"guest_access\":\"can_join\"}", NULL));
+	unit_ok(house_send(room, &alice, "m.room.guest_access", "",
+			   "{\"guest_access\":\"can_join\"}", NULL));
 	unit_ok(mx_room_summary(rooms, conn, room, a, &s));
 	unit_text(s.name, "n");
 	unit_text(s.topic, "");
