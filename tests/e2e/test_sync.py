@@ -320,6 +320,16 @@ def test_logging_out_ends_a_waiting_sync(hs):
     assert (status, answer["errcode"]) == (401, "M_UNKNOWN_TOKEN")
 
 
+def gap(client, room, since, part):
+    """What a limited timeline left out since the token, oldest first, as a client fetches it."""
+    found, token = [], part["prev_batch"]
+    while part["limited"] and token:
+        page = client.messages(room, dir="b", limit=50, to=since, **{"from": token})
+        found += [e["event_id"] for e in page["chunk"]]
+        token = page.get("end") if page["chunk"] else None
+    return found[::-1]
+
+
 @pytest.mark.threads
 def test_many_senders_and_readers_miss_nothing(hs):
     """Eight senders in one room, eight readers that follow: everybody sees every message once, all in one order."""
@@ -339,12 +349,12 @@ def test_many_senders_and_readers_miss_nothing(hs):
             token = since
             end = time.monotonic() + 60
             while len(seen[i]) < total and time.monotonic() < end:
-                answer = people[i].sync(token, timeout=5000, filter={"room": {"timeline": {"limit": 100}}})
+                answer = people[i].sync(token, timeout=5000, filter={"room": {"timeline": {"limit": 5}}})
                 joined = answer.get("rooms", {}).get("join", {}).get(room)
-                token = answer["next_batch"]
                 if joined:
-                    assert not joined["timeline"]["limited"]
+                    seen[i] += gap(people[i], room, token, joined["timeline"])
                     seen[i] += [e["event_id"] for e in joined["timeline"]["events"]]
+                token = answer["next_batch"]
         except Exception as e:
             failures.append(e)
 
