@@ -20,7 +20,7 @@ struct entry {
 
 /* What may stand in one segment of a path. */
 struct node {
-	mx_str literal;
+	mx_str literal;			/* empty: the template ends with a slash */
 	struct node *next;		/* sibling literals */
 	struct node *literals, *parameter, *rest;
 	struct entry *entries;
@@ -99,7 +99,9 @@ descend(struct mx_router *r, const struct mx_router_row *row, struct entry *e, m
 	bool rest = false;
 
 	if (segment.n == 0 || segment.p[0] != '{') {
-		if (segment.n == 0 || memchr(segment.p, '{', segment.n) != NULL)
+		bool slash = segment.n == 0 && last && (*at)->literal.n > 0;
+
+		if (!slash && (segment.n == 0 || memchr(segment.p, '{', segment.n) != NULL))
 			return malformed(row,
 					 "a segment is empty, or a parameter is not all of it");
 		*at = literal_child(r, *at, segment);
@@ -309,7 +311,7 @@ walk(struct search *s, const struct node *n, mx_str path, unsigned depth)
 	mx_str segment, rest;
 	bool more = mx_str_cut(path, '/', &segment, &rest);
 
-	if (segment.n > 0 && n->literals != NULL)
+	if ((segment.n > 0 || !more) && n->literals != NULL)
 		e = walk_literals(s, n, segment, rest, more, depth);
 	if (e == NULL && segment.n > 0 && n->parameter != NULL) {
 		s->out->values[s->out->n++] = segment;

@@ -4,7 +4,8 @@
  *
  * Segments are compared after splitting at "/" and percent-decoding, literals before parameters.
  * "r0" in the third segment is "v3". A trailing slash is ignored after a parameter
- * (…/state/m.room.name/ has the empty state key). */
+ * (…/state/m.room.name/ has the empty state key); after a literal it is there or not as the template
+ * has it (…/pushrules/). */
 #ifndef CORE_HTTP_ROUTER_H
 #define CORE_HTTP_ROUTER_H
 

@@ -59,7 +59,8 @@ typedef enum mx_outcome mx_handler(struct mx_request *rq);
 /* A row of a module's route table. path:
  * "/_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}"; a parameter is one segment,
  * percent-decoded after splitting (%2F stays inside it); "{rest*}" at the end takes what is left.
- * "v3" also answers for "r0". Two modules that claim one method and path fail at load. */
+ * A "/" at the end, after a literal, is part of the path. "v3" also answers for "r0". Two modules
+ * that claim one method and path fail at load. */
 struct mx_route {
 	const char *method;
 	const char *path;

@@ -24,6 +24,8 @@ static const struct mx_route routes[] = {
 	R("GET", "/_matrix/client/unstable/org.example/x"),
 	R("GET", "/_matrix/static/{path*}"),
 	R("GET", "/_matrix/client/v1/rooms/{roomId}/hierarchy"),
+	R("GET", "/_matrix/client/v3/rules/"),
+	R("GET", "/_matrix/client/v3/rules/x/{id}"),
 };
 
 static struct mx_router *router;
@@ -129,6 +131,20 @@ a_trailing_slash_after_a_parameter_is_no_segment(void **state)
 }
 
 static void
+a_trailing_slash_after_a_literal_is_as_the_template_has_it(void **state)
+{
+	(void)state;
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules/"), MX_ROUTER_FOUND);
+	assert_string_equal(m.route->path, "/_matrix/client/v3/rules/");
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules/x/1"), MX_ROUTER_FOUND);
+	assert_int_equal(find("PUT", "/_matrix/client/v3/rules/"), MX_ROUTER_METHOD);
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules"), MX_ROUTER_UNKNOWN);
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules//"), MX_ROUTER_UNKNOWN);
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules//x/1"), MX_ROUTER_UNKNOWN);
+	assert_int_equal(find("GET", "/_matrix/client/v3/rules/x/"), MX_ROUTER_UNKNOWN);
+}
+
+static void
 a_wrong_method_says_which_are_right(void **state)
 {
 	(void)state;
@@ -144,7 +160,9 @@ mistakes_in_tables_are_refused(void **state)
 	static const struct mx_route bad[] = {
 		R("GET", "no-slash"),
 		R("GET", "/a//b"),
-		R("GET", "/a/"),
+		R("GET", "/"),
+		R("GET", "/{a}/"),
+		R("GET", "/a//"),
 		R("GET", "/{}"),
 		R("GET", "/a{b}"),
 		R("GET", "/{a*}/b"),
@@ -212,6 +230,7 @@ main(void)
 		cmocka_unit_test(other_paths_are_unknown),
 		cmocka_unit_test(parameters_keep_what_is_escaped),
 		cmocka_unit_test(a_trailing_slash_after_a_parameter_is_no_segment),
+		cmocka_unit_test(a_trailing_slash_after_a_literal_is_as_the_template_has_it),
 		cmocka_unit_test(a_wrong_method_says_which_are_right),
 		cmocka_unit_test(mistakes_in_tables_are_refused),
 		cmocka_unit_test(two_owners_of_a_route_are_named),
