@@ -1,13 +1,13 @@
 /* Roots that are stored as what differs from an earlier one. A row of state_node that is a delta:
  *
- *	'D'  u8 n  u8 far  check[8]  base[16]  { key[16]  u64 nid } × n		sorted by key; nid
- *0: removed
+ *	'D'  u8 n  u8 far  check[8]  base[16]  { key[16]  u64 nid } × n		sorted by key;
+ *									nid 0: removed
  *
  * check is of the root that it stands for and of all that follows, so that a row is neither
- *mistaken for another's nor believed when it is damaged. far is 1 for a change of a whole tree, and
- *always more than that of its base: where several rows stand for a root, the one with the least is
- *read, so that chains end. While a delta has room, the next one changes the same base; so a chain
- *of MX_DELTA_FAR rows holds MX_DELTA_FAR × MX_DELTA_ENTRIES changes. */
+ * mistaken for another's nor believed when it is damaged. far is 1 for a change of a whole tree, and
+ * always more than that of its base: where several rows stand for a root, the one with the least is
+ * read, so that chains end. While a delta has room, the next one changes the same base; so a chain
+ * of MX_DELTA_FAR rows holds MX_DELTA_FAR × MX_DELTA_ENTRIES changes. */
 #include "config.h"
 
 #include "core/room/tree.h"

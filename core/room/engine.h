@@ -1,13 +1,15 @@
 /* The room engine from inside. What one room is in memory has three faces, each with a guard of its
- *own:
+ * own:
  *
  *	view	what is durable and shown: moved on by the writer's thread after each commit, read
- *by anybody (room->lock) tip	where the next event goes: ahead of the view by what is in flight to
- *the writer (tip->lock) writer	what the running batch has made of the room so far: the writer's
- *thread only, no lock
+ *		by anybody (room->lock)
+ *	tip	where the next event goes: ahead of the view by what is in flight to the writer
+ *		(tip->lock)
+ *	writer	what the running batch has made of the room so far: the writer's thread only, no
+ *		lock
  *
  * tip->lock may be held when room->lock is taken, never the other way round; neither is held across
- *I/O. */
+ * I/O. */
 #ifndef CORE_ROOM_ENGINE_H
 #define CORE_ROOM_ENGINE_H
 

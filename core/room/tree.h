@@ -1,25 +1,25 @@
 /* The state of a room as an immutable, content-addressed tree: a trie over 128-bit hashes of (type,
- *state key), four bits a level, whose leaves name events by nid. A part with at most MX_TREE_LEAF
- *entries is one leaf, anything bigger branches; so the shape depends on the entries alone, and
- *equal states have equal roots. A node is addressed by the BLAKE2b of its bytes:
+ * state key), four bits a level, whose leaves name events by nid. A part with at most MX_TREE_LEAF
+ * entries is one leaf, anything bigger branches; so the shape depends on the entries alone, and
+ * equal states have equal roots. A node is addressed by the BLAKE2b of its bytes:
  *
  *	leaf	'L'  u8 n  { key[16]  u64 nid } × n		sorted by key
  *	branch	'B'  u8 0  u16 which  u32 entries  { hash[16] } × (bits of which)	big-endian
  *
  * The first step of a key is 0 for all but m.room.member, and never 0 for that: the state without
- *members is a branch of its own, so that it can be read without them.
+ * members is a branch of its own, so that it can be read without them.
  *
  * Every state event keeps the root after it for ever: who may see it, what the state was,
- *resolution, and gaps of /sync ask for it. So nothing that was stored becomes garbage, and what
- *must be small is what a change stores. The path to the changed leaf is four nodes, 1,040 bytes
- *with their rows, in a room of 10,000. Instead, a root is stored as a delta (delta.c): an earlier
+ * resolution, and gaps of /sync ask for it. So nothing that was stored becomes garbage, and what
+ * must be small is what a change stores. The path to the changed leaf is four nodes, 1,040 bytes
+ * with their rows, in a room of 10,000. Instead, a root is stored as a delta (delta.c): an earlier
  * root and the few entries that differ. Only once in a while the nodes themselves are stored, those
- *that the last such tree does not have: then 64 paths share most of theirs. Intermediate nodes live
- *in memory and are made again when they are missing.
+ * that the last such tree does not have: then 64 paths share most of theirs. Intermediate nodes live
+ * in memory and are made again when they are missing.
  *
  * Nodes in memory are shared, reference-counted and bounded by bytes; those that a write in flight
- *is about to store are pinned, because nobody could read them back yet. Any thread may use a cache;
- *a struct mx_tree belongs to one. */
+ * is about to store are pinned, because nobody could read them back yet. Any thread may use a cache;
+ * a struct mx_tree belongs to one. */
 #ifndef CORE_ROOM_TREE_H
 #define CORE_ROOM_TREE_H
 

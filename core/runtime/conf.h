@@ -1,13 +1,13 @@
 /* The configuration: myelin.conf and conf.d/ANY.conf beside it, read once into entries, then bound
- *to the options that the core's areas and the modules declare. Nothing stops at a mistake: all are
- *kept and told in one report, each with its file and line, by mx_config_check.
+ * to the options that the core's areas and the modules declare. Nothing stops at a mistake: all are
+ * kept and told in one report, each with its file and line, by mx_config_check.
  *
  *	# comments and ; comments stand on lines of their own
  *	[section]
  *	name = value		up to the end of the line; "…" around it keeps spaces at the ends
  *
  * A later file overrides an earlier one, option by option; within one file a second value is a
- *mistake. */
+ * mistake. */
 #ifndef CORE_RUNTIME_CONF_H
 #define CORE_RUNTIME_CONF_H
 

@@ -1,13 +1,15 @@
 /* The control socket: how myelinctl speaks to a running server.
  *
  * A client connects to the unix socket [server] control (mode 0600; only the server's user and root
- *may), writes one line of JSON for a request and reads one line for its answer:
+ * may), writes one line of JSON for a request and reads one line for its answer:
+ *
  *	{"command": "user create", "args": ["alice", "--admin"]}
  *	{"ok": true, "text": "…", "json": …}		json only if the command has one
- *	{"ok": false, "error": "…", "errcode": "M_…", "code": 2}	code: what myelinctl exits
- *with: 2 usage, 78 configuration, 1 else The words of command and args are read as one list; its
- *longest beginning that is a command is run, the rest are its arguments. "help" lists the commands.
-*/
+ *	{"ok": false, "error": "…", "errcode": "M_…", "code": 64}
+ *
+ * code is an exit status as in sysexits.h. The words of command and args are read as one list; its
+ * longest beginning that is a command is run, the rest are its arguments. "help" lists the commands.
+ */
 #ifndef CORE_RUNTIME_CONTROL_H
 #define CORE_RUNTIME_CONTROL_H
 

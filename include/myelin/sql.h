@@ -39,8 +39,8 @@ struct mx_sql {
  *		use(mx_col_str(q, 0));			// borrowed until the next call on q
  *	mx_error *e = mx_query_end(q);
  * An error sticks: the calls between do nothing, and mx_query_end returns it. A statement may be
- *open several times at once on one connection. Parameters count from 1, columns from 0; strings are
- *copied at bind. */
+ * open several times at once on one connection. Parameters count from 1, columns from 0; strings are
+ * copied at bind. */
 MX_API struct mx_query *mx_query(struct mx_conn *c, const struct mx_sql *s);
 MX_API void mx_bind_int(struct mx_query *q, int i, int64_t v);
 MX_API void mx_bind_str(struct mx_query *q, int i, mx_str v);	/* p == NULL binds NULL; no NUL bytes in it */

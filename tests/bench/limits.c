@@ -1,6 +1,8 @@
 /* What the database alone can do, to hold our own numbers against: a bare program that writes the
- *rows of a message (an event of 800 bytes under two indexes, and a transaction id) to SQLite, 64
- *messages a commit, synchronous=FULL. limits DIRECTORY [MESSAGES [BATCH]] */
+ * rows of a message (an event of 800 bytes under two indexes, and a transaction id) to SQLite, 64
+ * messages a commit, synchronous=FULL.
+ *
+ *	limits DIRECTORY [MESSAGES [BATCH]] */
 #include "config.h"
 
 #include <sqlite3.h>

@@ -1,8 +1,11 @@
 /* What the room engine makes of it: mx_room_send on SQLite, without HTTP, from 1, 16 and 64
- *threads, each in a room of its own and all in one, createRoom's batch, joins, and changes of the
- *state of a room of 10,000 members. send DIRECTORY [MESSAGES] [SCENARIO …]       scenarios: 1 16 64
- *one16 one create join state; each with a database of its own; of state the bytes are those of the
- *changes alone */
+ * threads, each in a room of its own and all in one, createRoom's batch, joins, and changes of the
+ * state of a room of 10,000 members.
+ *
+ *	send DIRECTORY [MESSAGES] [SCENARIO …]
+ *
+ * Scenarios: 1 16 64 one16 one create join state; each with a database of its own; of state the
+ * bytes are those of the changes alone. */
 #include "config.h"
 
 #include <pthread.h>

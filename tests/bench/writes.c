@@ -1,6 +1,8 @@
 /* What the writer makes of it: the same rows as in limits.c, each message an mx_write of its own,
- *from 1, 16 and 64 threads. writes DIRECTORY [MESSAGES]            on SQLite writes
- *postgres:CONNINFO [MESSAGES]    on PostgreSQL, in a database that may be emptied */
+ * from 1, 16 and 64 threads.
+ *
+ *	writes DIRECTORY [MESSAGES]            on SQLite
+ *	writes postgres:CONNINFO [MESSAGES]    on PostgreSQL, in a database that may be emptied */
 #include "config.h"
 
 #include <pthread.h>

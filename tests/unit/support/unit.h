@@ -1,5 +1,5 @@
 /* What unit tests include before anything of their own: cmocka with what it needs, and a log that
- *is watched.
+ * is watched.
  *
  *	static const struct CMUnitTest tests[] = { unit_case(rule_it_states), … };
  *	return cmocka_run_group_tests(tests, NULL, NULL);
