@@ -7,6 +7,8 @@
 #include <myelin/module.h>
 #include <myelin/room.h>
 
+#include "core/room/verify.h"
+
 /* [rooms] */
 struct mx_rooms_options {
 	const char *default_version;	/* of rooms that are made without naming one */
@@ -31,6 +33,10 @@ struct mx_rooms_config {
 	/* Told on the writer's thread after the commit, in stream order. May be NULL. */
 	void (*event_stored)(void *arg, struct mx_event *event);
 	void *arg;
+	/* The signing keys of other servers; may block. NULL: none can be had, and only our own
+	 * events verify. */
+	mx_verify_key_fn *verify_key;
+	void *verify_arg;
 };
 
 /* Brings the tables up to date. Errors: MX_E_CONFIG, or the database's. */

@@ -334,6 +334,7 @@ def test_the_event_at_a_time(alice):
 def test_the_event_at_a_time_may_be_seen(hs, alice):
     bob, eve = hs.register("bob"), hs.register("eve")
     room = alice.create_room(preset="public_chat", initial_state=visibility("joined"))
+    time.sleep(0.003)  # not in the millisecond of what anybody may see
     old = alice.send(room, "old")
     ts = alice.ok("GET", alice.room(room, "event/" + quote(old)))["origin_server_ts"]
     alice.send(room, "old too")
