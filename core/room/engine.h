@@ -96,6 +96,7 @@ struct mx_room {
 };
 
 struct mx_txn_table;
+struct mx_crews;
 
 struct mx_rooms {
 	struct mx_db *db;
@@ -108,6 +109,9 @@ struct mx_rooms {
 	mx_error *(*event_check)(void *arg, struct mx_room *room, const struct mx_draft *draft);
 	void (*event_stored)(void *arg, struct mx_event *event);
 	void *arg;
+	mx_verify_key_fn *verify_key;	/* NULL: only our own key is known */
+	void *verify_arg;
+	struct mx_crews *crews;
 
 	struct mx_node_cache *nodes;
 	struct mx_event_cache *events;

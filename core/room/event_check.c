@@ -72,9 +72,10 @@ references(const struct mx_room_version *v, const json_t *o, const char *key, si
 	const json_t *list = json_object_get(o, key), *item;
 	size_t i;
 
-	if (!json_is_array(list) || json_array_size(list) > max)
-		return mx_error_new(MX_E_BAD_JSON, "%s is not a list of at most %zu event ids", key,
-				    max);
+	if (!json_is_array(list))
+		return mx_error_new(MX_E_BAD_JSON, "%s is not a list of event ids", key);
+	if (json_array_size(list) > max)
+		return mx_error_new(MX_E_TOO_LARGE, "%s has more than %zu events", key, max);
 	json_array_foreach(list, i, item) {
 		if (v->refs_with_hashes) {
 			if (json_array_size(item) != 2 || !json_is_object(json_array_get(item, 1)))

@@ -21,4 +21,7 @@ mx_error *mx_outliers_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_ro
 mx_error *mx_verify_events(struct mx_rooms *rs, const struct mx_room_version *version,
 			   const mx_str *pdus, size_t n, struct mx_arrival *v) MX_MUST_USE;
 
+/* Sets the words, cut to what fits. */
+void mx_arrival_words(struct mx_arrival *v, const char *words);
+
 #endif

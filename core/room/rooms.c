@@ -2,6 +2,7 @@
 
 #include "core/room/rooms.h"
 
+#include "core/room/crew.h"
 #include "core/room/engine.h"
 
 #include <stdlib.h>
@@ -62,6 +63,9 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->event_check = config->event_check;
 	rs->event_stored = config->event_stored;
 	rs->arg = config->arg;
+	rs->verify_key = config->verify_key;
+	rs->verify_arg = config->verify_arg;
+	rs->crews = mx_crews_new();
 	rs->nodes = mx_node_cache_new((size_t)o->state_cache.bytes);
 	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
@@ -80,6 +84,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 	if (rs == NULL)
 		return;
 	mx_stream_on_foreign(rs->stream, NULL, NULL);
+	mx_crews_free(&rs->crews);
 	for (size_t i = 0; i < MX_WARM_ROOMS; i++)
 		mx_room_unref(&rs->warm[i]);
 	mx_rooms_drop_all(rs);

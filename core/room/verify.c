@@ -69,27 +69,69 @@ usable(const struct mx_event *ev, const struct mx_verify_key *key)
 	return !ev->version->key_validity || key->valid_until >= ev->ts;
 }
 
+/* The signatures of one server that are looked at. */
+struct signatures {
+	struct mx_scan s;
+	size_t looked;
+};
+
+static bool
+signatures_of(const struct mx_event *ev, mx_str server, struct signatures *out)
+{
+	mx_str all, of_server;
+
+	*out = (struct signatures){ .looked = 0 };
+	return mx_scan_find(mx_event_json(ev), MX_S("signatures"), &all) &&
+	       mx_scan_find(all, server, &of_server) && mx_scan_object(&out->s, of_server);
+}
+
+static bool
+next_signature(struct signatures *it, mx_str *key_id, mx_str *text)
+{
+	mx_str value;
+
+	while (it->looked < MAX_KEYS && mx_scan_member(&it->s, key_id, &value)) {
+		if (!mx_str_starts(*key_id, MX_S("ed25519:")) || mx_scan_escaped(*key_id) ||
+		    !mx_scan_string(value, text))
+			continue;
+		it->looked++;
+		return true;
+	}
+	return false;
+}
+
+void
+mx_verify_keys(const struct mx_event *ev,
+	       void (*fn)(void *arg, mx_str server, mx_str key_id, mx_msec at), void *arg)
+{
+	mx_str servers[MX_VERIFY_SERVERS], key_id, text;
+	size_t n = mx_verify_servers(ev, servers);
+	struct signatures it;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!signatures_of(ev, servers[i], &it))
+			continue;
+		while (next_signature(&it, &key_id, &text))
+			fn(arg, servers[i], key_id, ev->version->key_validity ? ev->ts : 0);
+	}
+}
+
 static mx_error *
 check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_verify_key_fn *get,
 	     void *arg)
 {
 	unsigned char signature[MX_ED25519_SIGNATURE];
-	mx_str all, of_server, key_id, value, text;
+	mx_str key_id, text;
 	struct mx_verify_key key;
-	struct mx_scan s;
+	struct signatures it;
 	bool valid = false;
-	size_t looked = 0;
 
-	if (!mx_scan_find(mx_event_json(ev), MX_S("signatures"), &all) ||
-	    !mx_scan_find(all, server, &of_server) || !mx_scan_object(&s, of_server))
+	if (!signatures_of(ev, server, &it))
 		return mx_error_new(MX_E_FORBIDDEN, "the event is not signed by %.*s",
 				    MX_SFMT(server));
-	while (mx_scan_member(&s, &key_id, &value) && looked < MAX_KEYS) {
-		if (!mx_str_starts(key_id, MX_S("ed25519:")) || mx_scan_escaped(key_id) ||
-		    !mx_scan_string(value, &text))
-			continue;
-		looked++;
-		if (!get(arg, server, key_id, ev->ts, &key) || !usable(ev, &key))
+	while (next_signature(&it, &key_id, &text)) {
+		if (!get(arg, server, key_id, ev->version->key_validity ? ev->ts : 0, &key) ||
+		    !usable(ev, &key))
 			continue;
 		if (!decode(text, signature, sizeof(signature)) ||
 		    !mx_verify_bytes(key.public_key, signed_bytes, signature))
@@ -135,13 +177,19 @@ mx_verify_hash(const struct mx_event *ev)
 }
 
 mx_error *
+mx_verify_parsed(struct mx_event *ev, mx_verify_key_fn *key, void *arg, struct mx_event **out)
+{
+	MX_TRY(check_signatures(ev, key, arg));
+	*out = mx_verify_hash(ev) ? mx_event_ref(ev) : mx_event_redact(ev);
+	return NULL;
+}
+
+mx_error *
 mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key, void *arg,
 		struct mx_event **out)
 {
 	MX_AUTO(mx_event) *ev = NULL;
 
 	MX_TRY(mx_event_from_bytes(v, bytes, &ev));
-	MX_TRY(check_signatures(ev, key, arg));
-	*out = mx_verify_hash(ev) ? mx_event_ref(ev) : mx_event_redact(ev);
-	return NULL;
+	return mx_verify_parsed(ev, key, arg, out);
 }

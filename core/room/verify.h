@@ -23,6 +23,13 @@ typedef bool mx_verify_key_fn(void *arg, mx_str server, mx_str key_id, mx_msec a
 mx_error *mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key,
 			  void *arg, struct mx_event **out) MX_MUST_USE;
 
+/* The same for an event that is parsed. */
+mx_error *mx_verify_parsed(struct mx_event *ev, mx_verify_key_fn *key, void *arg,
+			   struct mx_event **out) MX_MUST_USE;
+/* Tells every key that checking the event may ask for; the strings are borrowed from it. */
+void mx_verify_keys(const struct mx_event *ev,
+		    void (*fn)(void *arg, mx_str server, mx_str key_id, mx_msec at), void *arg);
+
 /* Which servers must have signed an event: at most MX_VERIFY_SERVERS, borrowed from it. */
 #define MX_VERIFY_SERVERS 3
 size_t mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS]);

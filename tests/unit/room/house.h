@@ -22,6 +22,7 @@ static struct mx_signing_key *key;
 static struct mx_conn *conn;		/* the main thread's */
 static struct house_user alice, bob, carol;
 static unsigned house_tests;
+static mx_verify_key_fn *house_keys;	/* those of other servers; NULL: none can be had */
 
 struct house_intern {
 	mx_str text;
@@ -56,7 +57,8 @@ house_up(const struct mx_rooms_options *options)
 							 .stream = stream,
 							 .key = key,
 							 .server_name = MX_S(HOUSE_SERVER),
-							 .options = options },
+							 .options = options,
+							 .verify_key = house_keys },
 			      &rooms));
 	unit_ok(mx_conn_get(db, &conn));
 }

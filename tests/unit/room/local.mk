@@ -118,3 +118,23 @@ tests_unit_room_test_stored_state_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_stored_state_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_outlier
+tests_unit_room_test_outlier_SOURCES = tests/unit/room/test_outlier.c tests/unit/room/house.h tests/unit/room/guests.h \
+	tests/unit/sql/place_sqlite.c
+tests_unit_room_test_outlier_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_outlier_CFLAGS = $(test_cflags)
+tests_unit_room_test_outlier_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_outlier_postgres
+tests_unit_room_test_outlier_postgres_SOURCES = tests/unit/room/test_outlier.c tests/unit/room/house.h tests/unit/room/guests.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_room_test_outlier_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_outlier_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_outlier_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
