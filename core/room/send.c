@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define MAX_DRAFTS 1000
+#define MAX_FIRST_DRAFTS 20000	/* a new room's: an upgrade carries its bans over */
 #define MAX_NEEDS 9		/* those of mx_rules_auth_types, and the create event */
 #define MAX_ATTEMPTS 50
 
@@ -38,9 +39,45 @@ struct send {
 	uint64_t generation;
 	sem_t landed;
 	mx_error *error;
+	const struct mx_along *along;	/* or NULL */
+	struct send *other;		/* the events of along->other, or NULL */
+	bool prepared;			/* of the other: its drafts are */
 };
 
+static mx_error *send_begin(struct send *s, const struct mx_draft *drafts,
+			    json_t *content) MX_MUST_USE;
+
 /* ---- before the lock ---- */
+
+static bool
+storable(mx_str s)
+{
+	return s.n == 0 || (memchr(s.p, 0, s.n) == NULL && mx_str_utf8(s));
+}
+
+/* What would only fail on the writer's thread, where it throws away what others have built on it.
+ */
+static mx_error *
+check_drafts(const struct mx_draft *drafts, size_t n, size_t max)
+{
+	if (n == 0 || n > max)
+		return mx_error_new(MX_E_BAD_REQUEST,
+				    "a request makes at least one event and at most %zu", max);
+	for (size_t i = 0; i < n; i++) {
+		const struct mx_draft *d = &drafts[i];
+
+		if (d->txn_id.n > MX_EVENT_MAX_FIELD)
+			return mx_error_new(MX_E_INVALID_PARAM,
+					    "the transaction id is longer than %d bytes",
+					    MX_EVENT_MAX_FIELD);
+		if (!storable(d->type) || !storable(d->state_key) || !storable(d->txn_id) ||
+		    !storable(d->redacts))
+			return mx_error_new(
+				MX_E_INVALID_PARAM,
+				"a type, state key or transaction id must be text without NUL");
+	}
+	return NULL;
+}
 
 /* What the draft redacts, and whether its sender may. */
 static mx_error *
@@ -141,6 +178,14 @@ ask_state(void *arg, mx_str type, mx_str key)
 	return NULL;
 }
 
+/* Whether the ith event is one whose hash becomes the room's id: it does not know that itself, also
+ * when it is built once more. */
+static bool
+names_room(const struct send *s, size_t i)
+{
+	return s->store.create && i == 0 && s->store.room->version->room_id_is_create_hash;
+}
+
 /* Builds the ith event on what was built before it, and asks the rules. key NULL: only to ask. */
 static mx_error *
 build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_signing_key *key,
@@ -166,7 +211,7 @@ build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_
 	}
 	struct mx_build b = {
 		.version = r->version,
-		.room_id = mx_room_id(r),
+		.room_id = names_room(s, i) ? (mx_str){ NULL, 0 } : mx_room_id(r),
 		.sender = w->draft->sender_id,
 		.type = w->draft->type,
 		.state_key = w->draft->state_key,
@@ -269,7 +314,12 @@ write_events(struct mx_txn *tx, void *arg)
 {
 	struct send *s = arg;
 
-	return mx_store_write(tx, &s->store);
+	MX_TRY(mx_store_write(tx, &s->store));
+	if (s->other != NULL)
+		MX_TRY(mx_store_write(tx, &s->other->store));
+	if (s->along != NULL && s->along->write != NULL)
+		return s->along->write(tx, s->store.room, s->along->arg);
+	return NULL;
 }
 
 static void
@@ -297,39 +347,93 @@ redacts_state(const struct send *s)
 	return false;
 }
 
+/* Builds on the tip and moves it. The last of the sends that go together hands them all to the
+ * writer, with the lock still held. */
 static mx_error *
-attempt(struct send *s)
+build_on_tip(struct send *s, struct send *whole)
 {
 	struct mx_room *r = s->store.room;
-	struct mx_tip *t = &r->tip;
 	mx_str last;
 	int64_t depth;
 
-	pthread_mutex_lock(&t->lock);
+	pthread_mutex_lock(&r->tip.lock);
 	mx_error *e = mx_tip_meet(r, s->conn, s->needs, s->needs_n);
 
 	if (e == NULL)
 		e = build_all(s, &last, &depth);
 	if (e == NULL) {
 		move_tip(s, last, depth);
-		mx_write_later(s->rs->db, write_events, landed, s);
+		if (whole != NULL)
+			mx_write_later(s->rs->db, write_events, landed, whole);
 	}
-	pthread_mutex_unlock(&t->lock);
-	if (e != NULL)
-		return e;
-	while (sem_wait(&s->landed) != 0 && errno == EINTR)
-		continue;
+	pthread_mutex_unlock(&r->tip.lock);
+	return e;
+}
 
-	if (mx_error_is(s->error, MX_E_UNCERTAIN))
+/* What was built has become durable, or hasn't. */
+static void
+settle(struct send *s, const mx_error *error)
+{
+	struct mx_room *r = s->store.room;
+	struct mx_tip *t = &r->tip;
+
+	if (mx_error_is(error, MX_E_UNCERTAIN))
 		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
 	pthread_mutex_lock(&t->lock);
-	if (s->error != NULL && s->generation == t->generation)
+	if (error != NULL && s->generation == t->generation)
 		mx_tip_reset(t);
-	else if (s->error == NULL && t->loaded && redacts_state(s))
+	else if (error == NULL && t->loaded && redacts_state(s))
 		mx_tip_sweep(r);
 	if (--t->in_flight == 0)
 		pthread_cond_broadcast(&t->landed);
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* The events of the other room are asked for once the id of a new room is known. */
+static mx_error *
+prepare_other(const struct send *s)
+{
+	struct send *o = s->other;
+	const struct mx_draft *drafts;
+	size_t n;
+
+	if (!o->prepared) {
+		MX_TRY(s->along->drafts(s->store.room, s->along->arg, &drafts, &n));
+		MX_TRY(check_drafts(drafts, n, MAX_DRAFTS));
+		o->n = n;
+		o->prepared = true;
+		MX_TRY(send_begin(o, drafts, NULL));
+	}
+	return mx_room_refresh(o->store.room, o->conn);
+}
+
+/* A new room is nobody else's yet: its tip may wait, moved, until the other room's is. */
+static mx_error *
+hand_in_both(struct send *s)
+{
+	mx_error *e;
+
+	MX_TRY(build_on_tip(s, NULL));
+	e = prepare_other(s);
+	if (e == NULL)
+		e = build_on_tip(s->other, s);
+	if (e != NULL)
+		settle(s, e);
+	return e;
+}
+
+static mx_error *
+attempt(struct send *s)
+{
+	if (s->other != NULL)
+		MX_TRY(hand_in_both(s));
+	else
+		MX_TRY(build_on_tip(s, s));
+	while (sem_wait(&s->landed) != 0 && errno == EINTR)
+		continue;
+	if (s->other != NULL)
+		settle(s->other, s->error);
+	settle(s, s->error);
 	return s->error;
 }
 
@@ -347,6 +451,8 @@ attempts(struct send *s)
 		mx_error_free(&e);
 		atomic_fetch_add_explicit(&s->rs->conflicts, 1, memory_order_relaxed);
 		events_drop(s);
+		if (s->other != NULL && s->other->prepared)
+			events_drop(s->other);
 	}
 	if (mx_error_is(e, MX_E_AGAIN)) {
 		mx_error_free(&e);
@@ -378,6 +484,8 @@ send_begin(struct send *s, const struct mx_draft *drafts, json_t *content)
 static void
 send_end(struct send *s)
 {
+	if (s->other != NULL && s->other->prepared)
+		send_end(s->other);
 	events_drop(s);
 	for (size_t i = 0; i < s->n; i++) {
 		mx_event_unref(&s->store.v[i].target);
@@ -439,42 +547,11 @@ send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struc
 	return e;
 }
 
-static bool
-storable(mx_str s)
-{
-	return s.n == 0 || (memchr(s.p, 0, s.n) == NULL && mx_str_utf8(s));
-}
-
-/* What would only fail on the writer's thread, where it throws away what others have built on it.
- */
-static mx_error *
-check_drafts(const struct mx_draft *drafts, size_t n)
-{
-	if (n == 0 || n > MAX_DRAFTS)
-		return mx_error_new(MX_E_BAD_REQUEST,
-				    "a request makes at least one event and at most %d",
-				    MAX_DRAFTS);
-	for (size_t i = 0; i < n; i++) {
-		const struct mx_draft *d = &drafts[i];
-
-		if (d->txn_id.n > MX_EVENT_MAX_FIELD)
-			return mx_error_new(MX_E_INVALID_PARAM,
-					    "the transaction id is longer than %d bytes",
-					    MX_EVENT_MAX_FIELD);
-		if (!storable(d->type) || !storable(d->state_key) || !storable(d->txn_id) ||
-		    !storable(d->redacts))
-			return mx_error_new(
-				MX_E_INVALID_PARAM,
-				"a type, state key or transaction id must be text without NUL");
-	}
-	return NULL;
-}
-
 mx_error *
 mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	     const struct mx_draft *drafts, size_t n, struct mx_event **out)
 {
-	MX_TRY(check_drafts(drafts, n));
+	MX_TRY(check_drafts(drafts, n, MAX_DRAFTS));
 	if (n == 1 && drafts[0].device != 0 && drafts[0].txn_id.n > 0)
 		return send_once(rs, c, r, drafts, out);
 	return send_all(rs, c, r, drafts, n, out);
@@ -538,7 +615,8 @@ create_time(struct mx_rooms *rs, mx_nid sender)
 
 static mx_error *
 create_once(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
-	    const struct mx_draft *drafts, size_t n, json_t *content, struct mx_room **out)
+	    const struct mx_draft *drafts, size_t n, json_t *content, const struct mx_along *along,
+	    struct mx_room **out)
 {
 	char opaque[19];
 	MX_AUTO(mx_buf) *id = mx_buf_new(MX_EVENT_MAX_FIELD);
@@ -548,7 +626,14 @@ create_once(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version
 		mx_buf_printf(id, "!%s:%.*s", opaque, MX_SFMT(mx_rooms_server(rs)));
 	}
 	struct mx_room *r = mx_room_new(rs, mx_buf_view(id), version);
-	struct send s = { .rs = rs, .conn = c, .n = n, .store = { .room = r, .create = true } };
+	struct send s = { .rs = rs, .conn = c, .n = n, .store = { .room = r, .create = true },
+			  .along = along };
+	struct send other = { .rs = rs, .conn = c };
+
+	if (along != NULL && along->other != NULL) {
+		other.store.room = along->other;
+		s.other = &other;
+	}
 	mx_error *e = send_begin(&s, drafts, content);
 
 	if (e == NULL && drafts[0].ts == 0)
@@ -563,20 +648,29 @@ create_once(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version
 }
 
 mx_error *
+mx_room_create_along(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
+		     const struct mx_draft *drafts, size_t n, const struct mx_along *along,
+		     struct mx_room **out)
+{
+	MX_AUTO_JSON *content = NULL;
+	mx_error *e = NULL;
+
+	*out = NULL;
+	MX_TRY(check_drafts(drafts, n, MAX_FIRST_DRAFTS));
+	MX_TRY(create_content(version, &drafts[0], &content));
+	/* Another process may have made the same room in the same millisecond. */
+	for (int i = 0; i < 10; i++) {
+		mx_error_free(&e);
+		e = create_once(rs, c, version, drafts, n, content, along, out);
+		if (!mx_error_is(e, MX_E_EXISTS))
+			break;
+	}
+	return e;
+}
+
+mx_error *
 mx_room_create(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
 	       const struct mx_draft *drafts, size_t n, struct mx_room **out)
 {
-	MX_AUTO_JSON *content = NULL;
-	mx_error *e;
-
-	*out = NULL;
-	MX_TRY(check_drafts(drafts, n));
-	MX_TRY(create_content(version, &drafts[0], &content));
-	/* Another process may have made the same room in the same millisecond. */
-	for (int i = 0;
-	     mx_error_is(e = create_once(rs, c, version, drafts, n, content, out), MX_E_EXISTS) &&
-	     i < 10;
-	     i++)
-		mx_error_free(&e);
-	return e;
+	return mx_room_create_along(rs, c, version, drafts, n, NULL, out);
 }

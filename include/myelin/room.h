@@ -64,6 +64,25 @@ MX_API mx_error *mx_room_create(struct mx_rooms *rs, struct mx_conn *c,
 				const struct mx_room_version *version,
 				const struct mx_draft *drafts, size_t n,
 				struct mx_room **out) MX_MUST_USE;
+/* What is written together with a new room: durable with it, or not at all. */
+struct mx_along {
+	uint32_t size;
+	/* Runs on the writer's thread once the events are written, in their transaction; an error
+	 * undoes them, MX_E_AGAIN has them made anew. The room has its nid. Like every function of
+	 * the writer it may run again. May be NULL. */
+	mx_error *(*write)(struct mx_txn *tx, struct mx_room *room, void *arg);
+	void *arg;
+	/* Events of another room, or NULL. Its drafts are asked for once, when the id of the new
+	 * one is known, on the caller's thread; they and what they point to live as long as the
+	 * call. */
+	struct mx_room *other;
+	mx_error *(*drafts)(struct mx_room *room, void *arg, const struct mx_draft **out, size_t *n);
+};
+MX_API mx_error *mx_room_create_along(struct mx_rooms *rs, struct mx_conn *c,
+				      const struct mx_room_version *version,
+				      const struct mx_draft *drafts, size_t n,
+				      const struct mx_along *along,
+				      struct mx_room **out) MX_MUST_USE;
 /* Whether the sender of this draft might send it now: for deciding before work is done. */
 MX_API mx_error *mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 				 const struct mx_draft *draft) MX_MUST_USE;

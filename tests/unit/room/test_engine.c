@@ -1084,6 +1084,228 @@ a_message_is_one_statement(void **state)
 	assert_int_equal(mx_conn_statements(conn), 0);
 }
 
+/* ---- what is written along ---- */
+
+static const struct mx_sql NOTE = MX_SQL("UPDATE room SET invited = $2 WHERE nid = $1");	/* any row will do */
+static const struct mx_sql NOTED = MX_SQL("SELECT invited FROM room WHERE nid = $1");
+
+struct succession {
+	struct mx_room *old;
+	const struct house_user *who;	/* who ends the old room */
+	enum mx_code refuse;	/* what the write says; 0: nothing */
+	int refusals;			/* how often; 0: always */
+	struct mx_draft drafts[2];
+	json_t *content;
+	int asked, written;
+};
+
+static mx_error *
+end_old(struct mx_room *room, void *arg, const struct mx_draft **out, size_t *n)
+{
+	struct succession *s = arg;
+
+	s->asked++;
+	json_decref(s->content);
+	s->content = json_pack("{s:s%}", "replacement_room", mx_room_id(room).p,
+			       mx_room_id(room).n);
+	s->drafts[0] = house_draft(s->who, "m.room.tombstone", "", s->content);
+	s->drafts[1] = house_draft(s->who, "org.example.last", NULL, s->content);
+	*out = s->drafts;
+	*n = 2;
+	return NULL;
+}
+
+static mx_error *
+note(struct mx_txn *tx, struct mx_room *room, void *arg)
+{
+	struct succession *s = arg;
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &NOTE);
+
+	s->written++;
+	assert_true(mx_room_nid(room) != 0);
+	mx_bind_int(q, 1, mx_room_nid(room));
+	mx_bind_int(q, 2, 4711);
+	MX_TRY(mx_query_run(q));
+	if (s->refuse != 0 && (s->refusals == 0 || s->written <= s->refusals))
+		return mx_error_new(s->refuse, "not this time");
+	return NULL;
+}
+
+static bool
+noted(mx_nid room)
+{
+	struct mx_query *q = mx_query(conn, &NOTED);
+	bool is;
+
+	mx_bind_int(q, 1, room);
+	is = mx_query_next(q) && mx_col_int(q, 0) == 4711;
+	unit_ok(mx_query_end(q));
+	return is;
+}
+
+static mx_error *
+succeed(struct succession *s, const char *version, struct mx_room **out)
+{
+	MX_AUTO_JSON *create = house_json("{}");
+	MX_AUTO_JSON *join = house_json("{\"membership\":\"join\"}");
+	struct mx_draft d[] = { house_draft(&alice, "m.room.create", "", create),
+				house_draft(&alice, "m.room.member", alice.id, join) };
+	struct mx_along along = { .size = sizeof(along), .write = note, .arg = s,
+				  .other = s->old, .drafts = end_old };
+	mx_error *e = mx_room_create_along(rooms, conn, mx_room_version_find(mx_str_of(version)),
+					   d, 2, &along, out);
+
+	json_decref(s->content);
+	s->content = NULL;
+	return e;
+}
+
+static void
+assert_ended_for(struct mx_room *old, const struct mx_room *new)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+	MX_AUTO_JSON *content = NULL;
+
+	unit_ok(mx_room_state(rooms, conn, old, MX_S("m.room.tombstone"), MX_S(""), &ev));
+	assert_non_null(ev);
+	content = mx_event_content_parse(ev);
+	assert_true(mx_str_eq(mx_json_str(content, "replacement_room"), mx_room_id(new)));
+}
+
+static void
+a_room_is_made_with_what_ends_another(void **state)
+{
+	static const char *const versions[] = { "10", "12" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		MX_AUTO(mx_room) *old = house_room("11", "shared"), *new = NULL;
+		struct succession s = { .old = old, .who = &alice };
+		struct mx_events l = { 0 };
+		mx_pos last;
+
+		unit_ok(succeed(&s, versions[i], &new));
+		assert_int_equal(s.asked, 1);
+		assert_true(noted(mx_room_nid(new)));
+		assert_ended_for(old, new);
+		assert_int_equal(length(old, &l), 7);
+		assert_chain(&l);
+		last = mx_event_nid(l.v[6]);
+		assert_int_equal(length(new, &l), 2);
+		assert_chain(&l);
+		assert_true(mx_event_nid(l.v[0]) < last && last - mx_event_nid(l.v[0]) == 3);
+		mx_event_unref(&(struct mx_event *){ house_say(old, &alice, "goes on") });
+		mx_event_unref(&(struct mx_event *){ house_say(new, &alice, "begins") });
+		assert_int_equal(length(old, &l), 8);
+		assert_chain(&l);
+		mx_events_clear(&l);
+	}
+}
+
+static void
+assert_nothing_came_of_it(struct mx_room *old, size_t before)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+	struct mx_events l = { 0 };
+
+	unit_ok(mx_room_state(rooms, conn, old, MX_S("m.room.tombstone"), MX_S(""), &ev));
+	assert_null(ev);
+	mx_event_unref(&(struct mx_event *){ house_say(old, &alice, "goes on") });
+	assert_int_equal(length(old, &l), before + 1);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+static void
+what_is_refused_along_leaves_nothing(void **state)
+{
+	MX_AUTO(mx_room) *old = house_room("12", "shared");
+	struct mx_room *new = NULL;
+	struct succession stranger = { .old = old, .who = &bob };
+	struct succession write = { .old = old, .who = &alice, .refuse = MX_E_ROOM_IN_USE };
+
+	(void)state;
+	unit_refused(succeed(&stranger, "12", &new), MX_E_FORBIDDEN);
+	assert_null(new);
+	assert_int_equal(stranger.written, 0);
+	assert_nothing_came_of_it(old, 5);
+	unit_refused(succeed(&write, "12", &new), MX_E_ROOM_IN_USE);
+	assert_null(new);
+	assert_true(write.written > 0);
+	assert_nothing_came_of_it(old, 6);
+}
+
+static void
+what_is_written_along_may_ask_to_begin_anew(void **state)
+{
+	MX_AUTO(mx_room) *old = house_room("12", "shared"), *new = NULL;
+	struct succession s = { .old = old, .who = &alice, .refuse = MX_E_AGAIN, .refusals = 2 };
+	struct mx_events l = { 0 };
+
+	(void)state;
+	unit_ok(succeed(&s, "12", &new));
+	assert_int_equal(s.asked, 1);
+	assert_true(s.written >= 3);
+	assert_ended_for(old, new);
+	assert_int_equal(length(old, &l), 7);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
+/* Many rooms succeed one at once, while others talk in it. */
+
+struct successor {
+	struct mx_room *old;
+	bool talks;
+};
+
+static void *
+keep_busy(void *arg)
+{
+	const struct successor *how = arg;
+	MX_AUTO_JSON *create = house_json("{}");
+	MX_AUTO_JSON *join = house_json("{\"membership\":\"join\"}");
+	struct mx_draft d[] = { house_draft(&alice, "m.room.create", "", create),
+				house_draft(&alice, "m.room.member", alice.id, join),
+				house_draft(&alice, "org.example.talk", NULL, create) };
+	struct mx_conn *c;
+
+	unit_ok(mx_conn_get(db, &c));
+	for (int i = 0; i < 40; i++) {
+		struct succession s = { .old = how->old, .who = &alice };
+		struct mx_along along = { .size = sizeof(along), .arg = &s, .other = s.old,
+					  .drafts = end_old };
+		MX_AUTO(mx_room) *new = NULL;
+
+		if (how->talks)
+			unit_ok(mx_room_send(rooms, c, how->old, &d[2], 1, NULL));
+		else
+			unit_ok(mx_room_create_along(rooms, c, mx_room_version_find(MX_S("12")), d,
+						     2, &along, &new));
+		json_decref(s.content);
+	}
+	mx_conn_put(&c);
+	return NULL;
+}
+
+static void
+rooms_are_made_along_a_busy_one(void **state)
+{
+	MX_AUTO(mx_room) *old = house_room("12", "shared");
+	struct successor how[] = { { old, false }, { old, true }, { old, false }, { old, true } };
+	pthread_t threads[4];
+	struct mx_events l = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, keep_busy, &how[i]);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(length(old, &l), 5 + 2 * 40 + 2 * 40 * 2);
+	assert_chain(&l);
+	mx_events_clear(&l);
+}
+
 int
 main(void)
 {
@@ -1118,6 +1340,10 @@ main(void)
 		house_case(the_newest_events_cost_no_statement),
 		house_case(a_cold_state_is_read_sixteen_events_a_statement),
 		house_case(a_message_is_one_statement),
+		house_case(a_room_is_made_with_what_ends_another),
+		house_case(what_is_refused_along_leaves_nothing),
+		house_case(what_is_written_along_may_ask_to_begin_anew),
+		house_case(rooms_are_made_along_a_busy_one),
 	};
 
 	return HOUSE_MAIN(engine);
