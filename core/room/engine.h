@@ -13,6 +13,8 @@
 #ifndef CORE_ROOM_ENGINE_H
 #define CORE_ROOM_ENGINE_H
 
+#include <myelin/federation.h>
+
 #include "core/room/event_cache.h"
 #include "core/room/power.h"
 #include "core/room/rooms.h"
@@ -177,6 +179,16 @@ enum mx_event_flag {
 	MX_EVENT_SOFT_FAILED = 4,
 	MX_EVENT_OUTLIER = 8
 };
+static inline int64_t
+mx_event_flags(const struct mx_event *ev)
+{
+	return (ev->redacted ? MX_EVENT_REDACTED : 0) | (ev->rejected ? MX_EVENT_REJECTED : 0) |
+	       (ev->soft_failed ? MX_EVENT_SOFT_FAILED : 0) | (ev->outlier ? MX_EVENT_OUTLIER : 0);
+}
+/* Outliers have nids below this, events from before what we know have nids between this and 0: so
+ * paging through the past never meets an outlier. (NODES_PER_EVENT of store.c times this must be a
+ * number.) */
+#define MX_OUTLIER_NID (-(INT64_C(1) << 50))
 mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v,
 			  struct mx_event **out) MX_MUST_USE;
 /* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there.
@@ -245,5 +257,11 @@ struct mx_store {
 };
 /* s lives until the write has landed. MX_E_AGAIN: the room has moved on, prepare anew. */
 mx_error *mx_store_write(struct mx_txn *tx, struct mx_store *s) MX_MUST_USE;
+/* The event's row; its nid, room and sender_nid are set. */
+mx_error *mx_event_put_row(struct mx_txn *tx, const struct mx_event *ev) MX_MUST_USE;
+
+/* ---- fate.c: why an event that is kept is not simply accepted ---- */
+/* Keeps the reason and the words for v->event, which is stored; nothing when there is no reason. */
+mx_error *mx_fate_put(struct mx_txn *tx, const struct mx_arrival *v) MX_MUST_USE;
 
 #endif

@@ -9,7 +9,7 @@ static const struct mx_sql BY_NID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid = $1");
 static const struct mx_sql BY_ID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room "
-					  "WHERE e.id_hash = $1 AND e.id = $2");
+					  "WHERE e.id_hash = $1 AND e.id = $2 ORDER BY e.nid DESC LIMIT 1");
 static const struct mx_sql BY_NIDS =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid IN "
 	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");

@@ -10,9 +10,9 @@
 #include "core/room/engine.h"
 
 /* Checks and stores events in any order: signatures on several threads, hashes, then each after its
- * auth events, which must be among these or stored: else it is rejected for MX_REASON_MISSING_AUTH.
- * Those that are stored already cost a lookup. v: as for mx_room_accept. Not published. r may be a
- * room that is not announced yet (mx_entry). */
+ * auth events, which must be among these or stored: else it is dropped for MX_REASON_MISSING_AUTH,
+ * not kept as rejected, because another time it may come with them. Those that are stored already
+ * cost a lookup. v: as for mx_room_accept. Not published. */
 mx_error *mx_outliers_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 			    const mx_str *pdus, size_t n, struct mx_arrival *v) MX_MUST_USE;
 
@@ -20,6 +20,17 @@ mx_error *mx_outliers_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_ro
  * event, redacted where its hash differs, or NULL with the reason. */
 mx_error *mx_verify_events(struct mx_rooms *rs, const struct mx_room_version *version,
 			   const mx_str *pdus, size_t n, struct mx_arrival *v) MX_MUST_USE;
+
+/* Within a write: n nids for outliers, from *first on. */
+mx_error *mx_outlier_nids(struct mx_txn *tx, size_t n, mx_nid *first) MX_MUST_USE;
+/* Within a write: sets the numbers of an outlier and stores its row. */
+mx_error *mx_outlier_put(struct mx_txn *tx, mx_nid room, mx_nid nid,
+			 struct mx_event *ev) MX_MUST_USE;
+/* Judges v->event by its auth events, all n of which are there; create: the room's, where the room
+ * version does not name it among them. */
+void mx_outlier_judge(struct mx_arrival *v, const struct mx_event *create,
+		      const struct mx_event *const *auth, size_t n);
+void mx_outlier_reject(struct mx_arrival *v, enum mx_reason reason, const char *words);
 
 /* Sets the words, cut to what fits. */
 void mx_arrival_words(struct mx_arrival *v, const char *words);

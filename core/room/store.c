@@ -210,8 +210,8 @@ bind_root(struct mx_query *q, int i, const struct mx_state_root *root)
 		mx_bind_blob(q, i, root->h, sizeof(root->h));
 }
 
-static mx_error *
-put_event(struct mx_txn *tx, const struct mx_event *ev)
+mx_error *
+mx_event_put_row(struct mx_txn *tx, const struct mx_event *ev)
 {
 	mx_str state_key = mx_event_state_key(ev), txn_id = mx_event_txn_id(ev);
 	mx_nid type, key = 0;
@@ -231,7 +231,7 @@ put_event(struct mx_txn *tx, const struct mx_event *ev)
 	mx_bind_int(q, 5, ev->sender_nid);
 	mx_bind_int(q, 6, ev->depth);
 	mx_bind_int(q, 7, ev->ts);
-	mx_bind_int(q, 8, 0);
+	mx_bind_int(q, 8, mx_event_flags(ev));
 	mx_bind_str(q, 9, mx_event_id(ev));
 	mx_bind_int(q, 10, mx_event_id_hash(mx_event_id(ev)));
 	/* A root before that is no root at all would read as "the same as after". */
@@ -328,7 +328,7 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 	if (ev->state)
 		MX_TRY(move_state(s, mx_txn_conn(tx), ev, root));
 	ev->after = *root;
-	MX_TRY(put_event(tx, ev));
+	MX_TRY(mx_event_put_row(tx, ev));
 	if (is_member(ev))
 		MX_TRY(put_member(tx, s, v));
 	if (v->redacted != NULL)

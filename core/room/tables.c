@@ -11,6 +11,8 @@
  * hashes, three nodes a join were three pages written. hash is the first eight bytes; who reads
  * compares the rest.
  *
+ * event_fate: of an event that is kept but was not simply accepted. nid is the event's.
+ *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest event is the
  * only one, which is the case unless other servers write at the same time. */
 #include "config.h"
@@ -37,6 +39,9 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE INDEX membership_user ON membership (\"user\", room) WHERE local = 1;\n"
 	  "CREATE TABLE state_node (nid {key}, hash BIGINT NOT NULL, data {blob} NOT NULL);\n"
 	  "CREATE INDEX state_node_hash ON state_node (hash)" },
+	{ 2, "why events were rejected, soft-failed or redacted on arrival",
+	  "CREATE TABLE event_fate (nid {key}, reason BIGINT NOT NULL, decided BIGINT NOT NULL, "
+	  "words TEXT NOT NULL)" },
 };
 
 mx_error *

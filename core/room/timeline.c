@@ -108,6 +108,9 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 	size_t at_hand = want < (size_t)rs->opt.room_tail ? want : (size_t)rs->opt.room_tail;
 	mx_nid *nids = mx_alloc(at_hand * sizeof(*nids)), floor;
 	mx_pos last;
+
+	if (after < MX_OUTLIER_NID)
+		after = MX_OUTLIER_NID;
 	size_t n = from_tail(r, after, before, backwards, nids, at_hand, &floor, &last);
 	mx_error *e = mx_events_load(rs, c, nids, n, out);
 

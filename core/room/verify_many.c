@@ -124,6 +124,15 @@ drop(struct mx_arrival *v, mx_error *e)
 	mx_error_free(&e);
 }
 
+/* A database keeps no NUL in text. */
+static bool
+storable(const struct mx_event *ev)
+{
+	mx_str type = mx_event_type(ev), key = mx_event_state_key(ev);
+
+	return memchr(type.p, 0, type.n) == NULL && (key.n == 0 || memchr(key.p, 0, key.n) == NULL);
+}
+
 static void
 parse_some(void *arg, size_t stride)
 {
@@ -132,8 +141,12 @@ parse_some(void *arg, size_t stride)
 	for (size_t i = stride * STRIDE; i < b->n && i < (stride + 1) * STRIDE; i++) {
 		mx_error *e = mx_event_from_bytes(b->version, b->pdus[i], &b->parsed[i]);
 
-		if (e != NULL)
+		if (e == NULL && !storable(b->parsed[i]))
+			e = mx_error_new(MX_E_BAD_JSON, "type or state_key has a NUL in it");
+		if (e != NULL) {
+			mx_event_unref(&b->parsed[i]);
 			drop(&b->v[i], e);
+		}
 	}
 }
 

@@ -161,6 +161,217 @@ long_words_are_cut_between_characters(void **state)
 		assert_string_not_equal(mx_fate_name((enum mx_fate)i), "unknown");
 }
 
+/* ---- storing ---- */
+
+#define ALICE "@alice:server-0.example.org"
+#define BOB "@bob:server-1.example.org"
+
+/* A room of another server: 0 create, 1 alice's join, 2 power levels, 3 public, 4 bob's join,
+ * 5 bob's topic (which he may not set), 6 alice's name of the room. */
+enum { CREATE, JOIN, LEVELS, PUBLIC, BOB_JOIN, TOPIC, NAME, HOUSE };
+
+static void
+make_house(struct mx_event *ev[HOUSE], const char *room_id)
+{
+	const struct guest_event all[HOUSE] = {
+		{ .type = "m.room.create", .state_key = "", .content = "{\"room_version\":\"11\"}" },
+		{ .type = "m.room.member", .state_key = ALICE,
+		  .content = "{\"membership\":\"join\"}" },
+		{ .type = "m.room.power_levels", .state_key = "",
+		  .content = "{\"users\":{\"" ALICE "\":100}}" },
+		{ .type = "m.room.join_rules", .state_key = "",
+		  .content = "{\"join_rule\":\"public\"}" },
+		{ .type = "m.room.member", .state_key = BOB, .sender = BOB, .server = 1,
+		  .content = "{\"membership\":\"join\"}" },
+		{ .type = "m.room.topic", .state_key = "", .sender = BOB, .server = 1,
+		  .content = "{\"topic\":\"mine\"}" },
+		{ .type = "m.room.name", .state_key = "", .content = "{\"name\":\"House\"}" },
+	};
+	static const int auth[HOUSE][5] = {
+		{ -1 }, { CREATE, -1 }, { CREATE, JOIN, -1 }, { CREATE, JOIN, LEVELS, -1 },
+		{ CREATE, LEVELS, PUBLIC, -1 }, { CREATE, LEVELS, BOB_JOIN, -1 },
+		{ CREATE, LEVELS, JOIN, -1 },
+	};
+
+	for (int i = 0; i < HOUSE; i++) {
+		struct guest_event g = all[i];
+
+		g.room_id = room_id;
+		if (g.sender == NULL)
+			g.sender = ALICE;
+		g.prev = i > 0 ? ev[i - 1] : NULL;
+		for (int k = 0; auth[i][k] >= 0; k++)
+			g.auth[k] = ev[auth[i][k]];
+		ev[i] = guest_event(g);
+	}
+}
+
+static void
+end_house(struct mx_event *ev[HOUSE])
+{
+	for (int i = 0; i < HOUSE; i++)
+		mx_event_unref(&ev[i]);
+}
+
+/* A room of ours that takes in what is said to be of it. */
+static struct mx_room *
+open_room(void)
+{
+	return house_room("11", "shared");
+}
+
+static void
+each_is_judged_after_its_auth_events_whatever_the_order(void **state)
+{
+	struct mx_room *room = open_room();
+	char *room_id = mx_str_dup(mx_room_id(room));
+	struct mx_event *ev[HOUSE];
+	struct mx_arrival v[HOUSE + 1];
+	mx_str pdus[HOUSE + 1];
+
+	(void)state;
+	/* Alice is of server 0, and so is the room that the events say they are of. */
+	make_house(ev, "!r:server-0.example.org");
+	for (int i = 0; i < HOUSE; i++)
+		pdus[i] = mx_event_json(ev[HOUSE - 1 - i]);
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE, v));
+	for (int i = 0; i < HOUSE; i++)
+		assert_int_equal(v[i].reason, MX_REASON_ROOM);
+	mx_arrivals_clear(v, HOUSE);
+	free(room->id);
+	room->id = strdup("!r:server-0.example.org");
+	room->id_n = strlen(room->id);
+	pdus[HOUSE] = pdus[0];
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE + 1, v));
+	for (int i = 0; i < HOUSE; i++) {
+		struct mx_arrival *a = &v[HOUSE - 1 - i];
+
+		if (i == TOPIC) {
+			assert_int_equal(a->fate, MX_FATE_REJECTED);
+			assert_int_equal(a->reason, MX_REASON_AUTH);
+			assert_non_null(strstr(a->words, "power"));
+		} else {
+			assert_int_equal(a->fate, MX_FATE_ACCEPTED);
+			assert_int_equal(a->reason, MX_REASON_NONE);
+		}
+		assert_true(a->event->nid < MX_OUTLIER_NID);
+		assert_true(a->event->outlier);
+	}
+	assert_int_equal(v[HOUSE].reason, MX_REASON_KNOWN);
+	assert_int_equal(v[HOUSE].fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(v, HOUSE + 1);
+
+	/* They are there after a restart, with what they are, and known when they come again. */
+	mx_room_unref(&room);
+	house_again();
+	for (int i = 0; i < HOUSE; i++) {
+		MX_AUTO(mx_event) *got = NULL;
+
+		unit_ok(mx_event_get(rooms, conn, mx_event_id(ev[i]), &got));
+		assert_true(got->outlier);
+		assert_int_equal(got->rejected, i == TOPIC);
+		assert_true(mx_str_eq(mx_event_json(got), mx_event_json(ev[i])));
+	}
+	unit_ok(mx_room_get(rooms, conn, mx_str_of(room_id), &room));
+	free(room->id);
+	room->id = strdup("!r:server-0.example.org");
+	room->id_n = strlen(room->id);
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE, v));
+	for (int i = 0; i < HOUSE; i++) {
+		assert_int_equal(v[i].reason, MX_REASON_KNOWN);
+		assert_int_equal(v[i].fate,
+				 HOUSE - 1 - i == TOPIC ? MX_FATE_REJECTED : MX_FATE_ACCEPTED);
+	}
+	mx_arrivals_clear(v, HOUSE);
+	end_house(ev);
+	free(room_id);
+	mx_room_unref(&room);
+}
+
+/* A room of ours, in memory by the name that the guests' events have. */
+static struct mx_room *
+guest_room(const char *id)
+{
+	struct mx_room *room = open_room();
+
+	free(room->id);
+	room->id = strdup(id);
+	room->id_n = strlen(id);
+	return room;
+}
+
+static void
+what_lacks_an_auth_event_is_not_kept(void **state)
+{
+	static const char id[] = "!lacks:server-0.example.org";
+	struct mx_room *room = guest_room(id);
+	struct mx_event *ev[HOUSE];
+	struct mx_arrival v[HOUSE];
+	mx_str pdus[HOUSE];
+	size_t n = 0;
+
+	(void)state;
+	make_house(ev, id);
+	for (int i = 0; i < HOUSE; i++)
+		if (i != LEVELS)
+			pdus[n++] = mx_event_json(ev[i]);
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, n, v));
+	for (size_t i = 0; i < n; i++) {
+		bool rests = i > JOIN;	/* all later ones rest on the power levels */
+
+		assert_int_equal(v[i].fate, rests ? MX_FATE_DROPPED : MX_FATE_ACCEPTED);
+		assert_int_equal(v[i].reason, rests ? MX_REASON_MISSING_AUTH : MX_REASON_NONE);
+		assert_int_equal(v[i].event == NULL, rests);
+	}
+	mx_arrivals_clear(v, n);
+	/* Another time they come with it. */
+	for (int i = 0; i < HOUSE; i++)
+		pdus[i] = mx_event_json(ev[i]);
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE, v));
+	for (int i = 0; i < HOUSE; i++)
+		assert_int_equal(v[i].fate, i == TOPIC ? MX_FATE_REJECTED : MX_FATE_ACCEPTED);
+	assert_int_equal(v[JOIN].reason, MX_REASON_KNOWN);
+	assert_int_equal(v[LEVELS].reason, MX_REASON_NONE);
+	mx_arrivals_clear(v, HOUSE);
+	end_house(ev);
+	mx_room_unref(&room);
+}
+
+static void
+what_rests_on_a_rejected_event_is_rejected(void **state)
+{
+	static const char id[] = "!rests:server-0.example.org";
+	struct mx_room *room = guest_room(id);
+	struct mx_event *ev[HOUSE], *levels, *rests;
+	struct mx_arrival v[HOUSE + 2];
+	mx_str pdus[HOUSE + 2];
+
+	(void)state;
+	make_house(ev, id);
+	levels = guest_event((struct guest_event){
+		.room_id = id, .server = 1, .sender = BOB, .type = "m.room.power_levels",
+		.state_key = "", .content = "{\"users\":{\"" BOB "\":100}}", .prev = ev[NAME],
+		.auth = { ev[CREATE], ev[LEVELS], ev[BOB_JOIN] } });
+	rests = guest_event((struct guest_event){
+		.room_id = id, .server = 1, .sender = BOB, .type = "m.room.topic",
+		.state_key = "", .content = "{\"topic\":\"mine\"}", .prev = levels,
+		.auth = { ev[CREATE], levels, ev[BOB_JOIN] } });
+	for (int i = 0; i < HOUSE; i++)
+		pdus[i] = mx_event_json(ev[i]);
+	pdus[HOUSE] = mx_event_json(rests);
+	pdus[HOUSE + 1] = mx_event_json(levels);
+	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE + 2, v));
+	assert_int_equal(v[HOUSE + 1].fate, MX_FATE_REJECTED);
+	assert_int_equal(v[HOUSE + 1].reason, MX_REASON_AUTH);
+	assert_int_equal(v[HOUSE].fate, MX_FATE_REJECTED);
+	assert_int_equal(v[HOUSE].reason, MX_REASON_AUTH_EVENTS);
+	mx_arrivals_clear(v, HOUSE + 2);
+	mx_event_unref(&levels);
+	mx_event_unref(&rests);
+	end_house(ev);
+	mx_room_unref(&room);
+}
+
 int
 main(void)
 {
@@ -168,6 +379,9 @@ main(void)
 		house_case(all_are_verified_and_each_key_is_asked_for_once),
 		house_case(what_is_wrong_is_dropped_with_its_reason_and_the_rest_stays),
 		house_case(without_a_key_nothing_of_others_is_taken),
+		house_case(each_is_judged_after_its_auth_events_whatever_the_order),
+		house_case(what_lacks_an_auth_event_is_not_kept),
+		house_case(what_rests_on_a_rejected_event_is_rejected),
 		house_case(long_words_are_cut_between_characters),
 	};
 
