@@ -53,10 +53,23 @@ struct mx_tip {
 	struct mx_event *power_event;	/* a reference; NULL: by the defaults */
 };
 
+/* An event that no accepted one names as its prev_event yet. */
+struct mx_extremity {
+	mx_nid nid;
+	int64_t depth;
+	struct mx_state_root after;
+	char *id;
+};
+struct mx_extremities {			/* newest first */
+	struct mx_extremity *v;
+	size_t n;
+};
+
 struct mx_room_view {
-	mx_pos last;
+	mx_pos last;			/* of the newest accepted event */
 	char last_id[MX_EVENT_ID_MAX + 1];
 	int64_t depth;
+	struct mx_extremities forks;	/* n 0: last_id is the only forward extremity */
 	uint64_t seq;			/* writes of this process that are durable */
 	struct mx_state_root root;
 	int64_t joined, invited;
@@ -165,6 +178,15 @@ mx_error *mx_room_refresh(struct mx_room *r, struct mx_conn *c) MX_MUST_USE;
 /* With room->lock held: the event is the newest of the timeline. */
 void mx_view_push(struct mx_room *r, mx_nid nid);
 void mx_view_forget_facts(struct mx_room *r);
+/* extremities.c: a copy of what is in the view; and the end of one. */
+struct mx_extremities mx_extremities_copy(const struct mx_extremities *x);
+void mx_extremities_clear(struct mx_extremities *x);
+/* At its place in the order; id is copied. */
+void mx_extremities_add(struct mx_extremities *x, const struct mx_extremity *one, mx_str id);
+/* How room.extremities says them, and back. */
+void mx_extremities_write(const struct mx_extremities *x, struct mx_buf *b);
+mx_error *mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text,
+			      struct mx_extremities *out) MX_MUST_USE;
 /* A reference to the parsed power levels of the current state. */
 mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c,
 			    struct mx_power **out) MX_MUST_USE;
@@ -172,23 +194,31 @@ mx_error *mx_room_power_ref(struct mx_room *r, struct mx_conn *c,
 /* ---- load.c: events from the database through the cache ---- */
 /* The columns that mx_event_of_row wants, for "SELECT " MX_EVENT_COLUMNS " FROM event e …". */
 #define MX_EVENT_COLUMNS                                                                           \
-	"e.nid, e.room, e.sender, e.id, e.flags, e.root_before, e.root, e.device, e.txn_id, e.json"
+	"e.nid, e.room, e.sender, e.id, e.flags, e.root_before, e.root, e.device, e.txn_id, e.json, "      \
+	"e.alias"
 enum mx_event_flag {
 	MX_EVENT_REDACTED = 1,
 	MX_EVENT_REJECTED = 2,
 	MX_EVENT_SOFT_FAILED = 4,
-	MX_EVENT_OUTLIER = 8
+	MX_EVENT_OUTLIER = 8,
+	MX_EVENT_HIDDEN = 16,	/* accepted, but nothing that clients are shown */
+	MX_EVENT_FORKED = 32,	/* the room's state around it is another than its own: root_room */
 };
 static inline int64_t
 mx_event_flags(const struct mx_event *ev)
 {
 	return (ev->redacted ? MX_EVENT_REDACTED : 0) | (ev->rejected ? MX_EVENT_REJECTED : 0) |
-	       (ev->soft_failed ? MX_EVENT_SOFT_FAILED : 0) | (ev->outlier ? MX_EVENT_OUTLIER : 0);
+	       (ev->soft_failed ? MX_EVENT_SOFT_FAILED : 0) |
+	       (ev->outlier ? MX_EVENT_OUTLIER : 0) | (ev->hidden ? MX_EVENT_HIDDEN : 0) |
+	       (ev->forked ? MX_EVENT_FORKED : 0);
 }
 /* Outliers have nids below this, events from before what we know have nids between this and 0: so
  * paging through the past never meets an outlier. (NODES_PER_EVENT of store.c times this must be a
  * number.) */
 #define MX_OUTLIER_NID (-(INT64_C(1) << 50))
+/* In SQL: "e.flags & " MX_EVENT_NOT_SHOWN " = 0". */
+#define MX_EVENT_NOT_SHOWN "30"
+#define MX_EVENT_NOT_ACCEPTED "14"
 mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v,
 			  struct mx_event **out) MX_MUST_USE;
 /* Every event of these nids, into the list in the same order. MX_E_NOT_FOUND when one is not there.

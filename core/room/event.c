@@ -222,6 +222,9 @@ mx_event_from_row(const struct mx_event_row *row, struct mx_event **out)
 	ev->soft_failed = row->soft_failed;
 	ev->redacted = row->redacted;
 	ev->outlier = row->outlier;
+	ev->hidden = row->hidden;
+	ev->forked = row->forked;
+	ev->alias = row->alias;
 	ev->ts = ps.ts;
 	ev->depth = ps.depth;
 	ev->content = keep_raw(&l, ps.content);
@@ -276,6 +279,9 @@ mx_event_redact(const struct mx_event *ev)
 		.soft_failed = ev->soft_failed,
 		.redacted = true,
 		.outlier = ev->outlier,
+		.hidden = ev->hidden,
+		.forked = ev->forked,
+		.alias = ev->alias,
 	};
 	struct mx_event *out = NULL;
 
@@ -325,6 +331,11 @@ mx_str mx_event_redacts(const struct mx_event *ev) { return mx_event_slice(ev, e
 bool mx_event_redacted(const struct mx_event *ev) { return ev->redacted; }
 bool mx_event_soft_failed(const struct mx_event *ev) { return ev->soft_failed; }
 bool mx_event_rejected(const struct mx_event *ev) { return ev->rejected; }
+bool
+mx_event_shown(const struct mx_event *ev)
+{
+	return !ev->rejected && !ev->soft_failed && !ev->outlier && !ev->hidden;
+}
 const struct mx_room_version *mx_event_version(const struct mx_event *ev) { return ev->version; }
 struct mx_state_root mx_event_root_before(const struct mx_event *ev) { return ev->before; }
 struct mx_state_root mx_event_root_after(const struct mx_event *ev) { return ev->after; }

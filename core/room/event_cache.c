@@ -8,13 +8,13 @@
 struct entry {
 	struct mx_event *event;
 	uint64_t id_hash;
-	struct entry *nid_chain, *id_chain, *newer, *older;
+	struct entry *nid_chain, *alias_chain, *id_chain, *newer, *older;
 	size_t weight;
 };
 
 struct mx_event_cache {
 	pthread_mutex_t lock;
-	struct entry **by_nid, **by_id;
+	struct entry **by_nid, **by_alias, **by_id;
 	size_t n, room, bytes, limit;	/* room: a power of two */
 	struct entry *newest, *oldest;
 	uint64_t hits, misses;
@@ -29,6 +29,7 @@ mx_event_cache_new(size_t bytes)
 	c->limit = bytes;
 	c->room = 256;
 	c->by_nid = mx_alloc(c->room * sizeof(struct entry *));
+	c->by_alias = mx_alloc(c->room * sizeof(struct entry *));
 	c->by_id = mx_alloc(c->room * sizeof(struct entry *));
 	return c;
 }
@@ -48,6 +49,10 @@ find(struct mx_event_cache *c, mx_nid nid)
 
 	while (e != NULL && e->event->nid != nid)
 		e = e->nid_chain;
+	if (e != NULL || nid > 0)
+		return e;
+	for (e = c->by_alias[nid_bucket(c, nid)]; e != NULL && e->event->alias != nid;)
+		e = e->alias_chain;
 	return e;
 }
 
@@ -89,6 +94,11 @@ link_entry(struct mx_event_cache *c, struct entry *e)
 
 	e->nid_chain = c->by_nid[b];
 	c->by_nid[b] = e;
+	if (e->event->alias != 0) {
+		b = nid_bucket(c, e->event->alias);
+		e->alias_chain = c->by_alias[b];
+		c->by_alias[b] = e;
+	}
 	b = (size_t)e->id_hash & (c->room - 1);
 	e->id_chain = c->by_id[b];
 	c->by_id[b] = e;
@@ -102,6 +112,12 @@ drop(struct mx_event_cache *c, struct entry *e)
 	while (*p != e)
 		p = &(*p)->nid_chain;
 	*p = e->nid_chain;
+	if (e->event->alias != 0) {
+		p = &c->by_alias[nid_bucket(c, e->event->alias)];
+		while (*p != e)
+			p = &(*p)->alias_chain;
+		*p = e->alias_chain;
+	}
 	p = &c->by_id[(size_t)e->id_hash & (c->room - 1)];
 	while (*p != e)
 		p = &(*p)->id_chain;
@@ -118,8 +134,10 @@ grow(struct mx_event_cache *c)
 {
 	c->room *= 2;
 	free(c->by_nid);
+	free(c->by_alias);
 	free(c->by_id);
 	c->by_nid = mx_alloc(c->room * sizeof(struct entry *));
+	c->by_alias = mx_alloc(c->room * sizeof(struct entry *));
 	c->by_id = mx_alloc(c->room * sizeof(struct entry *));
 	for (struct entry *e = c->newest; e != NULL; e = e->older)
 		link_entry(c, e);
@@ -177,6 +195,7 @@ mx_event_cache_free(struct mx_event_cache **cp)
 	mx_event_cache_clear(c);
 	pthread_mutex_destroy(&c->lock);
 	free(c->by_nid);
+	free(c->by_alias);
 	free(c->by_id);
 	free(c);
 	*cp = NULL;
@@ -246,6 +265,10 @@ mx_event_cache_put(struct mx_event_cache *c, struct mx_event *ev)
 	pthread_mutex_lock(&c->lock);
 	struct entry *e = find(c, ev->nid);
 
+	if (e != NULL)
+		drop(c, e);
+	/* The outlier that it was. */
+	e = ev->alias != 0 ? find(c, ev->alias) : NULL;
 	if (e != NULL)
 		drop(c, e);
 	insert(c, ev);

@@ -9,7 +9,7 @@ struct mx_event_cache;
 
 struct mx_event_cache *mx_event_cache_new(size_t bytes);
 void mx_event_cache_free(struct mx_event_cache **c);
-/* References, or NULL. */
+/* References, or NULL. nid: also one that the event has as an alias. */
 struct mx_event *mx_event_cache_get(struct mx_event_cache *c, mx_nid nid);
 struct mx_event *mx_event_cache_find(struct mx_event_cache *c, mx_str id);
 /* The same for many; NULL where one is missing. Returns how many are. */

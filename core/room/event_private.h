@@ -25,8 +25,11 @@ struct mx_event {
 
 	mx_nid nid, room, sender_nid;		/* (m) */
 	mx_nid device;				/* (m) of the sender's transaction; 0: none */
+	mx_nid alias;				/* (m) what states call it, if not nid; 0: nid */
 	struct mx_state_root before, after;	/* (m) */
 	bool rejected, soft_failed, redacted, outlier;	/* (m) */
+	bool hidden;				/* (m) accepted, but nothing that clients are shown */
+	bool forked;				/* (m) the room's state around it is another than its own */
 
 	mx_msec ts;
 	int64_t depth;
@@ -51,6 +54,13 @@ mx_event_slice(const struct mx_event *ev, struct mx_slice s)
 	return s.off != 0 ? (mx_str){ ev->bytes + s.off, s.n } : (mx_str){ NULL, 0 };
 }
 
+/* The number by which states and auth chains name it. */
+static inline mx_nid
+mx_event_state_nid(const struct mx_event *ev)
+{
+	return ev->alias != 0 ? ev->alias : ev->nid;
+}
+
 static inline mx_str
 mx_event_txn_id(const struct mx_event *ev)
 {
@@ -68,7 +78,8 @@ struct mx_event_row {
 	mx_nid nid, room, sender_nid, device;
 	mx_str txn_id;			/* empty: none */
 	struct mx_state_root before, after;
-	bool rejected, soft_failed, redacted, outlier;
+	bool rejected, soft_failed, redacted, outlier, hidden, forked;
+	mx_nid alias;
 };
 
 /* Trusts the bytes to be an event in canonical JSON, but survives anything: MX_E_UNKNOWN when they

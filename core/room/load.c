@@ -7,6 +7,9 @@
 
 static const struct mx_sql BY_NID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.nid = $1");
+static const struct mx_sql BY_ALIAS =
+	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room WHERE e.alias = $1 "
+	       "AND e.alias IS NOT NULL");
 static const struct mx_sql BY_ID =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS ", r.version FROM event e JOIN room r ON r.nid = e.room "
 					  "WHERE e.id_hash = $1 AND e.id = $2 ORDER BY e.nid DESC LIMIT 1");
@@ -15,7 +18,7 @@ static const struct mx_sql BY_NIDS =
 	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
 static const struct mx_sql BY_TXN =
 	MX_SQL("SELECT nid FROM event WHERE device = $1 AND device IS NOT NULL AND txn_id = $2");
-static const struct mx_sql AFTER = MX_SQL("SELECT nid FROM event WHERE nid > $1 AND flags & 14 = 0 ORDER BY nid LIMIT $2");
+static const struct mx_sql AFTER = MX_SQL("SELECT nid FROM event WHERE nid > $1 AND flags & " MX_EVENT_NOT_ACCEPTED " = 0 ORDER BY nid LIMIT $2");
 static const struct mx_sql REDACTED_BY = MX_SQL("SELECT redacted_by FROM event WHERE nid = $1");
 
 /* Stands for an id in an index, on every machine and for ever: FNV-1a. That strangers can make them
@@ -70,6 +73,9 @@ mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_e
 		.rejected = (flags & MX_EVENT_REJECTED) != 0,
 		.soft_failed = (flags & MX_EVENT_SOFT_FAILED) != 0,
 		.outlier = (flags & MX_EVENT_OUTLIER) != 0,
+		.hidden = (flags & MX_EVENT_HIDDEN) != 0,
+		.forked = (flags & MX_EVENT_FORKED) != 0,
+		.alias = mx_col_int(q, 10),
 	};
 
 	row.before = mx_col_null(q, 5) ? row.after : root_of(mx_col_str(q, 5));
@@ -84,7 +90,7 @@ mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_e
 static mx_error *
 read_row(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
 {
-	const struct mx_room_version *v = mx_room_version_find(mx_col_str(q, 10));
+	const struct mx_room_version *v = mx_room_version_find(mx_col_str(q, 11));
 
 	if (v == NULL)
 		return mx_error_new(MX_E_UNKNOWN,
@@ -130,6 +136,11 @@ mx_event_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct mx_ev
 
 	mx_bind_int(q, 1, nid);
 	MX_TRY(read_one(rs, q, out));
+	if (*out == NULL && nid < 0) {
+		q = mx_query(c, &BY_ALIAS);
+		mx_bind_int(q, 1, nid);
+		MX_TRY(read_one(rs, q, out));
+	}
 	return *out != NULL ? NULL : mx_error_new(MX_E_NOT_FOUND, "there is no such event");
 }
 
@@ -180,7 +191,7 @@ read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
 	e = end_query(q, e);
 	for (size_t i = 0; e == NULL && i < wanted; i++)
 		if (out[place[i]] == NULL)
-			e = mx_error_new(MX_E_NOT_FOUND, "there is no such event");
+			e = mx_event_by_nid(rs, c, nids[place[i]], &out[place[i]]);
 	return e;
 }
 

@@ -3,7 +3,7 @@ core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.
 	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/send.c \
 	core/room/state.c core/room/store.c core/room/summary.c core/room/tables.c core/room/timeline.c \
 	core/room/tip.c core/room/tree.c core/room/tree.h core/room/tree_change.c core/room/delta.c core/room/txn_table.c \
-	core/room/visible.c
+	core/room/visible.c core/room/extremities.c
 
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \

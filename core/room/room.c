@@ -7,9 +7,10 @@
 
 #include <stdlib.h>
 
-static const struct mx_sql GET_ROOM = MX_SQL("SELECT version, joined, invited FROM room WHERE nid = $1");
+static const struct mx_sql GET_ROOM = MX_SQL("SELECT version, joined, invited, extremities FROM room WHERE nid = $1");
 static const struct mx_sql GET_NEWEST =
-	MX_SQL("SELECT nid, id, depth, root FROM event WHERE room = $1 AND nid > 0 ORDER BY nid DESC LIMIT 1");
+	MX_SQL("SELECT nid, id, depth, COALESCE(root_room, root) FROM event WHERE room = $1 AND nid > 0 "
+	       "AND flags & " MX_EVENT_NOT_ACCEPTED " = 0 ORDER BY nid DESC LIMIT 1");
 static const struct mx_sql GET_ID = MX_SQL("SELECT nid FROM room WHERE nid > $1 ORDER BY nid LIMIT 1");
 
 /* ---- one room ---- */
@@ -35,6 +36,7 @@ room_free(struct mx_room *r)
 	mx_tip_end(&r->tip);
 	mx_power_unref(&r->view.power);
 	pthread_mutex_destroy(&r->lock);
+	mx_extremities_clear(&r->view.forks);
 	free(r->view.tail);
 	free(r->id);
 	free(r);
@@ -126,12 +128,32 @@ mx_view_forget_facts(struct mx_room *r)
 	r->view.facts++;
 }
 
+static mx_error *
+read_newest(struct mx_room *r, struct mx_conn *c, struct mx_room_view *next)
+{
+	struct mx_query *q = mx_query(c, &GET_NEWEST);
+
+	mx_bind_int(q, 1, r->nid);
+	if (mx_query_next(q)) {
+		mx_str id = mx_col_str(q, 1), root = mx_col_str(q, 3);
+
+		next->last = next->tail_floor = mx_col_int(q, 0);
+		if (id.n <= MX_EVENT_ID_MAX)
+			memcpy(next->last_id, id.p, id.n);
+		next->depth = mx_col_int(q, 2);
+		if (root.n == sizeof(next->root.h))
+			memcpy(next->root.h, root.p, root.n);
+	}
+	return mx_query_end(q);
+}
+
 /* Reads what is durable. The room's version is set when it is new. */
 static mx_error *
 read_view(struct mx_room *r, struct mx_conn *c)
 {
 	struct mx_room_view next = { .foreign = atomic_load(&r->foreign) };
 	const struct mx_room_version *version = NULL;
+	MX_AUTO(mx_buf) *forks = mx_buf_new(0);
 	struct mx_query *q = mx_query(c, &GET_ROOM);
 
 	mx_bind_int(q, 1, r->nid);
@@ -141,6 +163,7 @@ read_view(struct mx_room *r, struct mx_conn *c)
 		version = mx_room_version_find(mx_col_str(q, 0));
 		next.joined = mx_col_int(q, 1);
 		next.invited = mx_col_int(q, 2);
+		mx_buf_str(forks, mx_col_str(q, 3));
 	}
 	MX_TRY(mx_query_end(q));
 	if (!found)
@@ -148,24 +171,16 @@ read_view(struct mx_room *r, struct mx_conn *c)
 	if (version == NULL)
 		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
 				    "the room is of a version that this server does not know");
-
-	q = mx_query(c, &GET_NEWEST);
-	mx_bind_int(q, 1, r->nid);
-	if (mx_query_next(q)) {
-		mx_str id = mx_col_str(q, 1), root = mx_col_str(q, 3);
-
-		next.last = next.tail_floor = mx_col_int(q, 0);
-		if (id.n <= MX_EVENT_ID_MAX)
-			memcpy(next.last_id, id.p, id.n);
-		next.depth = mx_col_int(q, 2);
-		if (root.n == sizeof(next.root.h))
-			memcpy(next.root.h, root.p, root.n);
-	}
-	MX_TRY(mx_query_end(q));
+	MX_TRY(read_newest(r, c, &next));
+	MX_TRY(mx_extremities_read(r->rs, c, mx_buf_view(forks), &next.forks));
+	for (size_t i = 0; i < next.forks.n; i++)
+		if (i == 0 || next.forks.v[i].depth > next.depth)
+			next.depth = next.forks.v[i].depth;
 
 	pthread_mutex_lock(&r->lock);
 	next.seq = r->view.seq + 1;
 	next.facts = r->view.facts + 1;
+	mx_extremities_clear(&r->view.forks);
 	mx_power_unref(&r->view.power);
 	free(r->view.tail);
 	r->view = next;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 static const struct mx_sql ROOT_AT =
-	MX_SQL("SELECT root FROM event WHERE room = $1 AND nid <= $2 ORDER BY nid DESC LIMIT 1");
+	MX_SQL("SELECT COALESCE(root_room, root) FROM event WHERE room = $1 AND nid <= $2 "
+	       "AND flags & " MX_EVENT_NOT_ACCEPTED " = 0 ORDER BY nid DESC LIMIT 1");
 
 mx_error *
 mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, mx_str type,
@@ -146,7 +147,8 @@ mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_po
 
 		MX_TRY(mx_event_by_nid(rs, c, nid, &ev));
 		*out = ev->after;
-		return NULL;
+		if (!ev->forked)
+			return NULL;
 	}
 	struct mx_query *q = mx_query(c, &ROOT_AT);
 

@@ -13,8 +13,19 @@
  *
  * event_fate: of an event that is kept but was not simply accepted. nid is the event's.
  *
- * room: nid is the name nid of the room id. extremities is NULL as long as the newest event is the
- * only one, which is the case unless other servers write at the same time. */
+ * room: nid is the name nid of the room id. extremities is NULL as long as the newest accepted event
+ * is the only one, which is the case unless other servers write at the same time; else their nids,
+ * with spaces between.
+ *
+ * What other servers bring. event.alias: an event that was an outlier when it came into the
+ * timeline keeps the number that it had then as a second one: states and auth chains name it by
+ * that, so that one event has one number there (mx_event_state_nid). event.root_room: the current
+ * state of the room once the event had been taken in, where that is another than root; flag
+ * MX_EVENT_FORKED says so. membership.changed: the position at which the member became so, where
+ * that is not the member event's (state resolution did it). event_waiting: events
+ * whose prev_events or auth_events are missing, and event_lack which (auth 1: an auth event). event_gap: prev_events that were missing when their event was taken
+ * in all the same (with a state that another server told). redaction_pending: redactions whose
+ * target is not here yet. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -42,6 +53,27 @@ static const struct mx_migration MIGRATIONS[] = {
 	{ 2, "why events were rejected, soft-failed or redacted on arrival",
 	  "CREATE TABLE event_fate (nid {key}, reason BIGINT NOT NULL, decided BIGINT NOT NULL, "
 	  "words TEXT NOT NULL)" },
+	{ 3, "events of other servers",
+	  "ALTER TABLE event ADD COLUMN alias BIGINT;\n"
+	  "ALTER TABLE event ADD COLUMN root_room {blob};\n"
+	  "CREATE UNIQUE INDEX event_alias ON event (alias) WHERE alias IS NOT NULL;\n"
+	  "ALTER TABLE membership ADD COLUMN changed BIGINT;\n"
+	  "CREATE INDEX membership_changed ON membership (changed) WHERE changed IS NOT NULL;\n"
+	  "CREATE TABLE event_waiting (nid {key}, room BIGINT NOT NULL, id TEXT NOT NULL, "
+	  "id_hash BIGINT NOT NULL, at BIGINT NOT NULL, json TEXT NOT NULL);\n"
+	  "CREATE INDEX event_waiting_room ON event_waiting (room, nid);\n"
+	  "CREATE INDEX event_waiting_id ON event_waiting (id_hash);\n"
+	  "CREATE TABLE event_lack (waiting BIGINT NOT NULL, auth BIGINT NOT NULL, id TEXT NOT NULL, "
+	  "id_hash BIGINT NOT NULL, room BIGINT NOT NULL, PRIMARY KEY (waiting, auth, id)) {unkeyed};\n"
+	  "CREATE INDEX event_lack_id ON event_lack (id_hash);\n"
+	  "CREATE INDEX event_lack_room ON event_lack (room, waiting);\n"
+	  "CREATE TABLE event_gap (event BIGINT NOT NULL, id TEXT NOT NULL, id_hash BIGINT NOT NULL, "
+	  "room BIGINT NOT NULL, PRIMARY KEY (event, id)) {unkeyed};\n"
+	  "CREATE INDEX event_gap_id ON event_gap (id_hash);\n"
+	  "CREATE INDEX event_gap_room ON event_gap (room, event);\n"
+	  "CREATE TABLE redaction_pending (redaction {key}, room BIGINT NOT NULL, id TEXT NOT NULL, "
+	  "id_hash BIGINT NOT NULL);\n"
+	  "CREATE INDEX redaction_pending_id ON redaction_pending (id_hash)" },
 };
 
 mx_error *

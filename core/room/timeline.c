@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 static const struct mx_sql BACKWARDS =
-	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & 14 = 0 "
+	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & " MX_EVENT_NOT_SHOWN " = 0 "
 	       "ORDER BY e.nid DESC LIMIT $4");
 static const struct mx_sql FORWARDS =
-	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & 14 = 0 "
+	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & " MX_EVENT_NOT_SHOWN " = 0 "
 	       "ORDER BY e.nid LIMIT $4");
 
 /* Copies what the tail has of the range, in the order that is asked for, at most max. *floor: what

@@ -47,6 +47,9 @@ MX_API mx_str mx_event_redacts(const struct mx_event *ev);	/* of an m.room.redac
 MX_API bool mx_event_redacted(const struct mx_event *ev);
 MX_API bool mx_event_soft_failed(const struct mx_event *ev);
 MX_API bool mx_event_rejected(const struct mx_event *ev);
+/* Whether it may stand in a timeline: neither rejected nor soft failed, not known from a state alone,
+ * and nothing that only servers look at. */
+MX_API bool mx_event_shown(const struct mx_event *ev);
 MX_API const struct mx_room_version *mx_event_version(const struct mx_event *ev);
 
 /* The relation in content.m.relates_to: false when there is none. */
