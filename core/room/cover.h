@@ -1,5 +1,6 @@
 /* Who stands in whose auth chain, kept beside the state events, so that the difference of two auth
- * chains is found without walking the graph and without looking at what both states share. */
+ * chains is found without walking the graph and without looking at what both states share. All nids
+ * here are those of mx_event_state_nid. */
 #ifndef CORE_ROOM_COVER_H
 #define CORE_ROOM_COVER_H
 

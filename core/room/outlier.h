@@ -1,7 +1,9 @@
 /* Events outside of the timeline: the auth chains and the states that other servers give us. They
  * have no place in the graph and no state before them; they are judged by their auth events alone.
- * Their nids are negative. An event that is an outlier and later arrives in the timeline gets a
- * second row with a position; who looks for an id finds that one. */
+ * Their nids are negative. An event that is an outlier and later arrives in the timeline is moved:
+ * its row gets a position as its nid, and keeps the old one as its alias. States, auth chains and
+ * covers go on naming it by that: always ask mx_event_state_nid(ev) for what to put into them, and
+ * expect that mx_event_by_nid gives an event whose nid is another. */
 #ifndef CORE_ROOM_OUTLIER_H
 #define CORE_ROOM_OUTLIER_H
 

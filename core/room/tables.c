@@ -22,10 +22,10 @@
  * that, so that one event has one number there (mx_event_state_nid). event.root_room: the current
  * state of the room once the event had been taken in, where that is another than root; flag
  * MX_EVENT_FORKED says so. membership.changed: the position at which the member became so, where
- * that is not the member event's (state resolution did it). event_waiting: events
- * whose prev_events or auth_events are missing, and event_lack which (auth 1: an auth event). event_gap: prev_events that were missing when their event was taken
- * in all the same (with a state that another server told). redaction_pending: redactions whose
- * target is not here yet. */
+ * that is not the member event's (state resolution did it). event_waiting: events whose
+ * prev_events or auth_events are missing, and event_lack which (auth 1: an auth event). event_gap:
+ * prev_events that were missing when their event was taken in all the same (with a state that
+ * another server told). redaction_pending: redactions whose target is not here yet. */
 #include "config.h"
 
 #include "core/room/engine.h"
