@@ -112,6 +112,7 @@ struct mx_room {
 
 struct mx_txn_table;
 struct mx_crews;
+struct mx_acl_cache;
 
 struct mx_rooms {
 	struct mx_db *db;
@@ -127,6 +128,7 @@ struct mx_rooms {
 	mx_verify_key_fn *verify_key;	/* NULL: only our own key is known */
 	void *verify_arg;
 	struct mx_crews *crews;
+	struct mx_acl_cache *acls;
 
 	struct mx_node_cache *nodes;
 	struct mx_event_cache *events;

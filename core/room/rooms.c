@@ -2,6 +2,7 @@
 
 #include "core/room/rooms.h"
 
+#include "core/room/acl.h"
 #include "core/room/crew.h"
 #include "core/room/engine.h"
 
@@ -66,6 +67,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->verify_key = config->verify_key;
 	rs->verify_arg = config->verify_arg;
 	rs->crews = mx_crews_new();
+	rs->acls = mx_acl_cache_new();
 	rs->nodes = mx_node_cache_new((size_t)o->state_cache.bytes);
 	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
@@ -85,6 +87,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 		return;
 	mx_stream_on_foreign(rs->stream, NULL, NULL);
 	mx_crews_free(&rs->crews);
+	mx_acl_cache_free(&rs->acls);
 	for (size_t i = 0; i < MX_WARM_ROOMS; i++)
 		mx_room_unref(&rs->warm[i]);
 	mx_rooms_drop_all(rs);

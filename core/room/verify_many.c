@@ -176,7 +176,8 @@ mx_verify_events(struct mx_rooms *rs, const struct mx_room_version *version, con
 	struct batch b = { .rs = rs, .version = version, .pdus = pdus, .v = v, .n = n };
 	size_t strides = (n + STRIDE - 1) / STRIDE;
 
-	memset(v, 0, n * sizeof(*v));
+	if (n > 0)
+		memset(v, 0, n * sizeof(*v));
 	b.parsed = mx_alloc((n + 1) * sizeof(struct mx_event *));
 	mx_crew_run(rs->crews, MX_CREW_COMPUTE, parse_some, &b, strides);
 	for (size_t i = 0; i < n; i++)

@@ -96,6 +96,10 @@ open_from(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid *out
 		}
 		if (visibility_of(ev) > SHARED)
 			break;
+		if (ev->outlier) {
+			*out = 1;	/* it was so when we came; what it was before, who knows */
+			break;
+		}
 		/* The event itself may be seen when it is after it that it is allowed. */
 		*out = ev->nid;
 		root = ev->before;

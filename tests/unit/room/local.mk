@@ -138,3 +138,12 @@ tests_unit_room_test_outlier_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_outlier_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_acl
+tests_unit_room_test_acl_SOURCES = tests/unit/room/test_acl.c tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_acl_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_acl_CFLAGS = $(test_cflags)
+tests_unit_room_test_acl_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
