@@ -8,6 +8,7 @@ include tests/unit/sql/local.mk
 include tests/unit/room/local.mk
 include tests/unit/stream/local.mk
 include tests/unit/account/local.mk
+include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/abi/local.mk

@@ -82,4 +82,9 @@ tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_rules_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_rules_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_rules_LDADD = $(fuzz_ldadd)
+noinst_PROGRAMS += tests/fuzz/fuzz_resolve
+tests_fuzz_fuzz_resolve_SOURCES = tests/fuzz/fuzz_resolve.c tests/fuzz/fuzz.h $(yard_sources)
+tests_fuzz_fuzz_resolve_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_resolve_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_resolve_LDADD = $(fuzz_ldadd)
 endif
