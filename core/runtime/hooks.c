@@ -224,6 +224,14 @@ mx_run_profile_changed(struct mx_core *core, mx_nid user, mx_str user_id, mx_str
 }
 
 void
+mx_run_room_succeeded(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_str user_id,
+		      struct mx_room *from, struct mx_room *to)
+{
+	if (filled(core, MX_HOOK_ID_room_succeeded))
+		run_room_succeeded(core, NULL, NULL, c, user, user_id, from, to);
+}
+
+void
 mx_run_device_gone(struct mx_core *core, mx_nid user, mx_nid device, mx_str device_id)
 {
 	if (filled(core, MX_HOOK_ID_device_gone))

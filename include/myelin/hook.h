@@ -76,6 +76,8 @@ MX_API void mx_run_well_known(struct mx_core *core, json_t *document);
 MX_API void mx_run_event_unsigned(struct mx_core *core, struct mx_request *rq,
 				  struct mx_event *event, struct mx_buf *members);
 MX_API void mx_run_profile_changed(struct mx_core *core, mx_nid user, mx_str user_id, mx_str field);
+MX_API void mx_run_room_succeeded(struct mx_core *core, struct mx_conn *c, mx_nid user,
+				  mx_str user_id, struct mx_room *from, struct mx_room *to);
 /* MX_REFUSE: *why is set. */
 MX_API mx_error *mx_check_register(struct mx_core *core, mx_str localpart,
 				   mx_str address) MX_MUST_USE;

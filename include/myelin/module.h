@@ -3,6 +3,7 @@
  * points into a module after it is unloaded.
  *
  * Log of changes to the ABI (newest first):
+ *   2026-11-24  1.2  the hook room_succeeded; mx_room_create_along.
  *   2026-11-24  1.1  the durable hook event_after.
  *   2026-11-24  1.0  first.
  */
@@ -15,7 +16,7 @@
 #include <myelin/storage.h>
 
 #define MX_ABI_MAJOR 1
-#define MX_ABI_MINOR 1
+#define MX_ABI_MINOR 2
 #define MX_MODULE_MAGIC 0x4d79656cu	/* "Myel" */
 
 /* ---- options: [module-name] in myelin.conf ---- */

@@ -1,4 +1,4 @@
-/* The service "directory", version 1: aliases of this server, and which rooms its public list
+/* The service "directory", version 2: aliases of this server, and which rooms its public list
  * shows. The module client-directory publishes it; who uses it requires "directory>=1" or, when it
  * can do without, "?directory>=1", and asks mx_self_service(self, "directory"). Client-Server API,
  * "Room aliases" and "Published room directory".
@@ -10,7 +10,7 @@
 
 #include <myelin/core.h>
 
-#define MX_DIRECTORY_VERSION 1
+#define MX_DIRECTORY_VERSION 2
 
 struct mx_directory_service {
 	uint32_t size;
@@ -37,6 +37,12 @@ struct mx_directory_service {
 	mx_error *(*visible)(struct mx_core *core, struct mx_conn *c, struct mx_room *room,
 			     bool *out);
 	mx_error *(*set_visible)(struct mx_core *core, struct mx_room *room, bool on);
+	/* Since version 2: bind, move and set_visible within a write of the caller's, durable with
+	 * the rest of it. */
+	mx_error *(*bind_in)(struct mx_txn *tx, const struct mx_auth *who, mx_str alias,
+			     struct mx_room *room);
+	mx_error *(*move_in)(struct mx_txn *tx, struct mx_room *from, struct mx_room *to);
+	mx_error *(*set_visible_in)(struct mx_txn *tx, struct mx_room *room, bool on);
 };
 
 #endif
