@@ -35,13 +35,16 @@ mx_error *directory_find(struct mx_conn *c, mx_str alias, struct directory_alias
 /* Makes the alias; room 0 reserves it. MX_E_EXISTS. A reservation of the same creator becomes the
  * alias. */
 mx_error *directory_put(struct mx_db *db, const struct directory_alias *a) MX_MUST_USE;
+mx_error *directory_put_in(struct mx_txn *tx, const struct directory_alias *a) MX_MUST_USE;
 /* Removes it when it leads to that room (0: when it is reserved). */
 mx_error *directory_drop(struct mx_db *db, mx_str alias, mx_nid room) MX_MUST_USE;
 mx_error *directory_aliases(struct mx_conn *c, mx_nid room, struct mx_arena *a, mx_str **out,
 			    size_t *n) MX_MUST_USE;
 mx_error *directory_move(struct mx_db *db, mx_nid from, mx_nid to) MX_MUST_USE;
+mx_error *directory_move_in(struct mx_txn *tx, mx_nid from, mx_nid to) MX_MUST_USE;
 mx_error *directory_is_listed(struct mx_conn *c, mx_nid room, bool *out) MX_MUST_USE;
 mx_error *directory_list_room(struct mx_db *db, mx_nid room, bool on) MX_MUST_USE;
+mx_error *directory_list_in(struct mx_txn *tx, mx_nid room, bool on) MX_MUST_USE;
 /* The rooms of the list; malloc'ed. */
 mx_error *directory_listed(struct mx_conn *c, mx_nid **out, size_t *n) MX_MUST_USE;
 /* Raised by every change of the list in this process. */

@@ -84,6 +84,28 @@ set_visible(struct mx_core *core, struct mx_room *room, bool on)
 	return directory_list_room(mx_core_db(core), mx_room_nid(room), on);
 }
 
+static mx_error *
+bind_in(struct mx_txn *tx, const struct mx_auth *who, mx_str alias, struct mx_room *room)
+{
+	struct directory_alias a = {
+		.alias = alias, .room = mx_room_nid(room), .creator = who->user, .made = mx_now()
+	};
+
+	return directory_put_in(tx, &a);
+}
+
+static mx_error *
+move_in(struct mx_txn *tx, struct mx_room *from, struct mx_room *to)
+{
+	return directory_move_in(tx, mx_room_nid(from), mx_room_nid(to));
+}
+
+static mx_error *
+set_visible_in(struct mx_txn *tx, struct mx_room *room, bool on)
+{
+	return directory_list_in(tx, mx_room_nid(room), on);
+}
+
 const struct mx_directory_service directory_service = {
 	.size = sizeof(struct mx_directory_service),
 	.resolve = resolve,
@@ -94,4 +116,7 @@ const struct mx_directory_service directory_service = {
 	.move = move,
 	.visible = visible,
 	.set_visible = set_visible,
+	.bind_in = bind_in,
+	.move_in = move_in,
+	.set_visible_in = set_visible_in,
 };

@@ -90,10 +90,9 @@ check_count(struct mx_conn *c, mx_nid room)
 	return NULL;
 }
 
-static mx_error *
-put_in(struct mx_txn *tx, void *arg)
+mx_error *
+directory_put_in(struct mx_txn *tx, const struct directory_alias *a)
 {
-	const struct directory_alias *a = arg;
 	struct mx_conn *c = mx_txn_conn(tx);
 	struct directory_alias now;
 	struct mx_query *q;
@@ -116,6 +115,12 @@ put_in(struct mx_txn *tx, void *arg)
 	mx_bind_int(q, 3, a->creator);
 	mx_bind_int(q, 4, a->made);
 	return mx_query_run(q);
+}
+
+static mx_error *
+put_in(struct mx_txn *tx, void *arg)
+{
+	return directory_put_in(tx, arg);
 }
 
 mx_error *
@@ -177,6 +182,42 @@ directory_is_listed(struct mx_conn *c, mx_nid room, bool *out)
 	return mx_query_end(q);
 }
 
+/* What is at hand of the list is old once the write is known to have happened, or may have. */
+static void
+list_changed(void *arg, bool committed)
+{
+	(void)arg;
+	(void)committed;
+	atomic_fetch_add(&changes, 1);
+}
+
+mx_error *
+directory_list_in(struct mx_txn *tx, mx_nid room, bool on)
+{
+	struct mx_query *q = mx_query(mx_txn_conn(tx), on ? &LIST : &UNLIST);
+
+	mx_txn_after(tx, list_changed, NULL);
+	mx_bind_int(q, 1, room);
+	return mx_query_run(q);
+}
+
+mx_error *
+directory_move_in(struct mx_txn *tx, mx_nid from, mx_nid to)
+{
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &MOVE);
+	bool listed;
+
+	mx_txn_after(tx, list_changed, NULL);
+	mx_bind_int(q, 1, from);
+	mx_bind_int(q, 2, to);
+	MX_TRY(mx_query_run(q));
+	MX_TRY(directory_is_listed(mx_txn_conn(tx), from, &listed));
+	if (!listed)
+		return NULL;
+	MX_TRY(directory_list_in(tx, from, false));
+	return directory_list_in(tx, to, true);
+}
+
 struct listing {
 	mx_nid room, to;
 	bool on;
@@ -186,49 +227,32 @@ static mx_error *
 list_in(struct mx_txn *tx, void *arg)
 {
 	const struct listing *l = arg;
-	struct mx_query *q = mx_query(mx_txn_conn(tx), l->on ? &LIST : &UNLIST);
 
-	mx_bind_int(q, 1, l->room);
-	return mx_query_run(q);
+	return directory_list_in(tx, l->room, l->on);
 }
 
 mx_error *
 directory_list_room(struct mx_db *db, mx_nid room, bool on)
 {
 	struct listing l = { .room = room, .on = on };
-	mx_error *e = mx_write(db, list_in, &l);
 
-	atomic_fetch_add(&changes, 1);
-	return e;
+	return mx_write(db, list_in, &l);
 }
 
 static mx_error *
 move_in(struct mx_txn *tx, void *arg)
 {
 	const struct listing *l = arg;
-	struct listing other = { .room = l->room, .on = false };
-	struct mx_query *q = mx_query(mx_txn_conn(tx), &MOVE);
-	bool listed;
 
-	mx_bind_int(q, 1, l->room);
-	mx_bind_int(q, 2, l->to);
-	MX_TRY(mx_query_run(q));
-	MX_TRY(directory_is_listed(mx_txn_conn(tx), l->room, &listed));
-	if (!listed)
-		return NULL;
-	MX_TRY(list_in(tx, &other));
-	other = (struct listing){ .room = l->to, .on = true };
-	return list_in(tx, &other);
+	return directory_move_in(tx, l->room, l->to);
 }
 
 mx_error *
 directory_move(struct mx_db *db, mx_nid from, mx_nid to)
 {
 	struct listing l = { .room = from, .to = to };
-	mx_error *e = mx_write(db, move_in, &l);
 
-	atomic_fetch_add(&changes, 1);
-	return e;
+	return mx_write(db, move_in, &l);
 }
 
 mx_error *
