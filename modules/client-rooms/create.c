@@ -360,6 +360,12 @@ make_drafts(struct creation *cr)
 
 /* ---- the room ---- */
 
+static mx_error *
+alias_taken(const struct creation *cr)
+{
+	return mx_error_new(MX_E_ROOM_IN_USE, "The alias %.*s is taken", MX_SFMT(cr->alias));
+}
+
 /* Before the room exists: who may, and whether its alias is free. */
 static mx_error *
 prepare(struct creation *cr)
@@ -378,18 +384,41 @@ prepare(struct creation *cr)
 	if (!mx_error_is(e, MX_E_EXISTS))
 		return e;
 	mx_error_free(&e);
-	return mx_error_new(MX_E_ROOM_IN_USE, "The alias %.*s is taken", MX_SFMT(cr->alias));
+	return alias_taken(cr);
+}
+
+/* The alias and the place in the public list: written with the events. */
+static mx_error *
+publish(struct mx_txn *tx, struct mx_room *room, void *arg)
+{
+	const struct creation *cr = arg;
+	const struct mx_directory_service *directory = rooms_directory(cr->c);
+	mx_error *e;
+
+	if (directory == NULL)
+		return NULL;
+	if (cr->alias.n > 0) {
+		e = directory->bind_in(tx, cr->c->who, cr->alias, room);
+		if (mx_error_is(e, MX_E_EXISTS)) {
+			mx_error_free(&e);
+			return alias_taken(cr);
+		}
+		MX_TRY(e);
+	}
+	return cr->public ? directory->set_visible_in(tx, room, true) : NULL;
 }
 
 static mx_error *
 create(struct creation *cr, struct mx_room **room)
 {
 	const struct mx_directory_service *directory = rooms_directory(cr->c);
+	struct mx_along along = { .size = sizeof(along), .write = publish, .arg = cr };
 	mx_error *e;
 
 	MX_TRY(read_request(cr));
 	MX_TRY(prepare(cr));
-	e = mx_room_create(cr->c->rs, cr->c->conn, cr->version, cr->drafts, cr->n, room);
+	e = mx_room_create_along(cr->c->rs, cr->c->conn, cr->version, cr->drafts, cr->n, &along,
+				 room);
 	if (e != NULL) {
 		mx_error *state;
 
@@ -402,10 +431,6 @@ create(struct creation *cr, struct mx_room **room)
 		mx_error_free(&e);
 		return state;
 	}
-	if (cr->alias.n > 0)
-		MX_TRY(directory->bind(cr->c->core, cr->c->who, cr->alias, *room));
-	if (cr->public && directory != NULL)
-		MX_TRY(directory->set_visible(cr->c->core, *room, true));
 	return NULL;
 }
 

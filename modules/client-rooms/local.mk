@@ -4,7 +4,7 @@ modules_client_rooms_client_rooms_la_SOURCES = \
 	modules/client-rooms/member.c modules/client-rooms/membership.c modules/client-rooms/module.c \
 	modules/client-rooms/power.c modules/client-rooms/power.h modules/client-rooms/restricted.c \
 	modules/client-rooms/rooms.h modules/client-rooms/send.c modules/client-rooms/state.c \
-	modules/client-rooms/upgrade.c
+	modules/client-rooms/succeed.c modules/client-rooms/upgrade.c
 modules_client_rooms_client_rooms_la_CPPFLAGS = $(module_cppflags)
 modules_client_rooms_client_rooms_la_LDFLAGS = $(module_ldflags)
 modules_client_rooms_client_rooms_la_LIBADD = $(module_libadd)

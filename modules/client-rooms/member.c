@@ -80,9 +80,9 @@ rooms_check_join(const struct rooms_call *c, struct mx_room *room, enum mx_membe
 	if (was == MX_MEMBER_BAN)
 		return mx_error_new(MX_E_FORBIDDEN, "You are banned from this room");
 	MX_TRY(check_guest(c, room));
-	if (was == MX_MEMBER_INVITE || was == MX_MEMBER_JOIN)
-		return NULL;
-	return rooms_authorise_restricted(c, room, content);
+	if (was != MX_MEMBER_INVITE && was != MX_MEMBER_JOIN)
+		MX_TRY(rooms_authorise_restricted(c, room, content));
+	return was != MX_MEMBER_JOIN ? rooms_inherit(c, room) : NULL;
 }
 
 mx_error *

@@ -52,7 +52,7 @@ static const struct mx_route routes[] = {
 
 MX_MODULE(client_rooms) = {
 	MX_MODULE_HEAD("client-rooms", "0.1.0", "Rooms: making, joining, sending, state, upgrades"),
-	.requires = "?directory>=1, ?profile>=1",
+	.requires = "?directory>=2, ?profile>=1",
 	.options = MX_TABLE(options),
 	.options_size = sizeof(struct rooms_options),
 	.routes = MX_TABLE(routes),

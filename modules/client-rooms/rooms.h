@@ -78,6 +78,17 @@ mx_error *rooms_check_member_state(const struct rooms_call *c, struct mx_room *r
 mx_error *rooms_authorise_restricted(const struct rooms_call *c, struct mx_room *room,
 				     json_t *content) MX_MUST_USE;
 
+/* ---- succeed.c: a room that replaces another ---- */
+/* The room that replaces this one, when both say so; else NULL. */
+mx_error *rooms_successor(const struct rooms_call *c, struct mx_room *old,
+			  struct mx_room **out) MX_MUST_USE;
+/* Before the asking user joins: what it has set for the room that this one replaces is carried over.
+ */
+mx_error *rooms_inherit(const struct rooms_call *c, struct mx_room *room) MX_MUST_USE;
+/* In the spaces where the asking user may, the link to old becomes one to new. */
+mx_error *rooms_relink_spaces(const struct rooms_call *c, struct mx_room *old,
+			      struct mx_room *new) MX_MUST_USE;
+
 /* ---- alias.c ---- */
 /* Checks the aliases of an m.room.canonical_alias that `before` (NULL: nothing) does not have: they
  * must be aliases, and lead to room_id (or be `taken`, the alias that is reserved for a room in the

@@ -2,6 +2,8 @@
  * upgrades". */
 #include "config.h"
 
+#include <myelin/hook.h>
+
 #include "power.h"
 
 /* Copied with their content, where the old room has them with an empty state key. */
@@ -12,7 +14,9 @@ static const char *const COPIED[] = {
 
 enum {
 	OWN_EVENTS = 5,		/* beside those of the state: create, join, power levels twice, the main alias */
-	AT_ONCE = 1000,		/* events that the engine takes in one go */
+	LAST_EVENTS = 3,	/* of the old room: tombstone, main alias, power levels */
+	FIRST = 20000,		/* events that the engine takes in one go, of a new room */
+	PORTION = 1000,		/* … of one that is there */
 };
 
 struct upgrade {
@@ -26,6 +30,8 @@ struct upgrade {
 	json_t *kept;			/* an array that owns the contents of the drafts */
 	struct mx_draft *drafts;
 	size_t n;
+	struct mx_draft last[LAST_EVENTS];
+	size_t last_n;
 };
 
 static void
@@ -247,15 +253,18 @@ make_drafts(struct upgrade *u)
 
 /* ---- the old room ---- */
 
-/* Sends state that is good to have but that nothing depends on: the user may lack the power for it.
- */
+/* State that is good to have but that nothing depends on: the user may lack the power for it. Takes
+ * content. */
 static void
-send_if_allowed(const struct upgrade *u, mx_str type, json_t *content)
+add_to_old(struct upgrade *u, mx_str type, json_t *content)
 {
 	struct mx_draft draft = rooms_state_draft(u->c, type, MX_S(""), content);
-	mx_error *e = rooms_send(u->c, u->old, &draft, NULL);
+	mx_error *e = mx_room_allowed(u->c->rs, u->c->conn, u->old, &draft);
 
-	if (e != NULL)
+	json_array_append_new(u->kept, content);
+	if (e == NULL)
+		u->last[u->last_n++] = draft;
+	else
 		mx_log("client-rooms", MX_INFO, "ROOM001",
 		       "an upgraded room keeps some of its state",
 		       mx_fs("room", mx_room_id(u->old)), mx_fs("type", type), mx_fe(e));
@@ -264,14 +273,15 @@ send_if_allowed(const struct upgrade *u, mx_str type, json_t *content)
 
 /* Nobody but moderators writes or invites there any more. */
 static void
-close_old(const struct upgrade *u)
+close_old(struct upgrade *u)
 {
-	MX_AUTO_JSON *levels = u->old_levels != NULL ? json_deep_copy(u->old_levels) : NULL;
+	json_t *levels;
 	int64_t least, level;
 	static const char *const keys[] = { "events_default", "invite" };
 
-	if (levels == NULL)
+	if (u->old_levels == NULL)
 		return;
+	levels = json_deep_copy(u->old_levels);
 	least = rooms_level(levels, "users_default", 0) + 1;
 	if (least < 50)
 		least = 50;
@@ -279,51 +289,78 @@ close_old(const struct upgrade *u)
 		level = rooms_level(levels, keys[i], 0);
 		json_object_set_new(levels, keys[i], json_integer(level > least ? level : least));
 	}
-	send_if_allowed(u, MX_S("m.room.power_levels"), levels);
+	add_to_old(u, MX_S("m.room.power_levels"), levels);
 }
 
+/* The last events of the old room, now that the new one has an id. */
 static mx_error *
-move_aliases(const struct upgrade *u, struct mx_room *new)
+last_events(struct mx_room *new, void *arg, const struct mx_draft **out, size_t *n)
 {
-	const struct mx_directory_service *directory = rooms_directory(u->c);
+	struct upgrade *u = arg;
 	MX_AUTO(mx_event) *alias = NULL;
-	MX_AUTO_JSON *none = json_object();
+	json_t *tombstone = json_pack("{s:s, s:s%}", "body", "This room has been replaced",
+				      "replacement_room", mx_room_id(new).p, mx_room_id(new).n);
 
-	if (directory == NULL)
-		return NULL;
-	MX_TRY(directory->move(u->c->core, u->old, new));
+	json_array_append_new(u->kept, tombstone);
+	u->last_n = 0;
+	u->last[u->last_n++] =
+		rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), tombstone);
 	MX_TRY(mx_room_state(u->c->rs, u->c->conn, u->old, MX_S("m.room.canonical_alias"), MX_S(""),
 			     &alias));
-	if (alias != NULL)
-		send_if_allowed(u, MX_S("m.room.canonical_alias"), none);
-	return NULL;
-}
-
-static mx_error *
-end_old(const struct upgrade *u, struct mx_room *new)
-{
-	MX_AUTO_JSON *content = json_pack("{s:s, s:s%}", "body", "This room has been replaced",
-					  "replacement_room", mx_room_id(new).p, mx_room_id(new).n);
-	struct mx_draft draft =
-		rooms_state_draft(u->c, MX_S("m.room.tombstone"), MX_S(""), content);
-
-	MX_TRY(rooms_send(u->c, u->old, &draft, NULL));
-	MX_TRY(move_aliases(u, new));
+	if (alias != NULL && rooms_directory(u->c) != NULL)
+		add_to_old(u, MX_S("m.room.canonical_alias"), json_object());
 	close_old(u);
+	*out = u->last;
+	*n = u->last_n;
 	return NULL;
 }
 
-/* A long list of bans follows in further portions. */
 static mx_error *
-create_new(struct upgrade *u, struct mx_room **new)
+move_aliases(struct mx_txn *tx, struct mx_room *new, void *arg)
 {
-	size_t done = u->n < AT_ONCE ? u->n : AT_ONCE, n;
+	const struct upgrade *u = arg;
+	const struct mx_directory_service *directory = rooms_directory(u->c);
 
-	MX_TRY(mx_room_create(u->c->rs, u->c->conn, u->version, u->drafts, done, new));
+	return directory != NULL ? directory->move_in(tx, u->old, new) : NULL;
+}
+
+/* The new room, the end of the old one and the aliases are one write. What is too long for it (bans
+ * without end) follows in portions. */
+static mx_error *
+replace(struct upgrade *u, struct mx_room **new)
+{
+	struct mx_along along = { .size = sizeof(along), .write = move_aliases, .arg = u,
+				  .other = u->old, .drafts = last_events };
+	size_t done = u->n < FIRST ? u->n : FIRST, n;
+
+	MX_TRY(mx_room_create_along(u->c->rs, u->c->conn, u->version, u->drafts, done, &along,
+				    new));
 	for (; done < u->n; done += n) {
-		n = u->n - done < AT_ONCE ? u->n - done : AT_ONCE;
+		n = u->n - done < PORTION ? u->n - done : PORTION;
 		MX_TRY(mx_room_send(u->c->rs, u->c->conn, *new, u->drafts + done, n, NULL));
 	}
+	return NULL;
+}
+
+/* ---- the request ---- */
+
+/* The room that the same request has made before, when its answer did not arrive: a repetition
+ * finds it, and finishes what the first may have left. */
+static mx_error *
+find_replacement(const struct upgrade *u, struct mx_room **new)
+{
+	MX_AUTO(mx_room) *room = NULL;
+	MX_AUTO(mx_event) *create = NULL;
+	struct mx_member member;
+
+	MX_TRY(rooms_successor(u->c, u->old, &room));
+	if (room == NULL || mx_room_version(room) != u->version)
+		return NULL;
+	MX_TRY(mx_room_state(u->c->rs, u->c->conn, room, MX_S("m.room.create"), MX_S(""), &create));
+	MX_TRY(rooms_member(u->c, room, u->c->who->user_id, &member));
+	if (create != NULL && mx_str_eq(mx_event_sender(create), u->c->who->user_id) &&
+	    member.membership == MX_MEMBER_JOIN)
+		*new = mx_room_ref(room);
 	return NULL;
 }
 
@@ -332,10 +369,15 @@ upgrade(struct upgrade *u, struct mx_room **new)
 {
 	MX_TRY(read_request(u));
 	MX_TRY(rooms_find(u->c, &u->old));
-	MX_TRY(check_allowed(u));
-	MX_TRY(make_drafts(u));
-	MX_TRY(create_new(u, new));
-	return end_old(u, *new);
+	MX_TRY(find_replacement(u, new));
+	if (*new == NULL) {
+		MX_TRY(check_allowed(u));
+		MX_TRY(make_drafts(u));
+		MX_TRY(replace(u, new));
+	}
+	mx_run_room_succeeded(u->c->core, u->c->conn, u->c->who->user, u->c->who->user_id, u->old,
+			      *new);
+	return rooms_relink_spaces(u->c, u->old, *new);
 }
 
 enum mx_outcome

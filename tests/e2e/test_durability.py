@@ -117,3 +117,66 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(server):
     paged = [e["event_id"] for e in all_messages(people[0], room)]
     assert seen == paged[-len(seen):]
     hs.ctl("db", "check")
+
+
+def test_killed_upgrades_and_creations_leave_no_halves(server):
+    """A room has its alias and its place in the list, and an ended room its successor, or there is nothing of either."""
+    hs = server()
+    server.allow_errors = True
+    people = [hs.register("p") for _ in range(4)]
+    stop, lock, done, tried = threading.Event(), threading.Lock(), [], []
+
+    def alias_of(name):
+        return "#%s:localhost" % name
+
+    def work(i):
+        n = 0
+        while not stop.is_set():
+            name = "half-%d-%d" % (i, n)
+            with lock:
+                tried.append((people[i], name))
+            n += 1
+            try:
+                room = people[i].create_room(room_alias_name=name, visibility="public", preset="public_chat")
+                new = people[i].ok("POST", people[i].room(room, "upgrade"), {"new_version": "12"})["replacement_room"]
+                with lock:
+                    done.append((people[i], name, room, new))
+            except (OSError, AssertionError, ValueError):
+                time.sleep(0.01)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(people))]
+    for t in threads:
+        t.start()
+    chance = random.Random(20261125)
+    for _ in range(8):
+        time.sleep(chance.uniform(0.1, 0.4))
+        hs.kill()
+        hs.start()
+    stop.set()
+    for t in threads:
+        t.join(60)
+    assert len(done) > 20
+    directory = "/_matrix/client/v3/directory/"
+    for who, name, room, new in done:
+        assert who.ok("GET", directory + "room/" + quote(alias_of(name)))["room_id"] == new
+        assert who.state(room, "m.room.tombstone")["replacement_room"] == new
+    rooms = {who.user_id: who.ok("GET", "/_matrix/client/v3/joined_rooms")["joined_rooms"] for who in people}
+    for who in people:
+        for room in rooms[who.user_id]:
+            create = who.state(room, "m.room.create")
+            status, tombstone = who.call("GET", who.room(room, "state/m.room.tombstone"))
+            ended = status == 200
+            if "predecessor" in create:
+                assert who.state(create["predecessor"]["room_id"], "m.room.tombstone")["replacement_room"] == room
+            if ended:
+                assert tombstone["replacement_room"] in rooms[who.user_id]
+            aliases = who.ok("GET", who.room(room, "aliases"))["aliases"]
+            assert len(aliases) == (0 if ended else 1)
+            if not ended:
+                assert who.state(room, "m.room.canonical_alias") == {"alias": aliases[0]}
+            assert who.ok("GET", directory + "list/room/" + quote(room))["visibility"] == ("private" if ended else "public")
+    # What was not made does not lie in the way for long: an alias without a room leads nowhere.
+    for who, name in tried:
+        status, answer = who.call("GET", directory + "room/" + quote(alias_of(name)))
+        assert status == 404 or answer["room_id"] in rooms[who.user_id]
+    hs.ctl("db", "check")
