@@ -1,4 +1,5 @@
-/* client-account-data inside: store.c keeps the rows and announces changes; ignored.c keeps who is
+/* client-account-data inside: store.c keeps the rows and announces changes; succeed.c
+ * carries them over to upgraded rooms; ignored.c keeps who is
  * ignored at hand; routes.c and tags.c are the endpoints; sync.c is its part of /sync. */
 #ifndef MODULES_CLIENT_ACCOUNT_DATA_DATA_H
 #define MODULES_CLIENT_ACCOUNT_DATA_DATA_H
@@ -16,10 +17,14 @@ mx_error *data_get(struct mx_core *core, struct mx_conn *c, mx_nid user, mx_nid 
 		   struct mx_arena *a, mx_str *content) MX_MUST_USE;
 
 /* Changes a row within the writer: change sees the JSON that is there (empty: none) and puts the
- * new one onto out. */
+ * new one onto out; when it puts nothing, all stays as it is. */
 typedef mx_error *data_change_fn(void *arg, mx_str old, struct mx_buf *out);
 mx_error *data_change(struct mx_core *core, mx_nid user, mx_nid room, mx_str type,
 		      int64_t max_types, data_change_fn *change, void *arg) MX_MUST_USE;
+/* The user has come from one room into the one that replaces it: its tags and its being direct are
+ * carried over, unless the new room has them. */
+void data_succeed(struct mx_module_self *self, struct mx_conn *c, mx_nid user, mx_str user_id,
+		  struct mx_room *from, struct mx_room *to);
 mx_error *data_set(struct mx_core *core, mx_nid user, mx_nid room, mx_str type,
 		   mx_str content) MX_MUST_USE;
 

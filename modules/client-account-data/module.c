@@ -40,6 +40,7 @@ static const struct mx_route routes[] = {
 
 static const struct mx_hook_row hooks[] = {
 	MX_ON(sync_section, MX_PRIO_NORMAL, data_sync),
+	MX_ON(room_succeeded, MX_PRIO_NORMAL, data_succeed),
 };
 
 /* The service is asked without a module to go by: the cache is the process's, as long as the module

@@ -94,9 +94,11 @@ apply(struct mx_txn *tx, void *arg)
 	mx_str old;
 
 	MX_TRY(data_get(ch->core, c, ch->user, ch->room, ch->type, mx_txn_arena(tx), &old));
+	MX_TRY(ch->change(ch->arg, old, json));
+	if (mx_buf_view(json).n == 0)
+		return NULL;
 	if (old.n == 0)
 		MX_TRY(check_count(c, ch));
-	MX_TRY(ch->change(ch->arg, old, json));
 	item.pos = mx_txn_pos(tx);
 	MX_TRY(put(c, ch, item.pos, mx_buf_view(json)));
 	forget_ignored(tx, ch);

@@ -2,7 +2,7 @@
  * not known here is kept: it never matches, but may mean something to the client. */
 #include "push.h"
 
-enum { MAX_ID = 255, MAX_PARTS = 100 };
+enum { MAX_PARTS = 100 };
 
 mx_error *
 check_kind(mx_str kind)
@@ -19,9 +19,9 @@ check_kind(mx_str kind)
 mx_error *
 check_own_id(mx_str id)
 {
-	if (id.n == 0 || id.n > MAX_ID)
+	if (id.n == 0 || id.n > PUSH_MAX_ID)
 		return mx_error_new(MX_E_INVALID_PARAM, "a rule's id has from 1 to %d bytes",
-				    MAX_ID);
+				    PUSH_MAX_ID);
 	if (id.p[0] == '.')
 		return mx_error_new(MX_E_INVALID_PARAM,
 				    "ids with a leading dot are the predefined rules'");

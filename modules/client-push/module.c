@@ -44,6 +44,7 @@ static const struct mx_route routes[] = {
 
 static const struct mx_hook_row hooks[] = {
 	MX_ON(sync_section, MX_PRIO_NORMAL, push_sync),
+	MX_ON(room_succeeded, MX_PRIO_NORMAL, push_succeed),
 };
 
 MX_MODULE(client_push) = {

@@ -1,5 +1,6 @@
 /* client-push inside: defaults.c has the rules that everybody has; check.c says what a client may
- * set; rules.c changes a user's document and composes the rules from it; store.c keeps it; routes.c
+ * set; rules.c changes a user's document and composes the rules from it; succeed.c
+ * gives an upgraded room its predecessor's rules; store.c keeps it; routes.c
  * are the endpoints; sync.c is its part of /sync.
  *
  * A user's document holds only what differs from the predefined rules:
@@ -15,7 +16,7 @@ struct push_options {
 	struct mx_size max_size;
 };
 
-enum { PUSH_KINDS = 5 };
+enum { PUSH_KINDS = 5, PUSH_MAX_ID = 255 };
 extern const char *const push_kinds[PUSH_KINDS];	/* the most important first */
 
 /* ---- the predefined rules ---- */
@@ -42,6 +43,7 @@ enum push_what {
 	PUSH_DELETE,
 	PUSH_ENABLED,		/* value: true or false */
 	PUSH_ACTIONS,		/* value: the actions */
+	PUSH_SUCCEED,		/* rules about the room rule_id get their like for the room after */
 };
 struct push_change {
 	enum push_what what;
@@ -52,6 +54,8 @@ struct push_change {
 };
 /* Changes doc. */
 mx_error *rules_change(json_t *doc, const struct push_change *ch) MX_MUST_USE;
+/* How many of the user's own rules are about that room. */
+size_t rules_about(const json_t *doc, mx_str room_id);
 /* The whole ruleset (what "global" is): a new reference. doc may be NULL. */
 json_t *rules_compose(const json_t *doc, mx_str user_id);
 /* Borrowed from the ruleset; MX_E_NOT_FOUND. */
@@ -79,6 +83,8 @@ enum mx_outcome route_put_enabled(struct mx_request *rq);
 enum mx_outcome route_get_actions(struct mx_request *rq);
 enum mx_outcome route_put_actions(struct mx_request *rq);
 
+void push_succeed(struct mx_module_self *self, struct mx_conn *c, mx_nid user, mx_str user_id,
+		  struct mx_room *from, struct mx_room *to);
 void push_sync(struct mx_module_self *self, const struct mx_sync *sync,
 	       enum mx_sync_section section, struct mx_jw *w);
 

@@ -153,12 +153,102 @@ set(json_t *doc, json_t *rules, const struct push_change *ch, const char *name)
 	return NULL;
 }
 
+/* ---- rooms that replace others ---- */
+
+static bool
+is_room_condition(const json_t *condition, mx_str room_id)
+{
+	return mx_str_eq(mx_json_str(condition, "kind"), MX_S("event_match")) &&
+	       mx_str_eq(mx_json_str(condition, "key"), MX_S("room_id")) &&
+	       mx_str_eq(mx_json_str(condition, "pattern"), room_id);
+}
+
+/* A rule of the kind "room", or one with a condition that matches the room. */
+static bool
+is_about(const char *kind, const json_t *rule, mx_str room_id)
+{
+	const json_t *condition;
+	size_t i;
+
+	if (strcmp(kind, "room") == 0)
+		return mx_str_eq(mx_json_str(rule, "rule_id"), room_id);
+	json_array_foreach(json_object_get(rule, "conditions"), i, condition)
+		if (is_room_condition(condition, room_id))
+			return true;
+	return false;
+}
+
+size_t
+rules_about(const json_t *doc, mx_str room_id)
+{
+	const json_t *own = json_object_get(doc, "own"), *rule;
+	size_t n = 0, i;
+
+	for (size_t k = 0; k < PUSH_KINDS; k++)
+		json_array_foreach(json_object_get(own, push_kinds[k]), i, rule)
+			n += is_about(push_kinds[k], rule, room_id);
+	return n;
+}
+
+/* The rule for the other room: its id follows when it names the room, as the rules that mute a room
+ * do, and gets the room's id behind it otherwise. NULL when that would be too long. */
+static json_t *
+rule_for_room(const json_t *rule, mx_str from, mx_str to)
+{
+	MX_AUTO(mx_buf) *id = mx_buf_new(PUSH_MAX_ID);
+	mx_str before = mx_json_str(rule, "rule_id");
+	json_t *new = json_deep_copy(rule), *condition;
+	size_t i;
+
+	if (mx_str_eq(before, from))
+		mx_buf_str(id, to);
+	else
+		mx_buf_printf(id, "%.*s %.*s", MX_SFMT(before), MX_SFMT(to));
+	json_array_foreach(json_object_get(new, "conditions"), i, condition)
+		if (is_room_condition(condition, from))
+			json_object_set_new(condition, "pattern", json_stringn(to.p, to.n));
+	json_object_set_new(new, "rule_id",
+			    json_stringn(mx_buf_view(id).p, mx_buf_view(id).n));
+	if (!mx_buf_failed(id))
+		return new;
+	json_decref(new);
+	return NULL;
+}
+
+static mx_error *
+succeed(json_t *own, const struct push_change *ch)
+{
+	mx_str from = ch->rule_id, to = ch->after;
+	json_t *rules, *new;
+
+	for (size_t k = 0; k < PUSH_KINDS; k++) {
+		rules = json_object_get(own, push_kinds[k]);
+		for (size_t i = 0; i < json_array_size(rules); i++) {
+			const json_t *rule = json_array_get(rules, i);
+
+			if (!is_about(push_kinds[k], rule, from) ||
+			    (new = rule_for_room(rule, from, to)) == NULL)
+				continue;
+			if (index_of(rules, mx_json_str(new, "rule_id")) <
+				    json_array_size(rules) ||
+			    count_own(own) >= (size_t)ch->limits->max_rules)
+				json_decref(new);
+			else
+				json_array_insert_new(rules, ++i, new);
+		}
+	}
+	return NULL;
+}
+
 mx_error *
 rules_change(json_t *doc, const struct push_change *ch)
 {
 	json_t *own = member(doc, MX_S("own"), json_object);
-	json_t *rules = member(own, ch->kind, json_array);
+	json_t *rules;
 
+	if (ch->what == PUSH_SUCCEED)
+		return succeed(own, ch);
+	rules = member(own, ch->kind, json_array);
 	switch (ch->what) {
 	case PUSH_PUT:
 		return put(own, rules, ch);
@@ -167,6 +257,7 @@ rules_change(json_t *doc, const struct push_change *ch)
 	case PUSH_ACTIONS:
 		return set(doc, rules, ch, "actions");
 	case PUSH_DELETE:
+	case PUSH_SUCCEED:
 		break;
 	}
 	if (defaults_has(ch->kind, ch->rule_id))

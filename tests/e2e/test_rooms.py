@@ -553,6 +553,143 @@ def test_a_weaker_administrator_can_upgrade(hs):
     assert levels["users"] == {alice.user_id: 100, bob.user_id: 60} and bob.state(new, "m.room.name") == {"name": "N"}
 
 
+def upgrade(client, room, version="12", **more):
+    return client.ok("POST", client.room(room, "upgrade"), {"new_version": version, **more})["replacement_room"]
+
+
+def test_an_upgrade_carries_over_all_that_the_room_is(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    hall = alice.create_room()
+    kept = {
+        "m.room.join_rules": {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": hall}]},
+        "m.room.history_visibility": {"history_visibility": "joined"},
+        "m.room.guest_access": {"guest_access": "can_join"},
+        "m.room.encryption": {"algorithm": "m.megolm.v1.aes-sha2", "rotation_period_msgs": 7},
+        "m.room.server_acl": {"allow": ["*"], "deny": ["evil.example.org"], "allow_ip_literals": False},
+        "m.room.avatar": {"url": "mxc://localhost/face"},
+    }
+    room = alice.create_room(room_version="11", name="N", topic="T",
+                             initial_state=[{"type": t, "content": c} for t, c in kept.items()])
+    alice.set_state(room, "m.room.pinned_events", {"pinned": ["$of-the-old-room"]})
+    new = upgrade(alice, room, "12")
+    for event_type, content in kept.items():
+        assert alice.state(new, event_type) == content
+    assert alice.state(new, "m.room.name") == {"name": "N"} and alice.state(new, "m.room.topic")["topic"] == "T"
+    refused(alice.call("GET", alice.room(new, "state/m.room.pinned_events")), 404, "M_NOT_FOUND")
+    refused(bob.call("POST", V3 + "/join/" + quote(new)), 403, "M_FORBIDDEN")
+    alice.invite(hall, bob.user_id)
+    bob.join(hall)
+    bob.join(new)
+
+
+def test_creators_are_not_carried_over(hs):
+    """Of version 12 they are named anew, and have no level; of an older one they are among the users."""
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(room_version="12", creation_content={"additional_creators": [bob.user_id]})
+    new = upgrade(alice, room, "12")
+    assert "additional_creators" not in alice.state(new, "m.room.create")
+    assert alice.state(new, "m.room.power_levels")["users"] == {}
+    old_style = upgrade(alice, new, "11", additional_creators=[bob.user_id])
+    assert "additional_creators" not in alice.state(old_style, "m.room.create")
+    assert alice.state(old_style, "m.room.power_levels")["users"] == {alice.user_id: 100}
+
+
+def test_the_spaces_of_a_room_follow_its_upgrade(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    space = alice.create_room(creation_content={"type": "m.space"}, preset="public_chat")
+    closed = bob.create_room(creation_content={"type": "m.space"}, preset="public_chat")
+    alice.join(closed)
+    room = alice.create_room()
+    child = {"via": ["localhost", "elsewhere"], "order": "aa", "suggested": True}
+    alice.set_state(space, "m.space.child", child, room)
+    bob.set_state(closed, "m.space.child", child, room)
+    new = upgrade(alice, room)
+    assert alice.state(space, "m.space.child", new) == {"via": ["localhost"], "order": "aa", "suggested": True}
+    assert alice.state(space, "m.space.child", room) == {}
+    assert alice.state(closed, "m.space.child", room) == child, "alice may not touch that space"
+
+
+def personal(client, room):
+    """What somebody has set for a room."""
+    user = V3 + "/user/" + quote(client.user_id)
+    tags = client.ok("GET", user + "/rooms/%s/tags" % quote(room))["tags"]
+    status, direct = client.call("GET", user + "/account_data/m.direct")
+    rules = client.ok("GET", V3 + "/pushrules/")["global"]
+    about = [(kind, r["rule_id"], r["actions"]) for kind in rules for r in rules[kind]
+             if r["rule_id"] == room or any(c.get("pattern") == room for c in r.get("conditions", []))]
+    return tags, sorted(u for u in direct if room in direct[u]) if status == 200 else [], about
+
+
+def make_personal(client, room, other):
+    user = V3 + "/user/" + quote(client.user_id)
+    client.ok("PUT", user + "/rooms/%s/tags/m.favourite" % quote(room), {"order": 0.5})
+    client.ok("PUT", user + "/account_data/m.direct", {other: ["!x:localhost", room], "@nobody:localhost": ["!y:localhost"]})
+    client.ok("PUT", V3 + "/pushrules/global/room/" + quote(room), {"actions": []})
+    muted = {"conditions": [{"kind": "event_match", "key": "room_id", "pattern": room}], "actions": []}
+    client.ok("PUT", V3 + "/pushrules/global/override/" + quote(room), muted)
+    client.ok("PUT", V3 + "/pushrules/global/override/loud", {**muted, "actions": ["notify"]})
+
+
+def test_what_members_have_set_follows_them_to_the_new_room(hs):
+    alice, bob, carol = hs.register("alice"), hs.register("bob"), hs.register("carol")
+    room = alice.create_room(preset="public_chat")
+    for who, other in ((alice, bob), (bob, alice), (carol, alice)):
+        who is alice or who.join(room)
+        make_personal(who, room, other.user_id)
+    new = upgrade(alice, room)
+    bob.join(new)
+    carol.ok("PUT", carol.room(new, "state/m.room.member/" + quote(carol.user_id)), {"membership": "join"})
+    for who, other in ((alice, bob), (bob, alice), (carol, alice)):
+        tags, direct, about = personal(who, new)
+        assert tags == {"m.favourite": {"order": 0.5}} and direct == [other.user_id]
+        assert sorted(about) == sorted([("room", new, []), ("override", new, []), ("override", "loud " + new, ["notify"])])
+        assert personal(who, room)[1] == [other.user_id], "the old room keeps what it has"
+    # It comes with the room.
+    answer = bob.sync()
+    assert [e for e in answer["rooms"]["join"][new]["account_data"]["events"] if e["type"] == "m.tag"]
+    # Once: what was taken away since stays away.
+    bob.ok("DELETE", V3 + "/pushrules/global/override/" + quote("loud " + new))
+    bob.ok("PUT", V3 + "/user/%s/rooms/%s/tags/u.own" % (quote(bob.user_id), quote(new)), {})
+    bob.ok("DELETE", V3 + "/user/%s/rooms/%s/tags/m.favourite" % (quote(bob.user_id), quote(new)))
+    bob.join(new)
+    tags, _, about = personal(bob, new)
+    assert tags == {"u.own": {}} and len(about) == 2
+
+
+def test_a_room_that_only_claims_to_replace_another_gets_nothing(hs):
+    alice, eve = hs.register("alice"), hs.register("eve")
+    room = alice.create_room()
+    make_personal(alice, room, eve.user_id)
+    claim = eve.create_room(preset="public_chat", creation_content={"predecessor": {"room_id": room}})
+    alice.join(claim)
+    assert personal(alice, claim) == ({}, [], [])
+
+
+def test_a_repeated_upgrade_is_answered_with_the_room_of_the_first(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(room_version="11", preset="public_chat",
+                             power_level_content_override={"users": {alice.user_id: 100, bob.user_id: 100}})
+    bob.join(room)
+    new = upgrade(alice, room, "12")
+    assert upgrade(alice, room, "12") == new
+    assert len(alice.ok("GET", V3 + "/joined_rooms")["joined_rooms"]) == 2
+    # Another version, another user: another room.
+    other = upgrade(alice, room, "11")
+    assert other not in (new, room) and alice.state(room, "m.room.tombstone")["replacement_room"] == other
+    assert upgrade(bob, room, "11") not in (new, other, room)
+
+
+def test_bans_without_end_are_carried_over(hs):
+    alice = hs.register("alice")
+    banned = ["@spam%d:localhost" % i for i in range(1200)]
+    room = alice.create_room(room_version="12")
+    for user in banned:
+        alice.set_state(room, "m.room.member", {"membership": "ban"}, user)
+    new = upgrade(alice, room)
+    members = alice.ok("GET", alice.room(new, "members?membership=ban"))["chunk"]
+    assert sorted(m["state_key"] for m in members) == sorted(banned)
+
+
 def test_upgrades_that_cannot_be(hs):
     alice, eve = hs.register("alice"), hs.register("eve")
     room = alice.create_room()
