@@ -4,13 +4,14 @@
 #include "core/room/build.h"
 #include "core/room/event_check.h"
 #include "core/room/hash.h"
+#include "core/room/power.h"
 #include "core/room/redact.h"
 
 /* The event is cut where its forms differ. Canonical order puts the pieces like this:
  *
  *     {"auth_events":…,          head
  *      "content":…,              content, or what a redaction leaves of it
- *      "depth":…,                depth
+ *      "depth":…,"event_id":…,   depth          event_id where senders choose it
  *      "hashes":…,               hashes         not in the form that is hashed
  *      "origin_server_ts":…,     middle, to prev_events
  *      "redacts":…,              redacts        not in the redacted form
@@ -45,10 +46,6 @@ check_field(const char *name, mx_str s)
 static mx_error *
 check_fields(const struct mx_build *in)
 {
-	if (in->version->refs_with_hashes || in->version->event_id == MX_EVENT_ID_CHOSEN)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
-				    "events of room version %.*s are not made here",
-				    MX_SFMT(in->version->name));
 	MX_TRY(check_field("type", in->type));
 	MX_TRY(check_field("sender", in->sender));
 	MX_TRY(check_field("state_key", in->state_key));
@@ -58,18 +55,42 @@ check_fields(const struct mx_build *in)
 		return mx_error_new(MX_E_UNKNOWN,
 				    "an event with %zu prev_events and %zu auth_events", in->prev_n,
 				    in->auth_n);
+	if (in->version->refs_with_hashes && in->key != NULL &&
+	    ((in->prev_n != 0 && in->prev_hash == NULL) ||
+	     (in->auth_n != 0 && in->auth_hash == NULL)))
+		return mx_error_new(MX_E_UNKNOWN, "an event without the hashes of those it names");
 	return NULL;
 }
 
 static void
-write_ids(const mx_str *ids, size_t n, struct mx_buf *b)
+write_hash(const unsigned char hash[MX_SHA256_SIZE], struct mx_buf *b)
 {
+	char text[MX_HASH_ID - 1];
+
+	mx_hash_base64(hash, text);
+	LIT(b, ",{\"sha256\":\"");
+	mx_buf_add(b, text, sizeof(text));
+	LIT(b, "\"}");
+}
+
+static void
+write_ids(const struct mx_build *in, const mx_str *ids, const unsigned char (*hash)[MX_SHA256_SIZE],
+	  size_t n, struct mx_buf *b)
+{
+	bool pairs = in->version->refs_with_hashes;
+
+	mx_buf_byte(b, '[');
 	for (size_t i = 0; i < n; i++) {
-		mx_buf_byte(b, i == 0 ? '[' : ',');
+		if (i != 0)
+			mx_buf_byte(b, ',');
+		if (pairs)
+			mx_buf_byte(b, '[');
 		mx_json_quote(ids[i], b);
+		if (pairs && hash != NULL)
+			write_hash(hash[i], b);
+		if (pairs)
+			mx_buf_byte(b, ']');
 	}
-	if (n == 0)
-		mx_buf_byte(b, '[');
 	mx_buf_byte(b, ']');
 }
 
@@ -109,7 +130,7 @@ write_middle(const struct mx_build *in, struct mx_buf *b)
 	LIT(b, ",\"origin_server_ts\":");
 	mx_buf_int(b, in->ts);
 	LIT(b, ",\"prev_events\":");
-	write_ids(in->prev, in->prev_n, b);
+	write_ids(in, in->prev, in->prev_hash, in->prev_n, b);
 }
 
 static void
@@ -137,7 +158,7 @@ write_tail(const struct mx_build *in, struct mx_buf *b)
 
 /* Writes all pieces but hashes and signatures, one after the other. */
 static mx_error *
-cut(const struct mx_build *in, struct mx_buf *b, struct pieces *ps)
+cut(const struct mx_build *in, mx_str event_id, struct mx_buf *b, struct pieces *ps)
 {
 	int64_t depth = in->depth < 0                        ? 0
 			: in->depth > in->version->max_depth ? in->version->max_depth
@@ -147,13 +168,17 @@ cut(const struct mx_build *in, struct mx_buf *b, struct pieces *ps)
 
 	at[0] = here(b);
 	LIT(b, "{\"auth_events\":");
-	write_ids(in->auth, in->auth_n, b);
+	write_ids(in, in->auth, in->auth_hash, in->auth_n, b);
 	LIT(b, ",\"content\":");
 	at[1] = here(b);
 	MX_TRY(write_content(in, b));
 	at[2] = here(b);
 	LIT(b, ",\"depth\":");
 	mx_buf_int(b, depth);
+	if (event_id.n != 0) {
+		LIT(b, ",\"event_id\":");
+		mx_json_quote(event_id, b);
+	}
 	at[3] = here(b);
 	write_middle(in, b);
 	at[4] = here(b);
@@ -209,8 +234,22 @@ assemble(const struct pieces *ps, enum form form, struct mx_buf *b)
 	mx_buf_str(b, ps->tail);
 }
 
+#define CHOSEN_ID 18	/* random characters: 107 bits */
 #define HASHES_HEAD ",\"hashes\":{\"sha256\":\""
 #define HASHES_SIZE (sizeof(HASHES_HEAD) - 1 + MX_HASH_ID - 1 + 2)
+
+/* "$", what nobody will choose again, and our name; empty where the hash is the id. */
+static mx_error *
+choose_id(const struct mx_build *in, struct mx_buf *b)
+{
+	char opaque[CHOSEN_ID + 1];
+
+	if (in->version->event_id != MX_EVENT_ID_CHOSEN)
+		return NULL;
+	mx_random_text(opaque, CHOSEN_ID);
+	mx_buf_printf(b, "$%s:%.*s", opaque, MX_SFMT(in->server));
+	return check_field("event_id", mx_buf_view(b));
+}
 
 /* Hashes and signs: out is used for each form in turn, and holds the whole event at the end. */
 static void
@@ -253,6 +292,7 @@ mx_build_event(const struct mx_build *in, struct mx_event **out)
 	MX_AUTO(mx_buf) *scratch = mx_buf_new(SCRATCH_MAX);
 	MX_AUTO(mx_buf) *event = mx_buf_new(SCRATCH_MAX);
 	MX_AUTO(mx_buf) *signatures = mx_buf_new(SCRATCH_MAX);
+	MX_AUTO(mx_buf) *chosen = mx_buf_new(0);
 	struct pieces ps = { 0 };
 	char id[MX_HASH_ID], room_id[MX_HASH_ID];
 	struct mx_event_row row = { .version = in->version,
@@ -264,11 +304,18 @@ mx_build_event(const struct mx_build *in, struct mx_event **out)
 
 	MX_TRY(check_fields(in));
 	mx_buf_reserve(scratch, in->content_canonical.n + 1536);
-	MX_TRY(cut(in, scratch, &ps));
+	MX_TRY(choose_id(in, chosen));
+	row.id = mx_buf_view(chosen);
+	MX_TRY(cut(in, row.id, scratch, &ps));
+	/* Where the rules ask for integers, it is for them to refuse. */
+	if (in->version->levels != MX_LEVEL_INTEGERS && in->state_key.p != NULL &&
+	    mx_str_eq(in->type, MX_S("m.room.power_levels")) && !mx_power_plain(ps.content))
+		return mx_error_new(MX_E_BAD_JSON, "m.room.power_levels: a level is no integer");
 	mx_buf_reserve(event, mx_buf_view(scratch).n + 384);
 	if (in->key != NULL) {
 		seal(in, &ps, event, signatures, id);
-		row.id = (mx_str){ id, sizeof(id) };
+		if (row.id.n == 0)
+			row.id = (mx_str){ id, sizeof(id) };
 	} else {
 		assemble(&ps, FORM_WHOLE, event);
 	}
@@ -276,7 +323,7 @@ mx_build_event(const struct mx_build *in, struct mx_event **out)
 	if (mx_buf_failed(event) || row.json.n > MX_EVENT_MAX)
 		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than %d bytes",
 				    MX_EVENT_MAX);
-	if (in->room_id.n == 0 && in->key != NULL) {
+	if (in->room_id.n == 0 && in->key != NULL && in->version->room_id_is_create_hash) {
 		memcpy(room_id, id, sizeof(id));
 		room_id[0] = '!';
 		row.room_id = (mx_str){ room_id, sizeof(room_id) };

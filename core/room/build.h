@@ -20,16 +20,18 @@ struct mx_build {
 	int64_t depth;			/* held at the version's limit */
 	const mx_str *prev, *auth;	/* event ids */
 	size_t prev_n, auth_n;
+	/* their reference hashes, where the version's events name them; otherwise not looked at */
+	const unsigned char (*prev_hash)[MX_SHA256_SIZE], (*auth_hash)[MX_SHA256_SIZE];
 	mx_str server;			/* who signs */
-	const struct mx_signing_key *key;	/* NULL: no hashes, no signature, no id: something to ask the rules about */
+	const struct mx_signing_key *key;	/* NULL: no hashes, no signature, no id that is a hash: something to ask the rules about */
 	/* copied into the event */
 	mx_nid room, sender_nid, device;
 	mx_str txn_id;
 };
 
 /* The caller owns *out; .nid is 0. MX_E_TOO_LARGE (the event, or a field of it), MX_E_BAD_JSON
- * (content that has no canonical form, a field that is not UTF-8), MX_E_UNSUPPORTED_ROOM_VERSION.
- * Re-entrant; 20 µs, of which the signature takes 18. */
+ * (content that has no canonical form, a field that is not UTF-8). Re-entrant; 20 µs, of which the
+ * signature takes 18. */
 mx_error *mx_build_event(const struct mx_build *b, struct mx_event **out) MX_MUST_USE;
 
 #endif

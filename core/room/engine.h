@@ -46,6 +46,7 @@ struct mx_tip {
 	uint64_t seq;			/* of the last write handed in */
 	size_t in_flight;
 	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
+	unsigned char last_hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
 	int64_t depth;
 	struct mx_memo *memo;		/* a hash table with linear probing */
 	size_t memo_n, memo_room;
@@ -59,6 +60,7 @@ struct mx_extremity {
 	int64_t depth;
 	struct mx_state_root after;
 	char *id;
+	unsigned char hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
 };
 struct mx_extremities {			/* newest first */
 	struct mx_extremity *v;
@@ -68,6 +70,7 @@ struct mx_extremities {			/* newest first */
 struct mx_room_view {
 	mx_pos last;			/* of the newest accepted event */
 	char last_id[MX_EVENT_ID_MAX + 1];
+	unsigned char last_hash[MX_SHA256_SIZE];	/* as in the tip */
 	int64_t depth;
 	struct mx_extremities forks;	/* n 0: last_id is the only forward extremity */
 	uint64_t seq;			/* writes of this process that are durable */

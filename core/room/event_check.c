@@ -126,7 +126,8 @@ check_names(const struct mx_room_version *v, const json_t *o)
 		return mx_error_new(MX_E_BAD_JSON, "room_id is not a room id");
 	MX_TRY(field(o, "event_id", v->event_id == MX_EVENT_ID_CHOSEN, &s));
 	if (v->event_id == MX_EVENT_ID_CHOSEN &&
-	    (!mx_id_event(s) || !is_reference(json_object_get(o, "event_id"))))
+	    (!mx_id_event(s) || mx_id_server_of(s).p == NULL ||
+	     !is_reference(json_object_get(o, "event_id"))))
 		return mx_error_new(MX_E_BAD_JSON, "event_id is not an event id");
 	return NULL;
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/room/hash.h"
 
 #include <stdlib.h>
 
@@ -67,12 +68,15 @@ mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text, struct 
 			continue;
 		}
 		e = mx_event_by_nid(rs, c, nid, &ev);
-		if (e == NULL)
-			mx_extremities_add(out,
-					   &(struct mx_extremity){ .nid = nid,
-								   .depth = ev->depth,
-								   .after = ev->after },
-					   mx_event_id(ev));
+		if (e == NULL) {
+			struct mx_extremity x = { .nid = nid,
+						  .depth = ev->depth,
+						  .after = ev->after };
+
+			if (ev->version->refs_with_hashes)
+				mx_event_reference_hash(ev->version, mx_event_json(ev), x.hash);
+			mx_extremities_add(out, &x, mx_event_id(ev));
+		}
 	}
 	if (e != NULL)
 		mx_extremities_clear(out);

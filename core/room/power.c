@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/room/power.h"
@@ -27,19 +28,34 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* A decimal string as old clients wrote levels: white space around, one sign, leading zeros. */
+/* A decimal string as old clients wrote levels: white space around, one sign, leading zeros. What
+ * is beyond 64 bits is a level all the same: the greatest or the least. */
 static bool
 level_of_string(mx_str s, int64_t *out)
 {
+	bool negative;
+
 	while (s.n != 0 && is_space(s.p[0]))
 		s = (mx_str){ s.p + 1, s.n - 1 };
 	while (s.n != 0 && is_space(s.p[s.n - 1]))
 		s.n--;
 	if (s.n > 1 && s.p[0] == '+' && s.p[1] != '-' && s.p[1] != '+')
 		s = (mx_str){ s.p + 1, s.n - 1 };
+	negative = s.n > 1 && s.p[0] == '-';
+	if (negative)
+		s = (mx_str){ s.p + 1, s.n - 1 };
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
 	for (; s.n > 1 && s.p[0] == '0'; s.p++)
 		s.n--;
-	return mx_str_int(s, INT64_MIN, INT64_MAX - 1, out);
+	if (s.n == 0)
+		return false;
+	if (!mx_str_int(s, 0, MX_POWER_CREATOR - 1, out))
+		*out = MX_POWER_CREATOR - 1;
+	if (negative)
+		*out = -*out;
+	return true;
 }
 
 static bool
@@ -53,9 +69,11 @@ level_of_float(mx_str s, int64_t *out)
 	memcpy(text, s.p, s.n);
 	text[s.n] = 0;
 	d = strtod(text, &end);
-	if (*end != 0 || !(d > -9e18 && d < 9e18))
+	if (*end != 0 || !isfinite(d))
 		return false;
-	*out = (int64_t)d;
+	*out = d >= 0x1p63    ? MX_POWER_CREATOR - 1
+	       : d <= -0x1p63 ? -(MX_POWER_CREATOR - 1)
+			      : (int64_t)d;
 	return true;
 }
 
@@ -187,6 +205,43 @@ read_content(struct reader *r, mx_str content)
 	}
 	r->strict = strict;
 	return e;
+}
+
+static bool
+plain_entries(mx_str object)
+{
+	struct mx_scan s;
+	mx_str key, value;
+	int64_t level;
+
+	if (!mx_scan_object(&s, object))
+		return false;
+	while (mx_scan_member(&s, &key, &value))
+		if (!mx_scan_int(value, &level))
+			return false;
+	return true;
+}
+
+bool
+mx_power_plain(mx_str content)
+{
+	struct mx_scan s;
+	mx_str key, value;
+	int64_t level;
+
+	if (!mx_scan_object(&s, content))
+		return false;
+	while (mx_scan_member(&s, &key, &value)) {
+		bool entries = mx_str_eq(key, MX_S("users")) || mx_str_eq(key, MX_S("events")) ||
+			       mx_str_eq(key, MX_S("notifications"));
+
+		if (entries && !plain_entries(value))
+			return false;
+		for (size_t i = 0; i < MX_POWER_LEVELS; i++)
+			if (mx_str_eq(levels[i].key, key) && !mx_scan_int(value, &level))
+				return false;
+	}
+	return true;
 }
 
 /* ---- the create event ---- */

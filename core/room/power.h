@@ -46,6 +46,9 @@ struct mx_power *mx_power_parse(const struct mx_event *levels, const struct mx_e
  * it breaks the grammar of its version (a level that is no integer, a user id that is none). */
 mx_error *mx_power_parse_content(mx_str content, const struct mx_event *create,
 				 struct mx_power **out) MX_MUST_USE;
+/* Whether the levels in this content are written as integers, as every version reads them: older
+ * versions take other forms as well, which nobody should make. */
+bool mx_power_plain(mx_str content);
 struct mx_power *mx_power_ref(struct mx_power *p);
 void mx_power_unref(struct mx_power **p);
 static inline void mx_power_auto(struct mx_power **p) { mx_power_unref(p); }

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/room/hash.h"
 
 #include <stdlib.h>
 
@@ -147,6 +148,20 @@ read_newest(struct mx_room *r, struct mx_conn *c, struct mx_room_view *next)
 	return mx_query_end(q);
 }
 
+/* The reference hash of the newest event, where the events that follow it name that. */
+static mx_error *
+read_hash(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
+	  struct mx_room_view *v)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+
+	if (!version->refs_with_hashes || v->last == 0)
+		return NULL;
+	MX_TRY(mx_event_by_nid(rs, c, v->last, &ev));
+	mx_event_reference_hash(version, mx_event_json(ev), v->last_hash);
+	return NULL;
+}
+
 /* Reads what is durable. The room's version is set when it is new. */
 static mx_error *
 read_view(struct mx_room *r, struct mx_conn *c)
@@ -172,6 +187,7 @@ read_view(struct mx_room *r, struct mx_conn *c)
 		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
 				    "the room is of a version that this server does not know");
 	MX_TRY(read_newest(r, c, &next));
+	MX_TRY(read_hash(r->rs, c, version, &next));
 	MX_TRY(mx_extremities_read(r->rs, c, mx_buf_view(forks), &next.forks));
 	for (size_t i = 0; i < next.forks.n; i++)
 		if (i == 0 || next.forks.v[i].depth > next.depth)

@@ -49,9 +49,9 @@ void mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str se
 			 mx_str state_key, const json_t *content, struct mx_auth_types *out);
 void mx_rules_auth_types_of(const struct mx_event *ev, struct mx_auth_types *out);
 
-/* Whether an m.room.redaction whose target is known applies (not whether it may be sent): its
- * sender has the power to redact, or is of the target's sender's server. Room version 3, "Handling
- * redactions". */
+/* Whether an m.room.redaction that the rules allow and whose target is known applies: its sender has
+ * the power to redact, or is of the target's sender's server; where the rules themselves ask for
+ * that, it always does. Room version 3, "Handling redactions". */
 bool mx_rules_redaction_applies(const struct mx_event *redaction, const struct mx_event *target,
 				const struct mx_power *power);
 

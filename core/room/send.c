@@ -4,8 +4,11 @@
  * which they were handed in, however many send at once. */
 #include "config.h"
 
+#include "core/json/json.h"
 #include "core/room/build.h"
 #include "core/room/engine.h"
+#include "core/room/event_check.h"
+#include "core/room/hash.h"
 
 #include <errno.h>
 #include <semaphore.h>
@@ -137,6 +140,8 @@ prepare_one(struct send *s, struct work *w, struct mx_stored *v)
 		w->content = d->content;
 	if (!json_is_object(w->content))
 		return mx_error_new(MX_E_BAD_JSON, "the content of an event must be an object");
+	if (s->store.room->version->strict_json)
+		MX_TRY(mx_event_check_numbers(w->content, MX_JSON_DEPTH - 1));
 	MX_TRY(mx_json_canonical(w->content, s->store.room->version->strict_json, b));
 	if (mx_buf_failed(b))
 		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than 65,536 bytes");
@@ -186,9 +191,32 @@ names_room(const struct send *s, size_t i)
 	return s->store.create && i == 0 && s->store.room->version->room_id_is_create_hash;
 }
 
+/* What the next event follows. */
+struct last {
+	mx_str id;
+	unsigned char hash[1][MX_SHA256_SIZE];	/* where the room's events name it */
+	int64_t depth;
+};
+
+static struct last
+last_of(const struct mx_tip *t)
+{
+	struct last last = { .id = mx_str_of(t->last_id), .depth = t->depth };
+
+	memcpy(last.hash[0], t->last_hash, sizeof(last.hash[0]));
+	return last;
+}
+
+static void
+hash_of(const struct mx_event *ev, unsigned char out[MX_SHA256_SIZE])
+{
+	if (ev->version->refs_with_hashes)
+		mx_event_reference_hash(ev->version, mx_event_json(ev), out);
+}
+
 /* Builds the ith event on what was built before it, and asks the rules. key NULL: only to ask. */
 static mx_error *
-build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_signing_key *key,
+build_one(struct send *s, size_t i, const struct last *last, const struct mx_signing_key *key,
 	  struct mx_event **out)
 {
 	struct work *w = &s->works[i];
@@ -196,14 +224,17 @@ build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_
 	struct mx_event *levels = NULL;
 	const struct mx_event *create = NULL;
 	mx_str auth[MAX_NEEDS];
+	unsigned char auth_hash[MAX_NEEDS][MX_SHA256_SIZE];
 	size_t auth_n = 0;
 
 	for (size_t k = 0; k < w->needs_n; k++) {
 		struct mx_event *ev = state_at(s, i, w->needs[k].hash);
 
 		w->met[k] = ev;
-		if (ev != NULL && k < w->auth_n)
+		if (ev != NULL && k < w->auth_n) {
+			hash_of(ev, auth_hash[auth_n]);
 			auth[auth_n++] = mx_event_id(ev);
+		}
 		if (mx_str_eq(w->needs[k].type, MX_S("m.room.power_levels")))
 			levels = ev;
 		if (mx_str_eq(w->needs[k].type, MX_S("m.room.create")))
@@ -218,10 +249,12 @@ build_one(struct send *s, size_t i, mx_str prev, int64_t depth, const struct mx_
 		.content_canonical = w->canonical,
 		.redacts = w->redacts,
 		.ts = w->ts != 0 ? w->ts : mx_now(),
-		.depth = depth,
-		.prev = &prev,
-		.prev_n = prev.n > 0,
+		.depth = last->depth < r->version->max_depth ? last->depth + 1 : last->depth,
+		.prev = &last->id,
+		.prev_hash = last->hash,
+		.prev_n = last->id.n > 0,
 		.auth = auth,
+		.auth_hash = auth_hash,
 		.auth_n = auth_n,
 		.server = mx_rooms_server(s->rs),
 		.key = key,
@@ -260,22 +293,20 @@ membership_before(const struct send *s, size_t i)
 }
 
 static mx_error *
-build_all(struct send *s, mx_str *last, int64_t *depth)
+build_all(struct send *s, struct last *last)
 {
-	struct mx_tip *t = &s->store.room->tip;
-
-	*last = mx_str_of(t->last_id);
-	*depth = t->depth;
+	*last = last_of(&s->store.room->tip);
 	for (size_t i = 0; i < s->n; i++) {
 		struct mx_stored *v = &s->store.v[i];
 
-		MX_TRY(build_one(s, i, *last, *depth + 1, s->rs->key, &v->event));
+		MX_TRY(build_one(s, i, last, s->rs->key, &v->event));
 		if (s->store.create && i == 0)
 			name_room(s->store.room, v->event);
 		if (v->event->state && mx_str_eq(mx_event_type(v->event), MX_S("m.room.member")))
 			v->was = membership_before(s, i);
-		*last = mx_event_id(v->event);
-		*depth = v->event->depth;
+		last->id = mx_event_id(v->event);
+		hash_of(v->event, last->hash[0]);
+		last->depth = v->event->depth;
 	}
 	return NULL;
 }
@@ -292,7 +323,7 @@ judges(mx_str type)
 
 /* The tip is now these events, although they are not durable yet. */
 static void
-move_tip(struct send *s, mx_str last, int64_t depth)
+move_tip(struct send *s, const struct last *last)
 {
 	struct mx_tip *t = &s->store.room->tip;
 
@@ -301,9 +332,10 @@ move_tip(struct send *s, mx_str last, int64_t depth)
 	for (size_t i = 0; i < s->n; i++)
 		if (s->store.v[i].event->state && judges(s->works[i].draft->type))
 			mx_tip_set(t, s->works[i].key, s->store.v[i].event, s->store.seq);
-	memcpy(t->last_id, last.p, last.n);
-	t->last_id[last.n] = '\0';
-	t->depth = depth;
+	memcpy(t->last_id, last->id.p, last->id.n);
+	t->last_id[last->id.n] = '\0';
+	memcpy(t->last_hash, last->hash[0], sizeof(t->last_hash));
+	t->depth = last->depth;
 	t->in_flight++;
 }
 
@@ -353,16 +385,15 @@ static mx_error *
 build_on_tip(struct send *s, struct send *whole)
 {
 	struct mx_room *r = s->store.room;
-	mx_str last;
-	int64_t depth;
+	struct last last;
 
 	pthread_mutex_lock(&r->tip.lock);
 	mx_error *e = mx_tip_meet(r, s->conn, s->needs, s->needs_n);
 
 	if (e == NULL)
-		e = build_all(s, &last, &depth);
+		e = build_all(s, &last);
 	if (e == NULL) {
-		move_tip(s, last, depth);
+		move_tip(s, &last);
 		if (whole != NULL)
 			mx_write_later(s->rs->db, write_events, landed, whole);
 	}
@@ -570,9 +601,10 @@ mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	if (e == NULL) {
 		pthread_mutex_lock(&r->tip.lock);
 		e = mx_tip_meet(r, c, s.needs, s.needs_n);
+		struct last last = last_of(&r->tip);
+
 		if (e == NULL)
-			e = build_one(&s, 0, mx_str_of(r->tip.last_id), r->tip.depth + 1, NULL,
-				      &s.store.v[0].event);
+			e = build_one(&s, 0, &last, NULL, &s.store.v[0].event);
 		pthread_mutex_unlock(&r->tip.lock);
 	}
 	send_end(&s);

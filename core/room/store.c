@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/room/hash.h"
 
 static const struct mx_sql PUT_ROOM =
 	MX_SQL("INSERT INTO room (nid, version, joined, invited) VALUES ($1, $2, $3, $4)");
@@ -59,7 +60,10 @@ move_view(struct mx_store *s)
 	struct mx_room *r = s->room;
 	const struct mx_event *last = s->v[s->n - 1].event;
 	mx_str id = mx_event_id(last);
+	unsigned char hash[MX_SHA256_SIZE] = { 0 };
 
+	if (r->version->refs_with_hashes)
+		mx_event_reference_hash(r->version, mx_event_json(last), hash);
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mx_stored *v = &s->v[i];
@@ -78,6 +82,7 @@ move_view(struct mx_store *s)
 	r->view.seq = s->seq;
 	memcpy(r->view.last_id, id.p, id.n);
 	r->view.last_id[id.n] = '\0';
+	memcpy(r->view.last_hash, hash, sizeof(hash));
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -192,6 +192,7 @@ mx_tip_load(struct mx_room *r)
 	t->seq = r->view.seq;
 	t->depth = r->view.depth;
 	memcpy(t->last_id, r->view.last_id, sizeof(t->last_id));
+	memcpy(t->last_hash, r->view.last_hash, sizeof(t->last_hash));
 	pthread_mutex_unlock(&r->lock);
 	t->loaded = true;
 	keep_warm(r);

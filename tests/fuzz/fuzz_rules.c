@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "core/room/rules.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/fuzz_room.h"
 
 /* Input: a byte for the version, one for the kind of event, one for what the state has; then lines:
  * the event's content, and those of m.room.create, m.room.power_levels, m.room.join_rules, the
@@ -26,7 +26,7 @@ make(const struct mx_room_version *v, const char *type, const char *key, const c
 	struct mx_event *ev = NULL;
 
 	if (mx_error_drop(mx_json_parse(content, &tree)) || !json_is_object(tree) ||
-	    mx_error_drop(mx_json_canonical(tree, true, canonical)))
+	    mx_error_drop(mx_json_canonical(tree, v->strict_json, canonical)))
 		return NULL;
 	mx_buf_printf(b, "{\"content\":%s,\"prev_events\":[%s]", mx_buf_cstr(canonical),
 		      strcmp(type, "m.room.create") == 0 ? "" : "\"$create\"");
@@ -127,7 +127,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
-	v = mx_room_version_at(data[0] % 3);
+	v = fuzz_version(data[0]);
 	rest = (mx_str){ (const char *)data + 3, size - 3 };
 	(void)mx_str_cut(rest, '\n', &line, &rest);
 	ev = make(v, types[data[1] % 8],

@@ -68,7 +68,7 @@ EXTRA_DIST += tests/fuzz/fuzz_event.dict tests/fuzz/fuzz_rules.dict \
 	tests/fuzz/corpus/fuzz_rules/invite tests/fuzz/corpus/fuzz_rules/levels
 if FUZZERS
 noinst_PROGRAMS += tests/fuzz/fuzz_event
-tests_fuzz_fuzz_event_SOURCES = tests/fuzz/fuzz_event.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_event_SOURCES = tests/fuzz/fuzz_event.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h
 tests_fuzz_fuzz_event_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_event_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_event_LDADD = $(fuzz_ldadd)
@@ -78,7 +78,7 @@ tests_fuzz_fuzz_id_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_id_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_id_LDADD = $(fuzz_ldadd)
 noinst_PROGRAMS += tests/fuzz/fuzz_rules
-tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h
 tests_fuzz_fuzz_rules_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_rules_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_rules_LDADD = $(fuzz_ldadd)

@@ -7,6 +7,7 @@
 #include "core/room/build.h"
 #include "core/room/rules.h"
 #include "core/room/scan.h"
+#include "tests/unit/room/versions.h"
 #include "tests/unit/support/unit.h"
 
 #define ROOM "!create"	/* what version 12 makes of the create event's id; other versions take it as any */
@@ -17,6 +18,8 @@ struct spec {
 	const char *prev, *auth;	/* '"$a","$b"'; NULL: prev "$p", auth none */
 	mx_msec ts;
 	bool rejected;
+	int depth;	/* 0: 1 */
+	const char *redacts;	/* at the top */
 };
 
 static inline const struct mx_room_version *
@@ -27,6 +30,19 @@ version_of(const char *name)
 
 	assert_non_null(v);
 	return v;
+}
+
+/* '"$a","$b"' as auth_events or prev_events have it. */
+static inline void
+write_refs(const struct mx_room_version *v, const char *ids, struct mx_buf *b)
+{
+	mx_buf_byte(b, '[');
+	for (const char *p = ids, *end; *p != 0; p = *end != 0 ? end + 1 : end) {
+		end = strchr(p, ',') != NULL ? strchr(p, ',') : p + strlen(p);
+		mx_buf_printf(b, v->refs_with_hashes ? "%s[%.*s,{\"sha256\":\"x\"}]" : "%s%.*s",
+			      p != ids ? "," : "", (int)(end - p), p);
+	}
+	mx_buf_byte(b, ']');
 }
 
 /* "@name:a" for "name", "@name:b" for "name:b"; what begins with another sign stays. */
@@ -50,13 +66,13 @@ make_event(struct spec s)
 	struct mx_event *ev = NULL;
 	char sender[128], key[128];
 
-	mx_buf_printf(b,
-		      "{\"auth_events\":[%s],\"content\":%s,\"depth\":1,\"origin_server_ts\":%lld,"
-		      "\"prev_events\":[%s]",
-		      s.auth != NULL ? s.auth : "", s.content, (long long)s.ts,
-		      s.prev != NULL ? s.prev
-		      : create       ? ""
-				     : "\"$p\"");
+	mx_buf_printf(b, "{\"auth_events\":");
+	write_refs(row.version, s.auth != NULL ? s.auth : "", b);
+	mx_buf_printf(b, ",\"content\":%s,\"depth\":%d,\"origin_server_ts\":%lld,\"prev_events\":",
+		      s.content, s.depth != 0 ? s.depth : 1, (long long)s.ts);
+	write_refs(row.version, s.prev != NULL ? s.prev : create ? "" : "\"$p\"", b);
+	if (s.redacts != NULL)
+		mx_buf_printf(b, ",\"redacts\":\"%s\"", s.redacts);
 	if (!create || !row.version->room_id_is_create_hash)
 		mx_buf_printf(b, ",\"room_id\":\"%s\"",
 			      row.version->room_id_is_create_hash ? ROOM : ROOM ":a");

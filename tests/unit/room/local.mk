@@ -6,32 +6,32 @@ tests_unit_room_test_id_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_id_CFLAGS = $(test_cflags)
 tests_unit_room_test_id_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_redact
-tests_unit_room_test_redact_SOURCES = tests/unit/room/test_redact.c tests/unit/room/events.h
+tests_unit_room_test_redact_SOURCES = tests/unit/room/test_redact.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_redact_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_redact_CFLAGS = $(test_cflags)
 tests_unit_room_test_redact_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_event
-tests_unit_room_test_event_SOURCES = tests/unit/room/test_event.c tests/unit/room/events.h
+tests_unit_room_test_event_SOURCES = tests/unit/room/test_event.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_event_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_event_CFLAGS = $(test_cflags)
 tests_unit_room_test_event_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_build
-tests_unit_room_test_build_SOURCES = tests/unit/room/test_build.c tests/unit/room/events.h
+tests_unit_room_test_build_SOURCES = tests/unit/room/test_build.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_build_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_build_CFLAGS = $(test_cflags)
 tests_unit_room_test_build_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_power
-tests_unit_room_test_power_SOURCES = tests/unit/room/test_power.c tests/unit/room/events.h
+tests_unit_room_test_power_SOURCES = tests/unit/room/test_power.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_power_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_power_CFLAGS = $(test_cflags)
 tests_unit_room_test_power_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_rules
-tests_unit_room_test_rules_SOURCES = tests/unit/room/test_rules.c tests/unit/room/events.h
+tests_unit_room_test_rules_SOURCES = tests/unit/room/test_rules.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_rules_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_rules_CFLAGS = $(test_cflags)
 tests_unit_room_test_rules_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_resolve
-tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/graph.h
+tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/versions.h tests/unit/room/graph.h
 tests_unit_room_test_resolve_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_resolve_CFLAGS = $(test_cflags)
 tests_unit_room_test_resolve_LDADD = $(test_ldadd)
@@ -45,11 +45,27 @@ tests_unit_room_test_version_SOURCES = tests/unit/room/test_version.c
 tests_unit_room_test_version_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_version_CFLAGS = $(test_cflags)
 tests_unit_room_test_version_LDADD = $(test_ldadd)
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_all_versions
+tests_unit_room_test_all_versions_SOURCES = tests/unit/room/test_all_versions.c tests/unit/room/house.h \
+	tests/unit/room/versions.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_all_versions_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_all_versions_CFLAGS = $(test_cflags)
+tests_unit_room_test_all_versions_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_all_versions_postgres
+tests_unit_room_test_all_versions_postgres_SOURCES = tests/unit/room/test_all_versions.c tests/unit/room/house.h \
+	tests/unit/room/versions.h tests/unit/sql/place_postgres.c
+tests_unit_room_test_all_versions_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_all_versions_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_all_versions_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
 endif
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/room/test_filter
-tests_unit_room_test_filter_SOURCES = tests/unit/room/test_filter.c tests/unit/room/events.h
+tests_unit_room_test_filter_SOURCES = tests/unit/room/test_filter.c tests/unit/room/events.h tests/unit/room/versions.h
 tests_unit_room_test_filter_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_filter_CFLAGS = $(test_cflags)
 tests_unit_room_test_filter_LDADD = $(test_ldadd)

@@ -75,6 +75,7 @@ events_are_hashed_and_signed_as_the_specification_does(void **state)
 /* ---- making ---- */
 
 static const mx_str ids[2] = { { "$a", 2 }, { "$b", 2 } };
+static const unsigned char hashes[2][MX_SHA256_SIZE] = { { 1 }, { 2 } };
 
 static struct mx_build
 draft(const char *version, const struct mx_signing_key *key)
@@ -89,8 +90,10 @@ draft(const char *version, const struct mx_signing_key *key)
 		.depth = 7,
 		.prev = ids,
 		.prev_n = 1,
+		.prev_hash = hashes,
 		.auth = ids,
 		.auth_n = 2,
+		.auth_hash = hashes,
 		.server = MX_S("domain"),
 		.key = key,
 	};
@@ -123,14 +126,13 @@ expect_accepted(const struct mx_event *ev, struct mx_signing_key *key)
 static void
 what_is_made_passes_every_check(void **state)
 {
-	static const char *const versions[] = { "10", "11", "12" };
 	MX_AUTO(mx_signing_key) *key = spec_key();
 	MX_AUTO_JSON *content =
 		json_pack("{s:s,s:i,s:{s:s}}", "body", "h\xc3\xa4\n\"", "a", -5, "z", "y", "x");
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		struct mx_build in = draft(versions[i], key);
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		struct mx_build in = draft(all_versions[i], key);
 		MX_AUTO(mx_event) *message = NULL, *member = NULL, *redaction = NULL;
 
 		in.content = content;
@@ -162,20 +164,90 @@ static void
 the_bytes_are_canonical(void **state)
 {
 	MX_AUTO(mx_signing_key) *key = spec_key();
-	struct mx_build in = draft("10", key);
-	MX_AUTO(mx_event) *ev = NULL;
-	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	MX_AUTO_JSON *tree = NULL;
 
 	(void)state;
-	in.type = MX_S("m.room.redaction");
-	in.redacts = MX_S("$x");
-	in.state_key = MX_S("a\"\n");
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		struct mx_build in = draft(all_versions[i], key);
+		MX_AUTO(mx_event) *ev = NULL;
+		MX_AUTO(mx_buf) *b = mx_buf_new(0);
+		MX_AUTO_JSON *tree = NULL;
+
+		in.type = MX_S("m.room.redaction");
+		in.redacts = MX_S("$x");
+		in.state_key = MX_S("a\"\n");
+		unit_ok(mx_build_event(&in, &ev));
+		unit_ok(mx_json_parse(mx_event_json(ev), &tree));
+		unit_ok(mx_json_canonical(tree, true, b));
+		assert_true(mx_str_eq(mx_buf_view(b), mx_event_json(ev)));
+		unit_text(mx_event_state_key(ev), "a\"\n");
+	}
+}
+
+/* Versions 1 and 2: a name of its own, and what it follows with hashes. */
+static void
+old_events_have_a_chosen_id_and_references_with_hashes(void **state)
+{
+	MX_AUTO(mx_signing_key) *key = spec_key();
+	struct mx_build in = draft("1", key);
+	MX_AUTO(mx_event) *ev = NULL, *again = NULL, *asking = NULL;
+	MX_AUTO_JSON *json = NULL, *refs = NULL;
+	struct mx_event_ids it;
+	mx_str id;
+
+	(void)state;
 	unit_ok(mx_build_event(&in, &ev));
-	unit_ok(mx_json_parse(mx_event_json(ev), &tree));
-	unit_ok(mx_json_canonical(tree, true, b));
-	assert_true(mx_str_eq(mx_buf_view(b), mx_event_json(ev)));
-	unit_text(mx_event_state_key(ev), "a\"\n");
+	unit_ok(mx_build_event(&in, &again));
+	id = mx_event_id(ev);
+	assert_int_equal(id.n, 1 + 18 + sizeof(":domain") - 1);
+	assert_memory_equal(id.p + 19, ":domain", 7);
+	assert_true(mx_id_event(id));
+	assert_false(mx_str_eq(mx_event_id(again), id));
+	unit_ok(mx_json_parse(mx_event_json(ev), &json));
+	assert_true(mx_str_eq(mx_json_str(json, "event_id"), id));
+	refs = json_loads("[[\"$a\",{\"sha256\":\"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}],"
+			  "[\"$b\",{\"sha256\":\"AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}]]",
+			  0, NULL);
+	assert_true(json_equal(json_object_get(json, "auth_events"), refs));
+	json_array_remove(refs, 1);
+	assert_true(json_equal(json_object_get(json, "prev_events"), refs));
+	it = mx_event_auth(ev);
+	assert_true(mx_event_ids_next(&it, &id));
+	unit_text(id, "$a");
+	assert_true(mx_event_ids_next(&it, &id));
+	unit_text(id, "$b");
+	assert_false(mx_event_ids_next(&it, &id));
+
+	/* who only asks need not know the hashes, who sends must */
+	in.prev_hash = NULL;
+	unit_refused(mx_build_event(&in, &asking), MX_E_UNKNOWN);
+	in.key = NULL;
+	unit_ok(mx_build_event(&in, &asking));
+	unit_text(mx_id_server_of(mx_event_id(asking)), "domain");
+}
+
+static void
+the_alphabet_of_the_id_follows_the_version(void **state)
+{
+	MX_AUTO(mx_signing_key) *key = spec_key();
+
+	(void)state;
+	for (size_t i = 2; i < ALL_VERSIONS; i++) {
+		bool url = is_version("4-", all_versions[i]), special = false;
+
+		/* in a hundred hashes each of the two letters occurs */
+		for (int n = 0; n < 100; n++) {
+			struct mx_build in = draft(all_versions[i], key);
+			MX_AUTO(mx_event) *ev = NULL;
+
+			in.ts = n;
+			unit_ok(mx_build_event(&in, &ev));
+			assert_int_equal(mx_event_id(ev).n, 44);
+			assert_null(memchr(mx_event_id(ev).p, url ? '+' : '-', 44));
+			assert_null(memchr(mx_event_id(ev).p, url ? '/' : '_', 44));
+			special = special || memchr(mx_event_id(ev).p, url ? '-' : '+', 44) != NULL;
+		}
+		assert_true(special);
+	}
 }
 
 static void
@@ -263,14 +335,18 @@ static void
 depth_is_held_at_its_limit(void **state)
 {
 	MX_AUTO(mx_signing_key) *key = spec_key();
-	struct mx_build in = draft("12", key);
-	MX_AUTO(mx_event) *ev = NULL;
 
 	(void)state;
-	in.depth = INT64_MAX;
-	unit_ok(mx_build_event(&in, &ev));
-	assert_int_equal(mx_event_depth(ev), 9007199254740991);
-	expect_accepted(ev, key);
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		struct mx_build in = draft(all_versions[i], key);
+		MX_AUTO(mx_event) *ev = NULL;
+
+		in.depth = INT64_MAX;
+		unit_ok(mx_build_event(&in, &ev));
+		assert_true(mx_event_depth(ev) ==
+			    (is_version("6-", all_versions[i]) ? 9007199254740991 : INT64_MAX));
+		expect_accepted(ev, key);
+	}
 }
 
 /* ---- checking ---- */
@@ -348,13 +424,30 @@ a_key_counts_while_it_is_valid(void **state)
 	expect_accepted(in_time, key);
 	unit_refused(mx_verify_event(late->version, mx_event_json(late), domains_key, key, &got),
 		     MX_E_FORBIDDEN);
+	/* before version 5 nobody looks at the time */
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		MX_AUTO(mx_event) *old = NULL;
+
+		in.version = version_of(all_versions[i]);
+		unit_ok(mx_build_event(&in, &old));
+		if (is_version("1-4", all_versions[i]))
+			expect_accepted(old, key);
+		else
+			unit_refused(mx_verify_event(old->version, mx_event_json(old), domains_key,
+						     key, &got),
+				     MX_E_FORBIDDEN);
+	}
 }
 
 static void
-expect_servers(const char *content, const char *expected)
+expect_servers_in(const char *version, const char *id, const char *content, const char *expected)
 {
-	MX_AUTO(mx_event) *ev = make_event((struct spec){
-		.type = "m.room.member", .key = "carol", .sender = "alice", .content = content });
+	MX_AUTO(mx_event) *ev = make_event((struct spec){ .version = version,
+							  .id = id,
+							  .type = "m.room.member",
+							  .key = "carol",
+							  .sender = "alice",
+							  .content = content });
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	mx_str servers[MX_VERIFY_SERVERS];
 	size_t n = mx_verify_servers(ev, servers);
@@ -365,9 +458,29 @@ expect_servers(const char *content, const char *expected)
 }
 
 static void
+expect_servers(const char *content, const char *expected)
+{
+	expect_servers_in("12", NULL, content, expected);
+}
+
+#define VIA_B "{\"join_authorised_via_users_server\":\"@x:b\",\"membership\":\"join\"}"
+
+static void
 the_right_servers_must_have_signed(void **state)
 {
 	(void)state;
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		const char *v = all_versions[i];
+		bool chosen = is_version("1-2", v);
+
+		/* whose server named the event, where servers do */
+		expect_servers_in(v, "$x:a", "{\"membership\":\"join\"}", "a ");
+		expect_servers_in(v, "$x:c", "{\"membership\":\"join\"}", chosen ? "a c " : "a ");
+		expect_servers_in(v, "$x:c",
+				  "{\"membership\":\"invite\",\"third_party_invite\":{}}",
+				  chosen ? "c " : "");
+		expect_servers_in(v, "$x:a", VIA_B, is_version("8-", v) ? "a b " : "a ");
+	}
 	expect_servers("{\"membership\":\"join\"}", "a ");
 	expect_servers("{\"membership\":\"invite\"}", "a ");
 	expect_servers("{\"membership\":\"invite\",\"third_party_invite\":{}}", "");
@@ -386,6 +499,8 @@ main(void)
 		unit_case(events_are_hashed_and_signed_as_the_specification_does),
 		unit_case(what_is_made_passes_every_check),
 		unit_case(the_bytes_are_canonical),
+		unit_case(old_events_have_a_chosen_id_and_references_with_hashes),
+		unit_case(the_alphabet_of_the_id_follows_the_version),
 		unit_case(a_create_event_of_version_12_makes_the_room_id),
 		unit_case(without_a_key_an_event_is_only_for_asking),
 		unit_case(what_exceeds_a_limit_is_not_made),

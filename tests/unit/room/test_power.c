@@ -145,7 +145,7 @@ many_users_are_found_by_searching(void **state)
 	assert_int_equal(mx_power_of_user(p, MX_S("@u5:a")), 0);
 }
 
-/* No version that rooms are made with reads these, but the rooms of old ones will. */
+/* What versions before 10 read as a level: beyond what a number holds, the greatest or the least. */
 static void
 old_versions_read_strings_as_levels(void **state)
 {
@@ -154,6 +154,20 @@ old_versions_read_strings_as_levels(void **state)
 		enum mx_level_form form;
 		int64_t level;		/* 0: no level */
 	} cases[] = {
+		{ "\"000100\"", MX_LEVEL_STRINGS, 100 },
+		{ "\" -00100 \"", MX_LEVEL_STRINGS, -100 },
+		{ "\"- 5\"", MX_LEVEL_STRINGS, 0 },
+		{ "\"--5\"", MX_LEVEL_STRINGS, 0 },
+		{ "\"+\"", MX_LEVEL_STRINGS, 0 },
+		{ "\"-\"", MX_LEVEL_STRINGS, 0 },
+		{ "\" \"", MX_LEVEL_STRINGS, 0 },
+		{ "\"1.0\"", MX_LEVEL_LOOSE, 0 },
+		{ "5.114698E4", MX_LEVEL_LOOSE, 51146 },
+		{ "-0.9", MX_LEVEL_LOOSE, 0 },
+		{ "-50.57", MX_LEVEL_LOOSE, -50 },
+		{ "-1e99", MX_LEVEL_LOOSE, -9223372036854775806 },
+		{ "\"-99999999999999999999\"", MX_LEVEL_STRINGS, -9223372036854775806 },
+		{ "\"99999999999999999999\"", MX_LEVEL_STRINGS, 9223372036854775806 },
 		{ "\"50\"", MX_LEVEL_STRINGS, 50 },
 		{ "\" +007 \"", MX_LEVEL_STRINGS, 7 },
 		{ "\"-3\"", MX_LEVEL_LOOSE, -3 },
@@ -163,10 +177,10 @@ old_versions_read_strings_as_levels(void **state)
 		{ "2.9", MX_LEVEL_LOOSE, 2 },
 		{ "2.9", MX_LEVEL_STRINGS, 0 },
 		{ "1e2", MX_LEVEL_LOOSE, 100 },
-		{ "1e99", MX_LEVEL_LOOSE, 0 },
+		{ "1e99", MX_LEVEL_LOOSE, 9223372036854775806 },
 		{ "true", MX_LEVEL_LOOSE, 0 },
 		{ "\"50\"", MX_LEVEL_INTEGERS, 0 },
-		{ "9223372036854775807", MX_LEVEL_LOOSE, 0 },
+		{ "9223372036854775807", MX_LEVEL_LOOSE, 9223372036854775806 },
 	};
 
 	(void)state;

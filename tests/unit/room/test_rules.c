@@ -6,7 +6,7 @@
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
 struct rule_case {
-	const char *version;	/* NULL: 10, 11 and 12 */
+	const char *version;	/* as is_version reads it; NULL: every version */
 	const char *members;	/* "alice=join bob=ban" */
 	const char *power;	/* content of m.room.power_levels; NULL: none */
 	const char *join_rule;	/* NULL: none */
@@ -14,6 +14,7 @@ struct rule_case {
 	const char *refused;	/* part of the text; NULL: allowed */
 	const char *create;	/* more of the create event's content */
 	const char *prev;
+	const char *id, *redacts;	/* of the event */
 	struct spec third_party;	/* an m.room.third_party_invite in the state */
 };
 
@@ -84,8 +85,14 @@ check_case(const char *version, const struct rule_case *c, size_t row)
 	mx_error *e;
 
 	open_room(&r, version, c);
-	ev = make_event((struct spec){ version, "$event", c->type, c->key, c->sender, c->content,
-				       c->prev, NULL, 0, false });
+	ev = make_event((struct spec){ .version = version,
+				       .id = c->id,
+				       .type = c->type,
+				       .key = c->key,
+				       .sender = c->sender,
+				       .content = c->content,
+				       .prev = c->prev,
+				       .redacts = c->redacts });
 	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };
 	state = mx_rules_state_of(&set);
 	e = mx_rules_check(ev, &state);
@@ -109,12 +116,10 @@ check_case(const char *version, const struct rule_case *c, size_t row)
 static void
 check_cases(const struct rule_case *cases, size_t n)
 {
-	static const char *const versions[] = { "10", "11", "12" };
-
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < 3; k++)
-			if (cases[i].version == NULL || strcmp(cases[i].version, versions[k]) == 0)
-				check_case(versions[k], &cases[i], i);
+		for (size_t k = 0; k < ALL_VERSIONS; k++)
+			if (is_version(cases[i].version, all_versions[k]))
+				check_case(all_versions[k], &cases[i], i);
 }
 
 #define CHECK(cases) check_cases(cases, sizeof(cases) / sizeof(cases[0]))
@@ -151,9 +156,11 @@ joins(void **state)
 		{ NULL, NULL, NULL, "invite", MEMBER("alice", "alice", "join"), "not invited" },
 		{ NULL, "alice=leave", NULL, "invite", MEMBER("alice", "alice", "join"),
 		  "not invited" },
-		{ NULL, "alice=knock", NULL, "knock", MEMBER("alice", "alice", "join"),
+		{ "7-", "alice=knock", NULL, "knock", MEMBER("alice", "alice", "join"),
 		  "not invited" },
-		{ NULL, "alice=invite", NULL, "knock", MEMBER("alice", "alice", "join"), NULL },
+		{ "7-", "alice=invite", NULL, "knock", MEMBER("alice", "alice", "join"), NULL },
+		{ "1-6", "alice=invite", NULL, "knock", MEMBER("alice", "alice", "join"),
+		  "lets nobody join" },
 		/* rules that nobody knows */
 		{ NULL, "alice=invite", NULL, "private", MEMBER("alice", "alice", "join"),
 		  "lets nobody join" },
@@ -181,25 +188,35 @@ static void
 restricted_joins_need_somebody_who_may_invite(void **state)
 {
 	static const struct rule_case cases[] = {
-		{ NULL, "bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""), NULL },
-		{ NULL, "bob=join", NULL, "knock_restricted", VOUCHED("\"@bob:a\""), NULL },
-		{ NULL, "bob=join", NULL, "restricted", MEMBER("alice", "alice", "join"),
+		{ "8-", "bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""), NULL },
+		{ "10-", "bob=join", NULL, "knock_restricted", VOUCHED("\"@bob:a\""), NULL },
+		{ "8-", "bob=join", NULL, "restricted", MEMBER("alice", "alice", "join"),
 		  "no user of the room vouches" },
-		{ NULL, "bob=leave", NULL, "restricted", VOUCHED("\"@bob:a\""),
+		{ "8-", "bob=leave", NULL, "restricted", VOUCHED("\"@bob:a\""),
 		  "is not in the room" },
-		{ NULL, "bob=join", "{\"invite\":50}", "restricted", VOUCHED("\"@bob:a\""),
+		{ "8-", "bob=join", "{\"invite\":50}", "restricted", VOUCHED("\"@bob:a\""),
 		  "may not invite" },
-		{ NULL, "bob=join", "{\"invite\":50,\"users\":{\"@bob:a\":50}}", "restricted",
+		{ "8-", "bob=join", "{\"invite\":50,\"users\":{\"@bob:a\":50}}", "restricted",
 		  VOUCHED("\"@bob:a\""), NULL },
-		{ NULL, "alice=invite", NULL, "restricted", MEMBER("alice", "alice", "join"),
+		{ "8-", "alice=invite", NULL, "restricted", MEMBER("alice", "alice", "join"),
 		  NULL },
-		{ NULL, "alice=join", NULL, "restricted", MEMBER("alice", "alice", "join"), NULL },
-		{ NULL, "alice=ban bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""),
+		{ "8-", "alice=join", NULL, "restricted", MEMBER("alice", "alice", "join"), NULL },
+		{ "8-", "alice=ban bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""),
 		  "you are banned" },
-		{ NULL, "bob=join", NULL, "restricted", VOUCHED("1"), "is not a user id" },
-		{ NULL, "bob=join", NULL, "public", VOUCHED("\"bob\""), "is not a user id" },
+		{ "8-", "bob=join", NULL, "restricted", VOUCHED("1"), "is not a user id" },
+		{ "8-", "bob=join", NULL, "public", VOUCHED("\"bob\""), "is not a user id" },
+		/* older versions know nothing of it */
+		{ "1-7", "bob=join", NULL, "restricted", VOUCHED("\"@bob:a\""),
+		  "lets nobody join" },
+		{ "1-7", "bob=join", NULL, "public", VOUCHED("\"bob\""), NULL },
+		{ "1-7", "alice=invite", NULL, "restricted", MEMBER("alice", "alice", "join"),
+		  "lets nobody join" },
+		{ "1-9", "bob=join", NULL, "knock_restricted", VOUCHED("\"@bob:a\""),
+		  "lets nobody join" },
+		{ "1-9", "alice=invite", NULL, "knock_restricted",
+		  MEMBER("alice", "alice", "join"), "lets nobody join" },
 		/* written with an escape, it is the same user */
-		{ NULL, "bob=join", NULL, "restricted", VOUCHED("\"@\\u0062ob:a\""), NULL },
+		{ "8-", "bob=join", NULL, "restricted", VOUCHED("\"@\\u0062ob:a\""), NULL },
 	};
 
 	(void)state;
@@ -243,7 +260,9 @@ leaving_and_kicking(void **state)
 	static const struct rule_case cases[] = {
 		{ NULL, EVERYONE, STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
 		{ NULL, "alice=invite", STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
-		{ NULL, "alice=knock", STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
+		{ "7-", "alice=knock", STAFF, NULL, MEMBER("alice", "alice", "leave"), NULL },
+		{ "1-6", "alice=knock", STAFF, NULL, MEMBER("alice", "alice", "leave"),
+		  "you are not in this room" },
 		{ NULL, "alice=leave", STAFF, NULL, MEMBER("alice", "alice", "leave"),
 		  "you are not in this room" },
 		{ NULL, "alice=ban", STAFF, NULL, MEMBER("alice", "alice", "leave"),
@@ -301,25 +320,29 @@ static void
 knocks(void **state)
 {
 	static const struct rule_case cases[] = {
-		{ NULL, NULL, STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
-		{ NULL, NULL, STAFF, "knock_restricted", MEMBER("alice", "alice", "knock"), NULL },
-		{ NULL, "alice=leave", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
-		{ NULL, "alice=knock", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
-		{ NULL, NULL, STAFF, "public", MEMBER("alice", "alice", "knock"),
+		{ "7-", NULL, STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
+		{ "10-", NULL, STAFF, "knock_restricted", MEMBER("alice", "alice", "knock"), NULL },
+		{ "7-9", NULL, STAFF, "knock_restricted", MEMBER("alice", "alice", "knock"),
 		  "does not take knocks" },
-		{ NULL, NULL, STAFF, "restricted", MEMBER("alice", "alice", "knock"),
+		{ "1-6", NULL, STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		  "no membership that this room version knows" },
+		{ "7-", "alice=leave", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
+		{ "7-", "alice=knock", STAFF, "knock", MEMBER("alice", "alice", "knock"), NULL },
+		{ "7-", NULL, STAFF, "public", MEMBER("alice", "alice", "knock"),
 		  "does not take knocks" },
-		{ NULL, NULL, STAFF, "invite", MEMBER("alice", "alice", "knock"),
+		{ "7-", NULL, STAFF, "restricted", MEMBER("alice", "alice", "knock"),
 		  "does not take knocks" },
-		{ NULL, NULL, STAFF, NULL, MEMBER("alice", "alice", "knock"),
+		{ "7-", NULL, STAFF, "invite", MEMBER("alice", "alice", "knock"),
 		  "does not take knocks" },
-		{ NULL, "bob=join", STAFF, "knock", MEMBER("alice", "bob", "knock"),
+		{ "7-", NULL, STAFF, NULL, MEMBER("alice", "alice", "knock"),
+		  "does not take knocks" },
+		{ "7-", "bob=join", STAFF, "knock", MEMBER("alice", "bob", "knock"),
 		  "for somebody else" },
-		{ NULL, "alice=ban", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		{ "7-", "alice=ban", STAFF, "knock", MEMBER("alice", "alice", "knock"),
 		  "you are banned" },
-		{ NULL, "alice=invite", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		{ "7-", "alice=invite", STAFF, "knock", MEMBER("alice", "alice", "knock"),
 		  "invited to this room already" },
-		{ NULL, "alice=join", STAFF, "knock", MEMBER("alice", "alice", "knock"),
+		{ "7-", "alice=join", STAFF, "knock", MEMBER("alice", "alice", "knock"),
 		  "in this room already" },
 	};
 
@@ -362,12 +385,12 @@ sending_needs_membership_and_power(void **state)
 		{ NULL, EVERYONE, "{\"events\":{\"m.room.name\":-5},\"users_default\":-10}", NULL,
 		  NAME, "alice", "{}", "needs power -5, you have -10" },
 		/* a redaction is an event like others: whether it applies is another question */
-		{ NULL, EVERYONE, "{\"redact\":100}", NULL, "m.room.redaction", NULL, "alice",
+		{ "3-", EVERYONE, "{\"redact\":100}", NULL, "m.room.redaction", NULL, "alice",
 		  "{\"redacts\":\"$x\"}", NULL },
 		{ NULL, EVERYONE, "{\"events\":{\"m.room.redaction\":5}}", NULL, "m.room.redaction",
 		  NULL, "alice", "{}", "sending m.room.redaction needs power 5" },
-		/* m.room.aliases is not special any more */
-		{ NULL, EVERYONE, NULL, NULL, "m.room.aliases", "a", "alice", "{}",
+		/* m.room.aliases is special in versions 1 to 5 only */
+		{ "6-", EVERYONE, NULL, NULL, "m.room.aliases", "a", "alice", "{}",
 		  "needs power 50" },
 		/* state keys that are user ids belong to that user */
 		{ NULL, EVERYONE, "{\"state_default\":0}", NULL, "x", "@alice:a", "alice", "{}",
@@ -420,27 +443,42 @@ power_levels_must_be_levels(void **state)
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{}"), NULL },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":1}}"),
 		  NULL },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":\"1\"}}"),
+		{ "10-", EVERYONE, NULL, NULL,
+		  LEVELS("creator", "{\"users\":{\"@alice:a\":\"1\"}}"), "not an integer" },
+		{ "1-9", EVERYONE, NULL, NULL,
+		  LEVELS("creator", "{\"users\":{\"@alice:a\":\" +010 \"}}"), NULL },
+		{ NULL, EVERYONE, NULL, NULL,
+		  LEVELS("creator", "{\"users\":{\"@alice:a\":\"1.5\"}}"), "not an integer" },
+		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":null}}"),
 		  "not an integer" },
+		{ "1-5", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":1.5}}"),
+		  NULL },
+		{ "6-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@alice:a\":1.5}}"),
+		  "not an integer" },
+		/* before version 10 nobody looks at the others */
+		{ "1-9", EVERYONE, NULL, NULL,
+		  LEVELS("creator", "{\"ban\":\"x\",\"events\":1,\"kick\":null,\"notifications\":{"
+				    "\"room\":true}}"),
+		  NULL },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"alice\":1}}"),
 		  "not a user id" },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":[]}"),
 		  "not an object" },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":null}"),
 		  "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":{\"x\":\"1\"}}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":{\"x\":\"1\"}}"),
 		  "not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":1}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"events\":1}"),
 		  "not an object" },
-		{ NULL, EVERYONE, NULL, NULL,
+		{ "10-", EVERYONE, NULL, NULL,
 		  LEVELS("creator", "{\"notifications\":{\"room\":true}}"), "not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"notifications\":\"\"}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"notifications\":\"\"}"),
 		  "not an object" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"ban\":\"50\"}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"ban\":\"50\"}"),
 		  "ban is not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"kick\":null}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"kick\":null}"),
 		  "kick is not an integer" },
-		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"users_default\":[]}"),
+		{ "10-", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users_default\":[]}"),
 		  "users_default is not an integer" },
 		{ NULL, EVERYONE, NULL, NULL, LEVELS("creator", "{\"other\":\"50\"}"), NULL },
 	};
@@ -485,10 +523,12 @@ nobody_changes_levels_above_their_own(void **state)
 		{ NULL, EVERYONE, "{\"events\":{\"x\":60},\"state_default\":0}", NULL,
 		  LEVELS("alice", "{\"events\":{\"x\":60,\"y\":1},\"state_default\":0}"),
 		  "y cannot be set to 1" },
-		{ NULL, EVERYONE, "{\"notifications\":{\"room\":60},\"state_default\":0}", NULL,
+		{ "6-", EVERYONE, "{\"notifications\":{\"room\":60},\"state_default\":0}", NULL,
 		  LEVELS("alice", "{\"notifications\":{\"room\":0},\"state_default\":0}"),
 		  "room stands at 60" },
-		{ NULL, EVERYONE, "{\"state_default\":0}", NULL,
+		{ "1-5", EVERYONE, "{\"notifications\":{\"room\":60},\"state_default\":0}", NULL,
+		  LEVELS("alice", "{\"notifications\":{\"room\":1},\"state_default\":0}"), NULL },
+		{ "6-", EVERYONE, "{\"state_default\":0}", NULL,
 		  LEVELS("alice", "{\"notifications\":{\"room\":1},\"state_default\":0}"),
 		  "room cannot be set to 1" },
 		/* users: others must be below */
@@ -522,7 +562,14 @@ nobody_changes_levels_above_their_own(void **state)
 		{ NULL, EVERYONE, STAFF, NULL, LEVELS("alice", STAFF),
 		  "sending m.room.power_levels needs power 50" },
 		/* what was no level counts as absent */
-		{ NULL, EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":\"100\"}}", NULL,
+		{ "1-9", EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":\"100\"}}", NULL,
+		  LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"), NULL },
+		/* written otherwise, the level is the same */
+		{ "1-9", EVERYONE, "{\"ban\":\"60\",\"state_default\":0}", NULL,
+		  LEVELS("alice", "{\"ban\":60,\"state_default\":0}"), NULL },
+		{ "1-5", EVERYONE, "{\"ban\":60.7,\"state_default\":0}", NULL,
+		  LEVELS("alice", "{\"ban\":6e1,\"state_default\":0}"), NULL },
+		{ "10-", EVERYONE, "{\"state_default\":0,\"users\":{\"@mod:a\":\"100\"}}", NULL,
 		  LEVELS("mod", "{\"state_default\":0,\"users\":{\"@mod:a\":50}}"),
 		  "cannot be set to 50" },
 	};
@@ -541,12 +588,12 @@ creators_rank_above_every_level(void **state)
 	static const struct rule_case cases[] = {
 		{ "12", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator",
 		  "{}", NULL },
-		{ "11", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator",
+		{ "1-11", EVERYONE, "{\"state_default\":9007199254740991}", NULL, NAME, "creator",
 		  "{}", "needs power" },
 		{ "12", EVERYONE " partner:b=join",
 		  "{\"events\":{\"m.room.name\":9007199254740991}}", NULL, NAME, "partner:b", "{}",
 		  NULL, PARTNER },
-		{ "11", EVERYONE " partner:b=join", STAFF, NULL, NAME, "partner:b", "{}",
+		{ "1-11", EVERYONE " partner:b=join", STAFF, NULL, NAME, "partner:b", "{}",
 		  "needs power 50, you have 0", PARTNER },
 		/* equal among themselves */
 		{ "12", EVERYONE " partner:b=join", STAFF, NULL,
@@ -560,7 +607,7 @@ creators_rank_above_every_level(void **state)
 		/* their power cannot be set */
 		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"),
 		  "is a creator" },
-		{ "11", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"),
+		{ "1-11", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@creator:a\":100}}"),
 		  NULL },
 		{ "12", EVERYONE, NULL, NULL, LEVELS("creator", "{\"users\":{\"@partner:b\":100}}"),
 		  "is a creator", PARTNER },
@@ -591,12 +638,12 @@ a_room_begins_with_its_create_event(void **state)
 		  "{\"creator\":\"@creator:a\",\"room_version\":\"nope\"}", "version is unknown" },
 		{ NULL, NULL, NULL, NULL, "m.room.create", "", "creator",
 		  "{\"creator\":\"@creator:a\",\"room_version\":12}", "version is unknown" },
-		{ "10", NULL, NULL, NULL, "m.room.create", "", "creator", "{}",
+		{ "1-10", NULL, NULL, NULL, "m.room.create", "", "creator", "{}",
 		  "does not name the creator" },
 		{ "11", NULL, NULL, NULL, "m.room.create", "", "creator", "{}", NULL },
 		{ "12", NULL, NULL, NULL, "m.room.create", "", "creator", "{}", NULL },
 		/* the room id is the creator's server's, where it has a server */
-		{ "10", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"creator\":\"@eve:b\"}",
+		{ "1-10", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{\"creator\":\"@eve:b\"}",
 		  "of another server" },
 		{ "11", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{}", "of another server" },
 		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b", "{}", NULL },
@@ -610,8 +657,10 @@ a_room_begins_with_its_create_event(void **state)
 		  "{\"additional_creators\":[1]}", "not a list" },
 		{ "12", NULL, NULL, NULL, "m.room.create", "", "eve:b",
 		  "{\"additional_creators\":\"@x:y\"}", "not a list" },
-		{ "11", NULL, NULL, NULL, "m.room.create", "", "creator",
-		  "{\"additional_creators\":[1]}", NULL },
+		{ "1-11", NULL, NULL, NULL, "m.room.create", "", "creator",
+		  "{\"additional_creators\":[1],\"creator\":\"@creator:a\"}", NULL },
+		/* before version 11 the creator is whom the event names, whoever sent it */
+		{ "1-10", "creator=join", NULL, NULL, NAME, "creator", "{}", NULL },
 	};
 
 	(void)state;
@@ -906,80 +955,99 @@ auth_events_must_be_what_is_selected(void **state)
 
 /* ---- redactions ---- */
 
-static void
-a_redaction_applies_by_power_or_on_ones_own_server(void **state)
+/* Whether a redaction by somebody of bob's event of server b applies. */
+static bool
+applies(const char *version, const char *sender)
 {
-	MX_AUTO(mx_event) *create = make_event((struct spec){ .id = "$create",
+	MX_AUTO(mx_event) *create = make_event((struct spec){ .version = version,
+							      .id = "$create",
 							      .type = "m.room.create",
 							      .key = "",
 							      .sender = "creator",
 							      .content = "{}" });
-	MX_AUTO(mx_event) *levels = make_event((struct spec){ .id = "$pl",
+	MX_AUTO(mx_event) *levels = make_event((struct spec){ .version = version,
+							      .id = "$pl",
 							      .type = "m.room.power_levels",
 							      .key = "",
 							      .sender = "creator",
 							      .content = STAFF });
 	MX_AUTO(mx_power) *power = mx_power_parse(levels, create);
-	MX_AUTO(mx_event) *target =
-		make_event((struct spec){ .type = "x", .sender = "bob:b", .content = "{}" });
-	MX_AUTO(mx_event) *by_mod = make_event(
-		(struct spec){ .type = "m.room.redaction", .sender = "mod", .content = "{}" });
-	MX_AUTO(mx_event) *by_alice = make_event(
-		(struct spec){ .type = "m.room.redaction", .sender = "alice", .content = "{}" });
-	MX_AUTO(mx_event) *by_eve = make_event(
-		(struct spec){ .type = "m.room.redaction", .sender = "eve:b", .content = "{}" });
+	MX_AUTO(mx_event) *target = make_event((struct spec){
+		.version = version, .type = "x", .sender = "bob:b", .content = "{}" });
+	MX_AUTO(mx_event) *redaction = make_event((struct spec){ .version = version,
+								 .type = "m.room.redaction",
+								 .sender = sender,
+								 .content = "{}" });
 
-	(void)state;
-	assert_true(mx_rules_redaction_applies(by_mod, target, power));
-	assert_true(mx_rules_redaction_applies(by_eve, target, power));
-	assert_false(mx_rules_redaction_applies(by_alice, target, power));
-}
-
-/* ---- rules that versions before 10 have ---- */
-
-static bool
-old_rules_allow(const char *type, const char *key, const char *sender, const char *id,
-		const char *redacts)
-{
-	struct mx_room_version v = *version_of("10");
-	struct room r = { .n = 0 };
-	struct rule_case c = { .members = "alice=join eve:b=join", .power = STAFF };
-	MX_AUTO(mx_event) *ev = NULL;
-	struct mx_rules_events set;
-	struct mx_rules_state state;
-	struct mx_event_row row = { .version = &v, .id = mx_str_of(id) };
-	char json[512], user[128];
-	bool refused;
-
-	v.rule_aliases = v.redaction_needs_power = true;
-	open_room(&r, "10", &c);
-	snprintf(json, sizeof(json),
-		 "{\"content\":{},\"prev_events\":[\"$p\"],\"redacts\":\"%s\",\"room_id\":\"" ROOM
-		 ":a\",\"sender\":\"%s\"%s%s%s,\"type\":\"%s\"}",
-		 redacts, user_of(sender, user), key != NULL ? ",\"state_key\":\"" : "",
-		 key != NULL ? key : "", key != NULL ? "\"" : "", type);
-	row.json = mx_str_of(json);
-	unit_ok(mx_event_from_row(&row, &ev));
-	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };
-	state = mx_rules_state_of(&set);
-	refused = mx_error_drop(mx_rules_check(ev, &state));
-	for (size_t i = 0; i < r.n; i++)
-		mx_event_unref(&r.v[i]);
-	return !refused;
+	return mx_rules_redaction_applies(redaction, target, power);
 }
 
 static void
-old_rules_have_their_place(void **state)
+a_redaction_applies_by_power_or_on_ones_own_server(void **state)
 {
 	(void)state;
-	/* aliases belong to their server, in the room or not */
-	assert_true(old_rules_allow("m.room.aliases", "b", "bob:b", "$x:b", "$y"));
-	assert_false(old_rules_allow("m.room.aliases", "a", "bob:b", "$x:b", "$y"));
-	assert_false(old_rules_allow("m.room.aliases", NULL, "bob:b", "$x:b", "$y"));
-	/* redactions need power, or are of one server with what they redact */
-	assert_true(old_rules_allow("m.room.redaction", NULL, "eve:b", "$x:b", "$y:b"));
-	assert_false(old_rules_allow("m.room.redaction", NULL, "eve:b", "$x:b", "$y:a"));
-	assert_false(old_rules_allow("m.room.redaction", NULL, "alice", "$x:a", "$y:b"));
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		assert_true(applies(all_versions[i], "mod"));
+		assert_true(applies(all_versions[i], "eve:b"));
+		/* in versions 1 and 2 the rules would not have let it in */
+		assert_int_equal(applies(all_versions[i], "alice"),
+				 is_version("1-2", all_versions[i]));
+	}
+}
+
+/* ---- rules that only old versions have ---- */
+
+static void
+aliases_belong_to_their_server(void **state)
+{
+	static const struct rule_case cases[] = {
+		/* in the room or not, with power or without */
+		{ "1-5", NULL, STAFF, NULL, "m.room.aliases", "b", "eve:b", "{}", NULL },
+		{ "1-5", EVERYONE, STAFF, NULL, "m.room.aliases", "a", "alice", "{}", NULL },
+		{ "1-5", EVERYONE, STAFF, NULL, "m.room.aliases", "b", "admin", "{}",
+		  "belongs to the server" },
+		{ "1-5", EVERYONE, STAFF, NULL, "m.room.aliases", NULL, "admin", "{}",
+		  "belongs to the server" },
+		{ "1-5", EVERYONE, STAFF, NULL, "m.room.aliases", "", "admin", "{}",
+		  "belongs to the server" },
+		{ "1-5", NULL, STAFF, NULL, "m.room.aliases", "b", "eve:b", "{}", "only for users",
+		  .create = "\"m.federate\":false" },
+		{ "6-", EVERYONE, STAFF, NULL, "m.room.aliases", "b", "admin", "{}", NULL },
+	};
+
+	(void)state;
+	CHECK(cases);
+}
+
+#define REDACTION "m.room.redaction", NULL
+
+static void
+redactions_need_power_or_the_same_server(void **state)
+{
+	static const char members[] = EVERYONE " eve:b=join";
+	static const struct rule_case cases[] = {
+		{ "1-2", members, STAFF, NULL, REDACTION, "mod", "{}", NULL, .id = "$x:a",
+		  .redacts = "$y:b" },
+		{ "1-2", members, STAFF, NULL, REDACTION, "eve:b", "{}", NULL, .id = "$x:b",
+		  .redacts = "$y:b" },
+		{ "1-2", members, STAFF, NULL, REDACTION, "eve:b", "{}",
+		  "may not redact events of other servers", .id = "$x:b", .redacts = "$y:a" },
+		{ "1-2", members, STAFF, NULL, REDACTION, "alice", "{}",
+		  "may not redact events of other servers", .id = "$x:a", .redacts = "$y:b" },
+		{ "1-2", members, STAFF, NULL, REDACTION, "alice", "{}",
+		  "may not redact events of other servers", .id = "$x:a" },
+		/* it is the event ids that count, not who sent them */
+		{ "1-2", members, STAFF, NULL, REDACTION, "alice", "{}", NULL, .id = "$x:c",
+		  .redacts = "$y:c" },
+		/* whoever may redact may still not send */
+		{ "1-2", members, "{\"events_default\":60,\"users\":{\"@mod:a\":50}}", NULL,
+		  REDACTION, "mod", "{}", "needs power 60", .id = "$x:a", .redacts = "$y:a" },
+		{ "3-10", members, STAFF, NULL, REDACTION, "alice", "{}", NULL, .redacts = "$y" },
+		{ "11-", members, STAFF, NULL, REDACTION, "alice", "{\"redacts\":\"$y\"}", NULL },
+	};
+
+	(void)state;
+	CHECK(cases);
 }
 
 int
@@ -1004,7 +1072,8 @@ main(void)
 		unit_case(auth_events_are_selected),
 		unit_case(auth_events_must_be_what_is_selected),
 		unit_case(a_redaction_applies_by_power_or_on_ones_own_server),
-		unit_case(old_rules_have_their_place),
+		unit_case(aliases_belong_to_their_server),
+		unit_case(redactions_need_power_or_the_same_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
