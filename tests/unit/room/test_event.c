@@ -336,7 +336,7 @@ a_strangers_event_is_checked(void **state)
 		{ PARTS("{}", "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
 		  "auth_events" },
 		{ PARTS(IDS11, "{}", "1", SHA, "1", "[]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
-		  "at most 10" },
+		  "more than 10" },
 		{ PARTS("[]", "{}", "1", SHA, "1", IDS11, "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
 		  NULL },
 		{ PARTS("[]", "{}", "1", SHA, "1", "[1]", "\"!r\"", "\"@a:a\"", "{}", "\"x\""),
