@@ -273,9 +273,19 @@ small(struct mx_tree *t, struct mx_state_root root, const struct mx_delta *d, bo
 	return NULL;
 }
 
+/* Sets all of them, or returns false. */
+static bool
+add_all(struct mx_delta *d, const struct mx_tree_entry *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!add(d, &changes[i]))
+			return false;
+	return true;
+}
+
 mx_error *
 mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
-	      struct mx_state_root after, const struct mx_tree_entry *change)
+	      struct mx_state_root after, const struct mx_tree_entry *changes, size_t n)
 {
 	struct mx_delta next = *d;
 	bool whole = false;
@@ -284,15 +294,14 @@ mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before
 		*d = (struct mx_delta){ 0 };
 		return NULL;
 	}
-	if (!add(&next, change)) {
-		next.base = before;
-		next.far = d->far + 1;
-		next.n = 0;
-		add(&next, change);
-	} else if (next.far == 0) {
-		next.far = 1;
+	if (add_all(&next, changes, n)) {
+		next.far += next.far == 0;
+	} else {
+		next = (struct mx_delta){ .base = before, .whole = d->whole, .far = d->far + 1 };
+		whole = !add_all(&next, changes, n);
 	}
-	MX_TRY(small(t, after, &next, &whole));
+	if (!whole)
+		MX_TRY(small(t, after, &next, &whole));
 	if (whole || next.far > MX_DELTA_FAR)
 		next = (struct mx_delta){ .base = after, .whole = after };
 	*d = next;

@@ -5,6 +5,8 @@ core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.
 	core/room/tip.c core/room/tree.c core/room/tree.h core/room/tree_change.c core/room/delta.c core/room/txn_table.c \
 	core/room/visible.c core/room/extremities.c
 
+core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c
+
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \
 	core/room/event.c core/room/event_client.c core/room/event_check.c core/room/event_check.h \

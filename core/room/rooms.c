@@ -22,6 +22,8 @@ const struct mx_option mx_rooms_option_rows[] = {
 		       "database."),
 	MX_OPT(struct mx_rooms_options, max_state, .def = "500000", .min = 100, .max = 100000000,
 	       .help = "State events that one room may have, its members included."),
+	MX_OPT(struct mx_rooms_options, max_conflict, .def = "20000", .min = 100, .max = 10000000,
+	       .help = "Entries in which states of a room that come together may differ."),
 };
 const size_t mx_rooms_option_count = sizeof(mx_rooms_option_rows) / sizeof(mx_rooms_option_rows[0]);
 
@@ -31,6 +33,7 @@ static const struct mx_rooms_options DEFAULTS = {
 	.room_cache = 2048,
 	.room_tail = 64,
 	.max_state = 500000,
+	.max_conflict = 20000,
 };
 
 #define KEEP_TXNS 4096
@@ -60,6 +63,8 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->server_n = config->server_name.n;
 	rs->opt = *o;
 	rs->opt.default_version = NULL;
+	if (rs->opt.max_conflict == 0)
+		rs->opt.max_conflict = DEFAULTS.max_conflict;
 	rs->default_version = v;
 	rs->event_check = config->event_check;
 	rs->event_stored = config->event_stored;

@@ -17,6 +17,7 @@ struct mx_rooms_options {
 	int64_t room_cache;		/* rooms kept in memory */
 	int64_t room_tail;		/* newest events that a room in memory keeps at hand */
 	int64_t max_state;		/* entries that the state of a room may have */
+	int64_t max_conflict;		/* entries in which states that come together may differ */
 };
 extern const struct mx_option mx_rooms_option_rows[];
 extern const size_t mx_rooms_option_count;

@@ -15,8 +15,6 @@ static const struct mx_sql PUT_EVENT =
 	       "id_hash, root_before, root, "
 	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
 	       "$13, $14, $15)");
-static const struct mx_sql PUT_NODE =
-	MX_SQL("INSERT INTO state_node (nid, hash, data) VALUES ($1, $2, $3)");
 static const struct mx_sql PUT_MEMBER =
 	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) "
 	       "VALUES ($1, $2, $3, $4, 0, $5) "
@@ -26,8 +24,6 @@ static const struct mx_sql PUT_MEMBER =
 static const struct mx_sql REDACT =
 	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND "
 	       "redacted_by IS NULL");
-
-#define NODES_PER_EVENT 4096	/* numbers that are kept for them: 64 paths, and the leaves that they split into */
 
 /* ---- what the commit changes in memory ---- */
 
@@ -130,51 +126,18 @@ after(void *arg, bool committed)
 
 /* ---- rows ---- */
 
-struct put_nodes {
-	struct mx_conn *conn;
-	mx_nid next, end;
-};
-
-static mx_error *
-put_row(struct put_nodes *p, const unsigned char hash[16], const void *bytes, size_t n)
-{
-	struct mx_query *q = mx_query(p->conn, &PUT_NODE);
-
-	mx_bind_int(q, 1, p->next++);
-	mx_bind_int(q, 2, mx_node_number(hash));
-	mx_bind_blob(q, 3, bytes, n);
-	return mx_query_run(q);
-}
-
-static mx_error *
-put_node(void *arg, const struct mx_node *n)
-{
-	struct put_nodes *p = arg;
-
-	if (p->next == p->end)
-		return mx_error_new(MX_E_UNKNOWN,
-				    "a state event changes more of the state tree than it can");
-	return put_row(p, n->hash, n->bytes, n->n);
-}
-
 /* Stores `after`, which is `before` with the event set. */
 static mx_error *
 put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before,
 	 struct mx_state_root after, const struct mx_tree_entry *change)
 {
-	struct put_nodes p = { .conn = t->conn, .next = change->nid * NODES_PER_EVENT };
-	unsigned char row[MX_DELTA_MAX];
-	struct mx_state_root whole;
+	struct mx_node_rows rows = { .next = change->nid * MX_NODES_PER_EVENT };
 
-	p.end = p.next + NODES_PER_EVENT;
+	rows.end = rows.next + MX_NODES_PER_EVENT - MX_DELTAS_PER_EVENT;
 	if (!s->stored_known)
 		MX_TRY(mx_delta_find(t, before, &s->stored));
 	s->stored_known = true;
-	whole = s->stored.whole;
-	MX_TRY(mx_delta_next(t, &s->stored, before, after, change));
-	if (s->stored.far == 0)
-		return mx_tree_new_nodes(t, whole, before, after, put_node, &p);
-	return put_row(&p, after.h, row, mx_delta_bytes(&s->stored, after, row));
+	return mx_root_put(t, &s->stored, before, after, change, 1, &rows);
 }
 
 /* The state after the event. */

@@ -94,6 +94,10 @@ mx_error *mx_tree_get(struct mx_tree *t, struct mx_state_root root, struct mx_tr
 mx_error *mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key,
 		      mx_nid nid, struct mx_fresh_nodes *fresh,
 		      struct mx_state_root *out) MX_MUST_USE;
+/* The same for several entries, sorted by key. */
+mx_error *mx_tree_set_all(struct mx_tree *t, struct mx_state_root root,
+			  const struct mx_tree_entry *v, size_t n, struct mx_fresh_nodes *fresh,
+			  struct mx_state_root *out) MX_MUST_USE;
 /* The number of entries. */
 mx_error *mx_tree_count(struct mx_tree *t, struct mx_state_root root, size_t *out) MX_MUST_USE;
 /* Every entry, in the order of keys; fn's error ends the walk. */
@@ -121,11 +125,12 @@ struct mx_delta {			/* zero: the empty tree, which needs no storing */
 /* How a stored root is stored. */
 mx_error *mx_delta_find(struct mx_tree *t, struct mx_state_root root,
 			struct mx_delta *out) MX_MUST_USE;
-/* How to store `after`, which is `before` (stored as *d) with one entry set: *d is then about
- * after. far 0: as a whole tree, of which those nodes must be stored that mx_tree_new_nodes finds.
- */
+/* How to store `after`, which is `before` (stored as *d) with these entries set, sorted by key: *d is
+ * then about after. far 0: as a whole tree, of which those nodes must be stored that
+ * mx_tree_new_nodes finds. */
 mx_error *mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
-			struct mx_state_root after, const struct mx_tree_entry *change) MX_MUST_USE;
+			struct mx_state_root after, const struct mx_tree_entry *changes,
+			size_t n) MX_MUST_USE;
 /* The row of a root that is stored as a delta. Returns its length. */
 size_t mx_delta_bytes(const struct mx_delta *d, struct mx_state_root root,
 		      unsigned char out[MX_DELTA_MAX]);
@@ -135,6 +140,20 @@ mx_error *mx_tree_new_nodes(struct mx_tree *t, struct mx_state_root whole,
 			    struct mx_state_root stored, struct mx_state_root to,
 			    mx_error *(*fn)(void *arg, const struct mx_node *n),
 			    void *arg) MX_MUST_USE;
+
+/* ---- roots.c: rows ---- */
+
+/* Numbers for the rows of state_node. An event has the first for the state after it (64 paths, and
+ * the leaves that they split into), and the last for merges (merge.c). */
+#define MX_NODES_PER_EVENT 4096
+#define MX_DELTAS_PER_EVENT 64
+struct mx_node_rows {
+	mx_nid next, end;
+};
+/* Writes what mx_delta_next decides, over the connection of t, which must be a transaction's. */
+mx_error *mx_root_put(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
+		      struct mx_state_root after, const struct mx_tree_entry *changes, size_t n,
+		      struct mx_node_rows *rows) MX_MUST_USE;
 
 /* ---- between the files of the tree ---- */
 #define MX_TREE_FAN 16
@@ -184,7 +203,8 @@ mx_error *mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned
  * all. Returns how many. */
 size_t mx_tree_merge(const struct mx_tree_entry *old, size_t old_n, const struct mx_tree_entry *v,
 		     size_t n, struct mx_tree_entry *out);
-/* The tree with all of these entries set, sorted by key. */
+/* The tree with all of these entries set, sorted by key. MX_E_NOT_FOUND when nodes are missing
+ * because the root is stored as a delta. */
 mx_error *mx_tree_set_many(struct mx_tree *t, struct mx_state_root root,
 			   const struct mx_tree_entry *v, size_t n, struct mx_fresh_nodes *fresh,
 			   struct mx_state_root *out) MX_MUST_USE;

@@ -208,15 +208,23 @@ mx_tree_set_many(struct mx_tree *t, struct mx_state_root root, const struct mx_t
 }
 
 mx_error *
+mx_tree_set_all(struct mx_tree *t, struct mx_state_root root, const struct mx_tree_entry *v,
+		size_t n, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+{
+	bool again = false;
+
+	do
+		MX_TRY(mx_tree_mend(t, mx_tree_set_many(t, root, v, n, fresh, out), &again, root,
+				    root));
+	while (again);
+	return NULL;
+}
+
+mx_error *
 mx_tree_set(struct mx_tree *t, struct mx_state_root root, struct mx_tree_key key, mx_nid nid,
 	    struct mx_fresh_nodes *fresh, struct mx_state_root *out)
 {
 	struct mx_tree_entry entry = { key, nid };
-	bool again = false;
 
-	do
-		MX_TRY(mx_tree_mend(t, mx_tree_set_many(t, root, &entry, 1, fresh, out), &again,
-				    root, root));
-	while (again);
-	return NULL;
+	return mx_tree_set_all(t, root, &entry, 1, fresh, out);
 }

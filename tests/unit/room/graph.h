@@ -23,6 +23,7 @@ struct graph {
 	uint64_t hidden;		/* events that the server does not have */
 	int n;
 	size_t max_events;
+	mx_msec ts;		/* of the next event; 0: as the events come */
 };
 
 static inline bool
@@ -236,7 +237,7 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 	}
 	g->ev[me] = make_event((struct spec){ g->version, id, type, key, sender, content,
 					      mx_buf_cstr(prev_ids), mx_buf_cstr(auth_ids),
-					      1000 + me, false });
+					      g->ts != 0 ? g->ts : 1000 + me, false });
 	g->auth[me] = auth;
 	g->n++;
 	good = !mx_error_drop(mx_rules_check(g->ev[me], &state));

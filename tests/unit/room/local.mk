@@ -31,7 +31,7 @@ tests_unit_room_test_rules_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_rules_CFLAGS = $(test_cflags)
 tests_unit_room_test_rules_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_resolve
-tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/versions.h tests/unit/room/graph.h
+tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/versions.h tests/unit/room/graph.h tests/unit/room/plain.h
 tests_unit_room_test_resolve_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_resolve_CFLAGS = $(test_cflags)
 tests_unit_room_test_resolve_LDADD = $(test_ldadd)
@@ -63,6 +63,24 @@ tests_unit_room_test_all_versions_postgres_LDADD = modules/storage-postgres/libp
 endif
 endif
 
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_merge
+tests_unit_room_test_merge_SOURCES = tests/unit/room/test_merge.c tests/unit/room/house.h tests/unit/room/forks.h \
+	tests/unit/room/graph.h tests/unit/room/plain.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_merge_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_merge_CFLAGS = $(test_cflags)
+tests_unit_room_test_merge_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_merge_postgres
+tests_unit_room_test_merge_postgres_SOURCES = tests/unit/room/test_merge.c tests/unit/room/house.h tests/unit/room/forks.h \
+	tests/unit/room/graph.h tests/unit/room/plain.h tests/unit/sql/place_postgres.c
+tests_unit_room_test_merge_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_merge_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_merge_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/room/test_filter
 tests_unit_room_test_filter_SOURCES = tests/unit/room/test_filter.c tests/unit/room/events.h tests/unit/room/versions.h

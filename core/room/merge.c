@@ -1,0 +1,522 @@
+#include "config.h"
+
+#include "core/room/merge.h"
+
+#include <stdlib.h>
+
+#include "core/room/resolve.h"
+
+static const struct mx_sql LAST_NODE = MX_SQL("SELECT nid FROM state_node WHERE nid >= $1 AND nid < $2 "
+						 "ORDER BY nid DESC LIMIT 1");
+
+#define WHOLE_BITS 20	/* of the numbers for a merged tree that is stored whole: 2^20 nodes */
+
+/* An event that this merge has met, by its id. */
+struct met {
+	struct mx_event *ev;	/* held */
+	struct met *next;
+};
+
+/* A key at which the states differ. */
+struct conflict {
+	struct mx_tree_key key;
+	mx_nid *nids;		/* of each state; 0: none */
+	mx_str *ids;
+	const struct mx_event *any;
+};
+
+struct merge {
+	struct mx_rooms *rs;
+	struct mx_conn *c;
+	struct mx_room *room;
+	struct mx_tree tree;
+	const struct mx_state_root *roots;	/* distinct, sorted */
+	size_t roots_n;
+	struct mx_arena *a;
+	struct conflict *v;	/* sorted by key */
+	size_t n;
+	struct met **met;	/* a hash table by id */
+	size_t met_n, met_room;
+	struct mx_events held;
+};
+
+/* ---- the events that it meets ---- */
+
+static size_t
+bucket(const struct merge *m, mx_str id)
+{
+	return (size_t)mx_hash(id.p, id.n) & (m->met_room - 1);
+}
+
+static void
+grow(struct merge *m)
+{
+	struct met **old = m->met;
+	size_t old_room = m->met_room;
+
+	m->met_room = old_room != 0 ? 4 * old_room : 256;
+	m->met = mx_arena_alloc(m->a, m->met_room * sizeof(struct met *));
+	for (size_t i = 0; i < old_room; i++)
+		for (struct met *one = old[i], *next; one != NULL; one = next) {
+			size_t b = bucket(m, mx_event_id(one->ev));
+
+			next = one->next;
+			one->next = m->met[b];
+			m->met[b] = one;
+		}
+}
+
+static struct mx_event *
+met_find(const struct merge *m, mx_str id)
+{
+	struct met *one = m->met_room != 0 ? m->met[bucket(m, id)] : NULL;
+
+	while (one != NULL && !mx_str_eq(mx_event_id(one->ev), id))
+		one = one->next;
+	return one != NULL ? one->ev : NULL;
+}
+
+/* Takes the reference. */
+static void
+met_add(struct merge *m, struct mx_event *ev)
+{
+	struct met *one;
+	size_t b;
+
+	mx_events_add(&m->held, ev);
+	if (met_find(m, mx_event_id(ev)) != NULL)
+		return;
+	if (m->met_n >= m->met_room)
+		grow(m);
+	b = bucket(m, mx_event_id(ev));
+	one = mx_arena_alloc(m->a, sizeof(*one));
+	*one = (struct met){ ev, m->met[b] };
+	m->met[b] = one;
+	m->met_n++;
+}
+
+static void
+done(struct merge *m)
+{
+	mx_events_clear(&m->held);
+	mx_tree_done(&m->tree);
+	mx_arena_free(&m->a);
+}
+
+/* ---- what differs ---- */
+
+struct difference {
+	struct mx_tree_key key;
+	size_t state;
+	mx_nid first, other;	/* in the first state, and in this one */
+};
+
+struct differences {
+	struct difference *v;
+	size_t n, room, max, state;
+};
+
+static mx_error *
+too_much(const struct merge *m)
+{
+	return mx_error_new(MX_E_LIMIT_EXCEEDED,
+			    "the states of the room differ in more than %lld entries",
+			    (long long)m->rs->opt.max_conflict);
+}
+
+static mx_error *
+differs(void *arg, struct mx_tree_key key, mx_nid from, mx_nid to)
+{
+	struct differences *l = arg;
+
+	if (l->n == l->max)
+		return mx_error_new(MX_E_LIMIT_EXCEEDED, "too much differs");
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 64 : 2 * l->room;
+		l->v = mx_realloc(l->v, l->room, sizeof(*l->v));
+	}
+	l->v[l->n++] = (struct difference){ key, l->state, from, to };
+	return NULL;
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	return memcmp(((const struct difference *)a)->key.h, ((const struct difference *)b)->key.h,
+		      MX_TREE_KEY);
+}
+
+/* The differences, sorted, as conflicts. */
+static mx_error *
+group(struct merge *m, const struct difference *v, size_t n)
+{
+	size_t keys = 0, at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		keys += i == 0 || by_key(&v[i - 1], &v[i]) != 0;
+	if (keys > (size_t)m->rs->opt.max_conflict)
+		return too_much(m);
+	m->v = mx_arena_alloc(m->a, (keys + 1) * sizeof(*m->v));
+	for (size_t k = 0; k < keys; k++) {
+		struct conflict *c = &m->v[k];
+
+		c->key = v[at].key;
+		c->nids = mx_arena_alloc(m->a, m->roots_n * sizeof(*c->nids));
+		c->ids = mx_arena_alloc(m->a, m->roots_n * sizeof(*c->ids));
+		for (size_t s = 0; s < m->roots_n; s++)
+			c->nids[s] = v[at].first;
+		for (; at < n && memcmp(v[at].key.h, c->key.h, MX_TREE_KEY) == 0; at++)
+			c->nids[v[at].state] = v[at].other;
+	}
+	m->n = keys;
+	return NULL;
+}
+
+static mx_error *
+find_conflicts(struct merge *m)
+{
+	struct differences l = { .max = (size_t)m->rs->opt.max_conflict * (m->roots_n - 1) };
+	mx_error *e = NULL;
+
+	for (l.state = 1; e == NULL && l.state < m->roots_n; l.state++)
+		e = mx_tree_diff(&m->tree, m->roots[0], m->roots[l.state], differs, &l);
+	if (mx_error_is(e, MX_E_LIMIT_EXCEEDED)) {
+		mx_error_free(&e);
+		e = too_much(m);
+	}
+	if (e == NULL && l.n > 0) {
+		qsort(l.v, l.n, sizeof(*l.v), by_key);
+		e = group(m, l.v, l.n);
+	}
+	free(l.v);
+	return e;
+}
+
+static int
+by_nid(const void *a, const void *b)
+{
+	mx_nid x = *(const mx_nid *)a, y = *(const mx_nid *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Loads the events of all conflicting entries: nids is sorted then, and l has them in its order. */
+static mx_error *
+load_conflicts(struct merge *m, mx_nid *nids, size_t *n, struct mx_events *l)
+{
+	size_t all = 0;
+
+	*n = 0;
+	for (size_t k = 0; k < m->n; k++)
+		for (size_t s = 0; s < m->roots_n; s++)
+			if (m->v[k].nids[s] != 0)
+				nids[all++] = m->v[k].nids[s];
+	qsort(nids, all, sizeof(*nids), by_nid);
+	for (size_t i = 0; i < all; i++)
+		if (i == 0 || nids[i] != nids[i - 1])
+			nids[(*n)++] = nids[i];
+	return mx_events_load(m->rs, m->c, nids, *n, l);
+}
+
+static mx_error *
+name_conflicts(struct merge *m)
+{
+	mx_nid *nids = mx_arena_alloc(m->a, (m->n * m->roots_n + 1) * sizeof(*nids));
+	struct mx_events l = { 0 };
+	size_t n;
+
+	MX_TRY(load_conflicts(m, nids, &n, &l));
+	for (size_t k = 0; k < m->n; k++)
+		for (size_t s = 0; s < m->roots_n; s++) {
+			mx_nid nid = m->v[k].nids[s];
+			const mx_nid *at = nid == 0 ? NULL : bsearch(&nid, nids, n, sizeof(nid),
+								     by_nid);
+
+			if (at == NULL)
+				continue;
+			m->v[k].any = l.v[at - nids];
+			m->v[k].ids[s] = mx_event_id(m->v[k].any);
+		}
+	for (size_t i = 0; i < n; i++)
+		met_add(m, l.v[i]);
+	free(l.v);
+	return NULL;
+}
+
+/* ---- what resolution asks ---- */
+
+static mx_error *
+event(void *arg, mx_str id, const struct mx_event **out)
+{
+	struct merge *m = arg;
+	struct mx_event *ev = met_find(m, id);
+
+	if (ev == NULL) {
+		mx_error *e = mx_event_get(m->rs, m->c, id, &ev);
+
+		*out = NULL;
+		if (mx_error_is(e, MX_E_NOT_FOUND)) {
+			mx_error_free(&e);
+			return NULL;
+		}
+		if (e != NULL)
+			return e;
+		met_add(m, ev);
+	}
+	/* Whoever names an event of another room gets nothing of it. */
+	*out = ev->room == m->room->nid ? ev : NULL;
+	return NULL;
+}
+
+static bool
+is_conflict(const struct merge *m, struct mx_tree_key key)
+{
+	size_t low = 0, high = m->n;
+
+	while (low < high) {
+		size_t at = (low + high) / 2;
+		int order = memcmp(m->v[at].key.h, key.h, MX_TREE_KEY);
+
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = at + 1;
+		else
+			high = at;
+	}
+	return false;
+}
+
+static mx_error *
+agreed(void *arg, mx_str type, mx_str key, mx_str *id)
+{
+	struct merge *m = arg;
+	struct mx_tree_key k = mx_tree_key(type, key);
+	struct mx_event *ev;
+	mx_nid nid;
+
+	*id = (mx_str){ NULL, 0 };
+	if (is_conflict(m, k))
+		return NULL;
+	MX_TRY(mx_tree_get(&m->tree, m->roots[0], k, &nid));
+	if (nid == 0)
+		return NULL;
+	MX_TRY(mx_event_by_nid(m->rs, m->c, nid, &ev));
+	*id = mx_event_id(ev);
+	met_add(m, ev);
+	return NULL;
+}
+
+struct each {
+	struct merge *m;
+	mx_error *(*visit)(void *arg, mx_str id);
+	void *arg;
+};
+
+static mx_error *
+visit_agreed(void *arg, struct mx_tree_key key, mx_nid nid)
+{
+	struct each *each = arg;
+	struct mx_event *ev;
+
+	if (is_conflict(each->m, key))
+		return NULL;
+	MX_TRY(mx_event_by_nid(each->m->rs, each->m->c, nid, &ev));
+	met_add(each->m, ev);
+	return each->visit(each->arg, mx_event_id(ev));
+}
+
+static mx_error *
+each_agreed(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+{
+	struct merge *m = arg;
+	struct each each = { m, visit, visit_arg };
+
+	return mx_tree_each(&m->tree, m->roots[0], MX_TREE_ALL, visit_agreed, &each);
+}
+
+/* ---- the whole ---- */
+
+/* The room's create event, by the first of the states that has one. */
+static mx_error *
+find_create(struct merge *m, const struct mx_event **out)
+{
+	struct mx_tree_key key = mx_tree_key(MX_S("m.room.create"), MX_S(""));
+	struct mx_event *ev;
+	mx_nid nid = 0;
+
+	for (size_t i = 0; nid == 0 && i < m->roots_n; i++)
+		MX_TRY(mx_tree_get(&m->tree, m->roots[i], key, &nid));
+	if (nid == 0)
+		return mx_error_new(MX_E_UNKNOWN, "the states have no m.room.create");
+	MX_TRY(mx_event_by_nid(m->rs, m->c, nid, &ev));
+	*out = ev;
+	met_add(m, ev);
+	return NULL;
+}
+
+static int
+by_entry(const void *a, const void *b)
+{
+	return memcmp(((const struct mx_tree_entry *)a)->key.h,
+		      ((const struct mx_tree_entry *)b)->key.h, MX_TREE_KEY);
+}
+
+/* What the answer changes in the first of the states. */
+static mx_error *
+apply(struct merge *m, const struct mx_resolved *v, size_t n, struct mx_fresh_nodes *fresh,
+      struct mx_state_root *out)
+{
+	struct mx_tree_entry *changes = mx_arena_alloc(m->a, (n + 1) * sizeof(*changes));
+
+	for (size_t i = 0; i < n; i++) {
+		const struct mx_event *ev = v[i].id.p != NULL ? met_find(m, v[i].id) : NULL;
+
+		changes[i].key = mx_tree_key(v[i].type, v[i].key);
+		changes[i].nid = ev != NULL ? mx_event_state_nid(ev) : 0;
+	}
+	qsort(changes, n, sizeof(*changes), by_entry);
+	return mx_tree_set_all(&m->tree, m->roots[0], changes, n, fresh, out);
+}
+
+static mx_error *
+resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+{
+	struct mx_resolve in = { .version = m->room->version,
+				 .states = m->roots_n,
+				 .event = event,
+				 .agreed = agreed,
+				 .each_agreed = each_agreed,
+				 .arg = m };
+	struct mx_resolve_conflict *conflicts;
+	struct mx_resolved *resolved;
+	size_t n;
+
+	MX_TRY(find_conflicts(m));
+	MX_TRY(name_conflicts(m));
+	MX_TRY(find_create(m, &in.create));
+	conflicts = mx_arena_alloc(m->a, (m->n + 1) * sizeof(*conflicts));
+	for (size_t i = 0; i < m->n; i++)
+		conflicts[i] = (struct mx_resolve_conflict){ mx_event_type(m->v[i].any),
+							     mx_event_state_key(m->v[i].any),
+							     m->v[i].ids };
+	in.conflicts = conflicts;
+	in.conflicts_n = m->n;
+	MX_TRY(mx_resolve_state(&in, m->a, &resolved, &n));
+	return apply(m, resolved, n, fresh, out);
+}
+
+static int
+by_root(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct mx_state_root));
+}
+
+mx_error *
+mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+	       const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
+	       struct mx_state_root *out)
+{
+	struct merge m = { .rs = rs, .c = c, .room = r, .tree = mx_rooms_tree(rs, c) };
+	struct mx_state_root *sorted = mx_alloc((n + 1) * sizeof(*sorted));
+	mx_error *e = NULL;
+
+	fresh->cache = rs->nodes;
+	if (n > 0)
+		memcpy(sorted, roots, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_root);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || !mx_root_eq(sorted[i], sorted[i - 1]))
+			sorted[m.roots_n++] = sorted[i];
+	m.roots = sorted;
+	*out = sorted[0];
+	if (m.roots_n > 1) {
+		m.a = mx_arena_new();
+		e = resolve(&m, fresh, out);
+		done(&m);
+	}
+	free(sorted);
+	return e;
+}
+
+/* ---- storing ---- */
+
+struct changes {
+	struct mx_tree_entry v[MX_DELTA_ENTRIES + 1];
+	size_t n;		/* at most one more than a delta has room for */
+};
+
+static mx_error *
+add_change(void *arg, struct mx_tree_key key, mx_nid from, mx_nid to)
+{
+	struct changes *l = arg;
+
+	(void)from;
+	if (l->n <= MX_DELTA_ENTRIES)
+		l->v[l->n++] = (struct mx_tree_entry){ key, to };
+	return NULL;
+}
+
+/* The numbers that are still free from here on. */
+static mx_error *
+free_numbers(struct mx_conn *c, mx_nid from, mx_nid end, struct mx_node_rows *out)
+{
+	struct mx_query *q = mx_query(c, &LAST_NODE);
+
+	*out = (struct mx_node_rows){ from, end };
+	mx_bind_int(q, 1, from);
+	mx_bind_int(q, 2, end);
+	if (mx_query_next(q))
+		out->next = mx_col_int(q, 0) + 1;
+	return mx_query_end(q);
+}
+
+/* A delta is appended, as those of events are. A whole tree may have any number of nodes: for those
+ * there is room before the numbers of all events. */
+static mx_error *
+numbers(struct mx_conn *c, mx_nid nid, bool whole, struct mx_node_rows *out)
+{
+	mx_nid end = (nid + 1) * MX_NODES_PER_EVENT, room = INT64_C(1) << WHOLE_BITS;
+	mx_nid from = INT64_MIN + (nid > 0 ? 2 * nid : 1 - 2 * nid) * room;
+
+	if (!whole)
+		return free_numbers(c, end - MX_DELTAS_PER_EVENT, end, out);
+	return free_numbers(c, from, from + room, out);
+}
+
+/* Whether the root can be read back already. */
+static bool
+is_stored(struct mx_tree *t, struct mx_state_root root)
+{
+	struct mx_delta d;
+
+	return !mx_error_drop(mx_delta_find(t, root, &d));
+}
+
+static mx_error *
+store(struct mx_tree *t, struct mx_state_root near, struct mx_state_root root, mx_nid nid)
+{
+	struct changes l = { .n = 0 };
+	struct mx_delta d, next;
+	struct mx_node_rows rows;
+
+	if (is_stored(t, root))
+		return NULL;
+	MX_TRY(mx_delta_find(t, near, &d));
+	MX_TRY(mx_tree_diff(t, near, root, add_change, &l));
+	next = d;
+	MX_TRY(mx_delta_next(t, &next, near, root, l.v, l.n));
+	MX_TRY(numbers(t->conn, nid, next.far == 0, &rows));
+	return mx_root_put(t, &d, near, root, l.v, l.n, &rows);
+}
+
+mx_error *
+mx_merge_store(struct mx_txn *tx, struct mx_rooms *rs, struct mx_state_root near,
+	       struct mx_state_root root, mx_nid nid)
+{
+	struct mx_tree t = mx_rooms_tree(rs, mx_txn_conn(tx));
+	mx_error *e = store(&t, near, root, nid);
+
+	mx_tree_done(&t);
+	return e;
+}
