@@ -6,7 +6,10 @@
 
 #define STORE_AT_ONCE 256	/* events of one write: the writer is not held up for long */
 
-static const struct mx_sql LOWEST = MX_SQL("SELECT MIN(nid) FROM event");
+/* A number that has become an alias is taken, too. */
+static const struct mx_sql LOWEST =
+	MX_SQL("SELECT (SELECT MIN(nid) FROM event), "
+	       "(SELECT MIN(alias) FROM event WHERE alias IS NOT NULL)");
 static const struct mx_sql FIND =
 	MX_SQL("SELECT nid FROM event WHERE id_hash = $1 AND id = $2 ORDER BY nid DESC LIMIT 1");
 
@@ -16,11 +19,12 @@ mx_error *
 mx_outlier_nids(struct mx_txn *tx, size_t n, mx_nid *first)
 {
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &LOWEST);
-	mx_nid lowest = mx_query_next(q) ? mx_col_int(q, 0) : 0;
+	mx_nid lowest = MX_OUTLIER_NID;
 
+	if (mx_query_next(q))
+		for (int i = 0; i < 2; i++)
+			lowest = mx_col_int(q, i) < lowest ? mx_col_int(q, i) : lowest;
 	MX_TRY(mx_query_end(q));
-	if (lowest > MX_OUTLIER_NID)
-		lowest = MX_OUTLIER_NID;
 	*first = lowest - (mx_nid)n;
 	return NULL;
 }

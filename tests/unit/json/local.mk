@@ -1,4 +1,9 @@
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/json/test_split
+tests_unit_json_test_split_SOURCES = tests/unit/json/test_split.c
+tests_unit_json_test_split_CPPFLAGS = $(test_cppflags)
+tests_unit_json_test_split_CFLAGS = $(test_cflags)
+tests_unit_json_test_split_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/json/test_parse
 tests_unit_json_test_parse_SOURCES = tests/unit/json/test_parse.c
 tests_unit_json_test_parse_CPPFLAGS = $(test_cppflags)

@@ -372,6 +372,45 @@ what_rests_on_a_rejected_event_is_rejected(void **state)
 	mx_room_unref(&room);
 }
 
+static mx_error *
+move_lowest(struct mx_txn *tx, void *arg)
+{
+	static const struct mx_sql MOVE =
+		MX_SQL("UPDATE event SET alias = nid, nid = $1 WHERE nid = $2");
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &MOVE);
+
+	mx_bind_int(q, 1, mx_txn_pos(tx));
+	mx_bind_int(q, 2, *(mx_nid *)arg);
+	return mx_query_run(q);
+}
+
+/* An outlier that comes into the timeline keeps its number as an alias. */
+static void
+a_number_is_given_out_once(void **state)
+{
+	static const char id[] = "!once:server-0.example.org";
+	struct mx_room *room = guest_room(id);
+	struct mx_event *ev[HOUSE];
+	struct mx_arrival v;
+	mx_nid first, second;
+	mx_str pdu;
+
+	(void)state;
+	make_house(ev, id);
+	pdu = mx_event_json(ev[CREATE]);
+	unit_ok(mx_outliers_store(rooms, conn, room, &pdu, 1, &v));
+	first = v.event->nid;
+	mx_arrivals_clear(&v, 1);
+	unit_ok(mx_write(db, move_lowest, &first));
+	pdu = mx_event_json(ev[JOIN]);
+	unit_ok(mx_outliers_store(rooms, conn, room, &pdu, 1, &v));
+	second = v.event->nid;
+	mx_arrivals_clear(&v, 1);
+	assert_true(second < first);
+	end_house(ev);
+	mx_room_unref(&room);
+}
+
 int
 main(void)
 {
@@ -382,6 +421,7 @@ main(void)
 		house_case(each_is_judged_after_its_auth_events_whatever_the_order),
 		house_case(what_lacks_an_auth_event_is_not_kept),
 		house_case(what_rests_on_a_rejected_event_is_rejected),
+		house_case(a_number_is_given_out_once),
 		house_case(long_words_are_cut_between_characters),
 	};
 
