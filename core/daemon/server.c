@@ -182,6 +182,7 @@ start_all(struct mx_server *s)
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
 	MX_TRY(mx_control_start(core, core->server.control));
+	MX_TRY(mx_db_follow(core->db));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
 	return mx_jobs_start(core);

@@ -325,6 +325,8 @@ mx_setup_close(struct mx_setup **setup)
 	if (s == NULL)
 		return;
 	core = s->core;
+	if (core->db != NULL)
+		mx_db_unfollow(core->db);
 	mx_modules_stop(core);
 	if (core->durable != NULL && core->shared)
 		mx_stream_unfollow(core->stream, core);

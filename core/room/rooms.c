@@ -38,6 +38,12 @@ static const struct mx_rooms_options DEFAULTS = {
 
 #define KEEP_TXNS 4096
 
+static mx_error *
+load_events(void *rooms, struct mx_conn *c, const mx_nid *nids, size_t n, struct mx_events *out)
+{
+	return mx_events_load(rooms, c, nids, n, out);
+}
+
 mx_error *
 mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 {
@@ -78,7 +84,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_cond_init(&rs->loaded, NULL);
-	mx_stream_on_foreign(rs->stream, mx_rooms_foreign, rs);
+	mx_stream_on_foreign(rs->stream, mx_rooms_foreign, load_events, rs);
 	*out = rs;
 	return NULL;
 }
@@ -90,7 +96,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 
 	if (rs == NULL)
 		return;
-	mx_stream_on_foreign(rs->stream, NULL, NULL);
+	mx_stream_on_foreign(rs->stream, NULL, NULL, NULL);
 	mx_crews_free(&rs->crews);
 	mx_acl_cache_free(&rs->acls);
 	for (size_t i = 0; i < MX_WARM_ROOMS; i++)

@@ -21,6 +21,9 @@ const struct mx_option mx_db_option_rows[] = {
 	       .help = "How long a request waits for a connection for reading."),
 	MX_OPT(struct mx_db_options, write_wait, .def = "5s", .min = 1, .max = 600000,
 	       .help = "How long a write waits while the database cannot be reached."),
+	MX_OPT(struct mx_db_options, poll, .def = "5s", .min = 10, .max = 600000,
+	       .help = "How often a process looks at what others on the same database have written "
+		       "if nobody tells it."),
 };
 const size_t mx_db_option_count = sizeof(mx_db_option_rows) / sizeof(mx_db_option_rows[0]);
 
@@ -33,7 +36,8 @@ mx_db_options_default(struct mx_db_options *o)
 				     .queue = 4096,
 				     .name_cache = 20000,
 				     .read_wait = { 10000 },
-				     .write_wait = { 5000 } };
+				     .write_wait = { 5000 },
+				     .poll = { 5000 } };
 }
 
 mx_error *
@@ -130,6 +134,7 @@ mx_db_close(struct mx_db **dbp)
 	if (db == NULL)
 		return;
 	*dbp = NULL;
+	mx_db_unfollow(db);
 	mx_writer_stop(db);
 	mx_conn_pool_end(&db->readers);
 	mx_conn_pool_end(&db->asides);

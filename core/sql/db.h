@@ -15,6 +15,7 @@ struct mx_db_options {
 	int64_t name_cache;		/* interned strings kept in memory */
 	struct mx_duration read_wait;	/* how long a reader waits for a connection */
 	struct mx_duration write_wait;	/* how long a write waits while the database is away */
+	struct mx_duration poll;	/* how often to look at what others wrote, without being told */
 };
 extern const struct mx_option mx_db_option_rows[];
 extern const size_t mx_db_option_count;
@@ -48,12 +49,31 @@ struct mx_db_watch {
 	/* After the `after` calls of a batch whose positions are now visible, before any caller of
 	 * mx_write returns. */
 	void (*published)(void *arg, mx_pos upto);
-	/* Only on a shared database, at the start of a batch and inside its transaction: other
-	 * processes have taken the positions after `since` up to `upto`; read them through c. */
+	/* Only on a shared database: other processes have taken the positions after `since` up to
+	 * `upto`; read them through c. At the start of a batch, inside its transaction, or between
+	 * two, in a transaction that only reads. */
 	mx_error *(*caught_up)(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
+	/* Only on a shared database, before the commit of a batch that has taken the positions after
+	 * `since` up to `upto`: what the other processes need of it is written through c. */
+	mx_error *(*closing)(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
+	/* Another process has told this by mx_db_tell. On a thread of its own. */
+	void (*told)(void *arg, mx_str text);
 	void *arg;
 };
 void mx_db_set_watch(struct mx_db *db, const struct mx_db_watch *watch);
+
+/* ---- other processes on the same database ---- */
+
+/* Whether there may be any. */
+bool mx_db_shared(const struct mx_db *db);
+/* From now on what they write is followed as it is committed. Call it when everything that watches
+ * is there. */
+mx_error *mx_db_follow(struct mx_db *db) MX_MUST_USE;
+/* Before anything that watches goes. */
+void mx_db_unfollow(struct mx_db *db);
+/* Tells them something in passing: it leaves no trace, and whoever cannot be told now misses it.
+ * text: without NUL, under 4,000 bytes. Never blocks; from any thread. */
+void mx_db_tell(struct mx_db *db, mx_str text);
 
 /* The bytes of the database's files, and its own consistency check (*report: for a person, free()
  * it). */

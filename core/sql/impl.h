@@ -127,6 +127,8 @@ struct mx_writer {
 	struct mx_job *first, **last;
 	int64_t waiting;
 	bool idle, stop;
+	bool look, looking;		/* others have written; the thread is reading what */
+	pthread_cond_t looked;
 
 	/* the writer thread's own */
 	struct mx_conn *conn;
@@ -146,6 +148,32 @@ bool mx_writer_is_here(const struct mx_db *db);
 /* MX_E_UNAVAILABLE with retry_after_ms. */
 mx_error *mx_db_unavailable(const char *text) MX_MUST_USE;
 
+/* Lets the writer read what other processes have written, with its next batch or now. */
+void mx_writer_look(struct mx_db *db);
+/* Returns when it does not do that now, and will not before it is asked again. */
+void mx_writer_look_end(struct mx_db *db);
+
+/* ---- other processes (follow.c) ---- */
+
+struct mx_note {
+	struct mx_note *next;
+	size_t n;
+	char text[];
+};
+
+struct mx_follow {
+	pthread_t thread;
+	pthread_mutex_t lock;		/* guards the queue of what is to be told */
+	struct mx_note *first, **last;
+	size_t waiting;
+	int wake;			/* an eventfd */
+	bool running;
+	atomic_bool stop;
+};
+
+/* Within a batch: tells the others of it. */
+mx_error *mx_follow_note_batch(struct mx_db *db, struct mx_conn *c) MX_MUST_USE;
+
 /* ---- names (names.c) ---- */
 
 struct mx_name_cache;
@@ -161,6 +189,7 @@ struct mx_db {
 	struct mx_db_watch watch;
 	struct mx_conn_pool readers, asides;
 	struct mx_writer writer;
+	struct mx_follow follow;
 	struct mx_name_cache *names;
 	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
 	_Atomic mx_pos position;

@@ -157,10 +157,17 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 {
 	struct mx_writer *w = &db->writer;
 
-	if (w->pos != atomic_load_explicit(&db->position, memory_order_relaxed)) {
+	mx_pos since = atomic_load_explicit(&db->position, memory_order_relaxed);
+
+	if (w->pos != since) {
 		struct mx_query *q = mx_query(c, &MOVE_POSITION);
 		mx_bind_int(q, 1, w->pos);
 		MX_TRY(mx_query_run(q));
+		if (mx_db_shared(db)) {
+			if (db->watch.closing != NULL)
+				MX_TRY(db->watch.closing(db->watch.arg, c, since, w->pos));
+			MX_TRY(mx_follow_note_batch(db, c));
+		}
 	}
 	if (w->follows && is_remote(db)) {
 		struct mx_query *q = mx_query(c, &MARK_BATCH);
@@ -390,6 +397,74 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 
 /* ---- the thread ---- */
 
+/* Reads their positions, without the lock: what others have committed is whole. */
+static mx_error *
+look_once(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+
+	MX_TRY(writer_connect(db, mx_monotonic_us() + db->options.write_wait.ms * 1000));
+	mx_error *e = mx_conn_check(w->conn, w->conn->ops->begin(w->conn->storage, false));
+	if (e == NULL && w->follows)
+		e = catch_up(db, w->conn);
+	mx_conn_tidy(w->conn);
+	if (!w->conn->lost)
+		w->conn->ops->rollback(w->conn->storage);
+	if (w->conn->lost || mx_error_is(e, MX_E_UNAVAILABLE))
+		writer_disconnect(db);
+	return e;
+}
+
+/* Others have written, and we have nothing to write ourselves. Where the connection turns out to
+ * be lost, so may be the note that has sent us here: again. */
+static void
+look_around(struct mx_db *db)
+{
+	for (int attempt = 1; attempt <= BATCH_ATTEMPTS; attempt++)
+		if (!mx_error_drop(look_once(db)))
+			return;
+}
+
+void
+mx_writer_look(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+
+	pthread_mutex_lock(&w->lock);
+	w->look = true;
+	bool wake = w->idle;
+	w->idle = false;
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->work);
+}
+
+void
+mx_writer_look_end(struct mx_db *db)
+{
+	struct mx_writer *w = &db->writer;
+
+	pthread_mutex_lock(&w->lock);
+	w->look = false;
+	while (w->looking)
+		pthread_cond_wait(&w->looked, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* With the lock held. True: there is nothing to write, but others have written. */
+static bool
+wait_for_work(struct mx_writer *w)
+{
+	w->idle = w->first == NULL && !w->look;
+	while (w->first == NULL && !w->stop && !w->look)
+		pthread_cond_wait(&w->work, &w->lock);
+	w->idle = false;
+	/* A batch begins by looking around itself. */
+	bool look = w->look && w->first == NULL && !w->stop;
+	w->look = false;
+	return look;
+}
+
 /* Waits for work and takes up to a batch of it; 0: it is time to end. Functions that were refused
  * are answered here. */
 static size_t
@@ -401,10 +476,14 @@ writer_take(struct mx_db *db)
 
 	do {
 		pthread_mutex_lock(&w->lock);
-		w->idle = w->first == NULL;
-		while (w->first == NULL && !w->stop)
-			pthread_cond_wait(&w->work, &w->lock);
-		w->idle = false;
+		while (wait_for_work(w)) {
+			w->looking = true;
+			pthread_mutex_unlock(&w->lock);
+			look_around(db);
+			pthread_mutex_lock(&w->lock);
+			w->looking = false;
+			pthread_cond_broadcast(&w->looked);
+		}
 		taken = w->first;
 		struct mx_job **at = &w->first;
 		for (int64_t i = 0; *at != NULL && i < db->options.batch; i++) {
@@ -457,6 +536,7 @@ mx_writer_start(struct mx_db *db)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->work, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&w->looked, NULL);
 	w->last = &w->first;
 	mx_random(&w->id, sizeof(w->id));
 	w->id &= INT64_MAX;
@@ -485,6 +565,7 @@ mx_writer_stop(struct mx_db *db)
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
 	pthread_cond_destroy(&w->work);
+	pthread_cond_destroy(&w->looked);
 	pthread_mutex_destroy(&w->lock);
 	free(w->batch);
 	w->batch = NULL;

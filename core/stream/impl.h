@@ -82,9 +82,14 @@ struct mx_stream {
 
 	struct mx_item *staged;		/* of the batch that is being announced: the writer's thread only */
 	size_t staged_n, staged_room;
-	bool foreign;			/* other processes have written: who waits must look */
+	bool foreign;			/* others have written, it is not known what: who waits must look */
+
+	struct mx_announcement **open;	/* of the batch that runs: the writer's thread only */
+	size_t open_n, open_room, open_ended;
+	uint64_t batches;
 
 	mx_stream_foreign_fn *on_foreign;
+	mx_stream_events_fn *load_events;
 	struct {
 		mx_stream_foreign_fn *fn;
 		void *arg;
@@ -93,6 +98,26 @@ struct mx_stream {
 	void *on_foreign_arg;
 	_Atomic uint64_t published, wakes, reruns;
 };
+
+/* An item on its way into the ring: in the arena of its transaction. */
+struct mx_announcement {
+	struct mx_stream *stream;
+	struct mx_item item;
+	bool undone;
+};
+
+/* ---- stream.c: on the writer's thread ---- */
+/* Into the ring, once the positions are visible. Takes the event's reference. */
+void mx_stream_stage(struct mx_stream *s, const struct mx_item *item);
+
+/* ---- log.c: what each batch announced, for the other processes; on the writer's thread ---- */
+mx_error *mx_stream_log_migrate(struct mx_db *db) MX_MUST_USE;
+/* Before the commit of a batch. */
+mx_error *mx_stream_log_put(struct mx_stream *s, struct mx_conn *c, mx_pos since,
+			    mx_pos upto) MX_MUST_USE;
+/* Stages what others have announced. *whole false: it is not known for every position. */
+mx_error *mx_stream_log_read(struct mx_stream *s, struct mx_conn *c, mx_pos since, mx_pos upto,
+			     bool *whole) MX_MUST_USE;
 
 /* ---- ring.c: all with the lock held ---- */
 void mx_ring_open(struct mx_ring *r, size_t room, mx_pos floor);

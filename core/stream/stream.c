@@ -47,38 +47,47 @@ mx_token_write(struct mx_token t, struct mx_buf *b)
 
 /* ---- what the writer's batches announce ---- */
 
-struct announcement {
-	struct mx_stream *stream;
-	struct mx_item item;
-};
-
-static void
-announced(void *arg, bool committed)
+void
+mx_stream_stage(struct mx_stream *s, const struct mx_item *item)
 {
-	struct announcement *a = arg;
-	struct mx_stream *s = a->stream;
-
-	if (!committed) {
-		mx_event_unref(&a->item.event);
-		return;
-	}
 	if (s->staged_n == s->staged_room) {
 		s->staged_room = s->staged_room == 0 ? 64 : 2 * s->staged_room;
 		s->staged = mx_realloc(s->staged, s->staged_room, sizeof(*s->staged));
 	}
-	s->staged[s->staged_n++] = a->item;
+	s->staged[s->staged_n++] = *item;
+}
+
+static void
+announced(void *arg, bool committed)
+{
+	struct mx_announcement *a = arg;
+	struct mx_stream *s = a->stream;
+
+	if (committed)
+		mx_stream_stage(s, &a->item);
+	else
+		mx_event_unref(&a->item.event);
+	a->undone = !committed;
+	/* Each is told once, and the batch's arena ends after the last. */
+	if (++s->open_ended == s->open_n)
+		s->open_n = s->open_ended = 0;
 }
 
 void
 mx_stream_publish(struct mx_stream *s, struct mx_txn *tx, const struct mx_item *item)
 {
-	struct announcement *a = mx_arena_alloc(mx_txn_arena(tx), sizeof(*a));
+	struct mx_announcement *a = mx_arena_alloc(mx_txn_arena(tx), sizeof(*a));
 
 	a->stream = s;
 	a->item = *item;
 	a->item.ephemeral = false;
 	if (item->event != NULL)
 		a->item.event = mx_event_ref(item->event);
+	if (s->open_n == s->open_room) {
+		s->open_room = 2 * s->open_room + 64;
+		s->open = mx_realloc(s->open, s->open_room, sizeof(struct mx_announcement *));
+	}
+	s->open[s->open_n++] = a;
 	mx_txn_after(tx, announced, a);
 }
 
@@ -107,28 +116,52 @@ published(void *arg, mx_pos upto)
 		mx_wake_run(s, wake);
 }
 
-/* Other processes have written. What they wrote is not in this ring: forget it, and let everybody
- * who waits look at the database once the positions are visible. */
-static mx_error *
-caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+/* What stands between two positions is not known: forget what is before, and let everybody who
+ * waits look at the database once the positions are visible. */
+static void
+lose_track(struct mx_stream *s, mx_pos upto)
 {
-	struct mx_stream *s = arg;
-
+	for (size_t i = 0; i < s->staged_n; i++)
+		mx_event_unref(&s->staged[i].event);
+	s->staged_n = 0;
 	pthread_mutex_lock(&s->lock);
 	mx_ring_forget(&s->items, upto);
 	pthread_mutex_unlock(&s->lock);
 	s->foreign = true;
-	for (size_t i = 0; i < s->follower_n; i++)
-		MX_TRY(s->followers[i].fn(s->followers[i].arg, c, since, upto));
-	if (s->on_foreign != NULL)
-		return s->on_foreign(s->on_foreign_arg, c, since, upto);
-	mx_stream_forget_rooms(s);
-	return NULL;
+}
+
+/* Other processes have written. */
+static mx_error *
+caught_up(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	struct mx_stream *s = arg;
+	mx_error *e = NULL;
+	bool whole = false;
+
+	for (size_t i = 0; e == NULL && i < s->follower_n; i++)
+		e = s->followers[i].fn(s->followers[i].arg, c, since, upto);
+	if (s->on_foreign == NULL)
+		mx_stream_forget_rooms(s);
+	else if (e == NULL)
+		e = s->on_foreign(s->on_foreign_arg, c, since, upto);
+	if (e == NULL)
+		e = mx_stream_log_read(s, c, since, upto, &whole);
+	if (!whole)
+		lose_track(s, upto);
+	return e;
+}
+
+static mx_error *
+closing(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+{
+	return mx_stream_log_put(arg, c, since, upto);
 }
 
 void
-mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg)
+mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, mx_stream_events_fn *events,
+		     void *arg)
 {
+	s->load_events = events;
 	s->on_foreign_arg = arg;
 	s->on_foreign = fn;
 }
@@ -246,8 +279,12 @@ mx_items_release(struct mx_item *items, size_t n)
 mx_error *
 mx_stream_open(struct mx_db *db, const struct mx_stream_options *options, struct mx_stream **out)
 {
+	MX_TRY(mx_stream_log_migrate(db));
 	struct mx_stream *s = mx_alloc(sizeof(*s));
-	struct mx_db_watch watch = { .published = published, .caught_up = caught_up, .arg = s };
+	struct mx_db_watch watch = { .published = published,
+				     .caught_up = caught_up,
+				     .closing = closing,
+				     .arg = s };
 	mx_pos passing = mx_now() * 1000;	/* a process that announces less often than once a µs never runs backwards */
 
 	s->db = db;
@@ -276,6 +313,7 @@ mx_stream_close(struct mx_stream **sp)
 	mx_ring_close(&s->passing);
 	mx_present_close(s);
 	free(s->staged);
+	free(s->open);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 	*sp = NULL;

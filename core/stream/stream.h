@@ -46,7 +46,11 @@ void mx_stream_member_changed(struct mx_stream *s, const struct mx_member *m);
  * the positions after `since` up to `upto`: it calls mx_stream_member_changed for what they
  * changed, or mx_stream_forget_rooms. */
 typedef mx_error *mx_stream_foreign_fn(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
-void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
+/* The events at these positions, in the same order, for the ring. */
+typedef mx_error *mx_stream_events_fn(void *arg, struct mx_conn *c, const mx_nid *nids, size_t n,
+				      struct mx_events *out);
+void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn,
+			  mx_stream_events_fn *events, void *arg);
 /* The same for other areas of the core that keep something in memory; before the first write. */
 enum { MX_STREAM_FOLLOWERS = 4 };
 void mx_stream_follow(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);

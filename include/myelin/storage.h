@@ -61,7 +61,18 @@ struct mx_storage_ops {
 	/* The database's own consistency check; *report is text for a person, freed by the caller.
 	 */
 	mx_error *(*check)(struct mx_storage_conn *c, char **report);
+
+	/* Between the processes that share a database; all NULL where there is but one. notify, on
+	 * the writer's connection and within its transaction: tells who listens, once it is
+	 * committed; outside of one, at once. text: without NUL, at most MX_STORAGE_NOTE bytes. */
+	mx_error *(*notify)(struct mx_storage_conn *c, mx_str text);
+	/* A connection that hears what is told from now on. Only hear and disconnect take it. */
+	mx_error *(*listen)(struct mx_storage *s, struct mx_storage_conn **out);
+	/* Waits until something was told (*text: borrowed until the next call), wake_fd can be read,
+	 * or ms are over: then text->p is NULL. */
+	mx_error *(*hear)(struct mx_storage_conn *c, int wake_fd, int ms, mx_str *text);
 };
+#define MX_STORAGE_NOTE 4000
 
 /* For drivers: copies text onto out with each $n written as `param`n and each dialect word
  * ("{blob}") replaced. What stands in quotes or comments stays as it is; an unknown word is an

@@ -153,6 +153,7 @@ prepare_commands(PGconn *pg)
 		{ "release", "RELEASE f" },
 		{ "rollback_to", "ROLLBACK TO f" },
 		{ "lock", "SELECT pg_advisory_xact_lock(" LOCK_OF_THE_BATCH ")" },
+		{ "notify", "SELECT pg_notify('" CHANNEL "', $1)" },
 	};
 	mx_error *e = NULL;
 
@@ -184,14 +185,15 @@ set_up(struct mx_storage_conn *c)
 	return PQenterPipelineMode(c->pg) == 1 ? NULL : postgres_failed(c->pg, NULL);
 }
 
-static void
-op_disconnect(struct mx_storage_conn **cp)
+void
+postgres_disconnect(struct mx_storage_conn **cp)
 {
 	struct mx_storage_conn *c = *cp;
 
 	if (c == NULL)
 		return;
 	*cp = NULL;
+	PQfreemem(c->heard);
 	PQfinish(c->pg);
 	mx_error_free(&c->deferred);
 	free(c->pending);
@@ -210,7 +212,7 @@ op_connect(struct mx_storage *s, bool writer, struct mx_storage_conn **out)
 	if (e == NULL)
 		e = set_up(c);
 	if (e != NULL)
-		op_disconnect(&c);
+		postgres_disconnect(&c);
 	*out = c;
 	return e;
 }
@@ -321,7 +323,7 @@ const struct mx_storage_ops postgres_ops = {
 	.open = op_open,
 	.close = op_close,
 	.connect = op_connect,
-	.disconnect = op_disconnect,
+	.disconnect = postgres_disconnect,
 	.prepare = postgres_prepare,
 	.finalize = postgres_finalize,
 	.bind_int = postgres_bind_int,
@@ -344,4 +346,7 @@ const struct mx_storage_ops postgres_ops = {
 	.exec = postgres_exec,
 	.disk_size = op_disk_size,
 	.check = op_check,
+	.notify = postgres_notify,
+	.listen = postgres_listen,
+	.hear = postgres_hear,
 };

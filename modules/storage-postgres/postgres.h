@@ -47,9 +47,11 @@ struct mx_storage_conn {
 	uint64_t savepoint_at;		/* sent_count when the savepoint was set */
 	bool within, guarded;		/* in a transaction; in a savepoint of it */
 	mx_error *deferred;		/* the first error among the answers */
+	PGnotify *heard;		/* what postgres_hear has handed out last */
 	uint64_t deferred_at;
 };
 
+#define CHANNEL "myelin"		/* of notifications */
 #define LOCK_OF_THE_BATCH "1299801452"	/* "Myel" */
 
 mx_error *postgres_connect(struct mx_storage *s, PGconn **out) MX_MUST_USE;
@@ -112,5 +114,11 @@ mx_error *postgres_savepoint(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_release(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_rollback_to(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_exec(struct mx_storage_conn *c, const char *script) MX_MUST_USE;
+
+/* ---- between processes (notify.c) ---- */
+mx_error *postgres_notify(struct mx_storage_conn *c, mx_str text) MX_MUST_USE;
+mx_error *postgres_listen(struct mx_storage *s, struct mx_storage_conn **out) MX_MUST_USE;
+mx_error *postgres_hear(struct mx_storage_conn *c, int wake_fd, int ms, mx_str *text) MX_MUST_USE;
+void postgres_disconnect(struct mx_storage_conn **c);
 
 #endif

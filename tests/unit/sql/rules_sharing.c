@@ -69,8 +69,9 @@ two_processes_make_one_stream(void **state)
 	assert_ok(place_open(&n[1].db, NULL));
 	for (int i = 0; i < 2; i++) {
 		n[i].seen = before;
-		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ neighbour_published,
-								neighbour_caught_up, &n[i] });
+		mx_db_set_watch(n[i].db, &(struct mx_db_watch){ .published = neighbour_published,
+								.caught_up = neighbour_caught_up,
+								.arg = &n[i] });
 		pthread_create(&n[i].thread, NULL, neighbour_write, &n[i]);
 	}
 	for (int i = 0; i < 2; i++)
@@ -85,6 +86,135 @@ two_processes_make_one_stream(void **state)
 	assert_memory_equal(n[0].nids, n[1].nids, sizeof(n[0].nids));
 	assert_int_equal(ask_int(db, &COUNT), 160);
 	mx_db_close(&n[1].db);
+}
+
+/* ---- who only listens ---- */
+
+struct listener {
+	pthread_mutex_t lock;
+	pthread_cond_t news;
+	mx_pos seen;
+	char told[64];
+	unsigned tellings;
+};
+
+static void
+listener_published(void *arg, mx_pos upto)
+{
+	struct listener *l = arg;
+
+	pthread_mutex_lock(&l->lock);
+	l->seen = upto;
+	pthread_cond_broadcast(&l->news);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void
+listener_told(void *arg, mx_str text)
+{
+	struct listener *l = arg;
+
+	pthread_mutex_lock(&l->lock);
+	snprintf(l->told, sizeof(l->told), "%.*s", MX_SFMT(text));
+	l->tellings++;
+	pthread_cond_broadcast(&l->news);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* A second process that writes nothing and, for ten minutes, looks at nothing by itself. */
+static struct mx_db *
+listener_open(struct listener *l)
+{
+	struct mx_db_options o;
+	struct mx_db *other;
+
+	*l = (struct listener){ .lock = PTHREAD_MUTEX_INITIALIZER,
+				.news = PTHREAD_COND_INITIALIZER };
+	mx_db_options_default(&o);
+	o.poll.ms = 600000;
+	assert_ok(place_open(&other, &o));
+	l->seen = mx_db_position(other);
+	mx_db_set_watch(other, &(struct mx_db_watch){ .published = listener_published,
+						      .told = listener_told,
+						      .arg = l });
+	assert_ok(mx_db_follow(other));
+	return other;
+}
+
+static void
+listener_wait(struct listener *l, mx_pos seen, unsigned tellings)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 60;
+	pthread_mutex_lock(&l->lock);
+	while (l->seen < seen || l->tellings < tellings)
+		if (pthread_cond_timedwait(&l->news, &l->lock, &until) != 0)
+			fail_msg("heard of %lld of %lld, told %u times of %u", (long long)l->seen,
+				 (long long)seen, l->tellings, tellings);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void
+who_writes_nothing_hears_of_what_others_write(void **state)
+{
+	struct listener l;
+
+	(void)state;
+	if (!mx_db_shared(db))
+		skip();
+	struct mx_db *other = listener_open(&l);
+
+	for (int i = 0; i < 20; i++) {
+		assert_ok(mx_write(db, add, &(struct add){ .id = i, .position = true }));
+		listener_wait(&l, mx_db_position(db), 0);
+	}
+	mx_db_close(&other);
+}
+
+static void
+what_is_told_in_passing_reaches_the_others_only(void **state)
+{
+	struct listener l, own;
+
+	(void)state;
+	if (!mx_db_shared(db))
+		skip();
+	struct mx_db *other = listener_open(&l), *teller = listener_open(&own);
+
+	/* Until it listens it may miss what is told. */
+	for (bool heard = false; !heard;) {
+		pthread_mutex_lock(&l.lock);
+		heard = l.tellings > 0;
+		pthread_mutex_unlock(&l.lock);
+		mx_db_tell(teller, MX_S("are you there"));
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	mx_db_tell(teller, MX_S("the last word"));
+	pthread_mutex_lock(&l.lock);
+	while (strcmp(l.told, "the last word") != 0)
+		pthread_cond_wait(&l.news, &l.lock);
+	pthread_mutex_unlock(&l.lock);
+	mx_db_close(&other);
+	mx_db_close(&teller);
+	assert_int_equal(own.tellings, 0);
+}
+
+static void
+who_could_not_hear_for_a_while_misses_nothing(void **state)
+{
+	struct listener l;
+
+	(void)state;
+	if (!mx_db_shared(db))
+		skip();
+	struct mx_db *other = listener_open(&l);
+
+	assert_true(place_restart());
+	assert_ok(mx_write(db, add, &(struct add){ .id = 1, .position = true }));
+	listener_wait(&l, mx_db_position(db), 0);
+	mx_db_close(&other);
 }
 
 /* ---- a database that goes away ---- */
@@ -187,6 +317,9 @@ sharing_rules(void)
 {
 	const struct CMUnitTest tests[] = {
 		RULE(two_processes_make_one_stream),
+		RULE(who_writes_nothing_hears_of_what_others_write),
+		RULE(what_is_told_in_passing_reaches_the_others_only),
+		RULE(who_could_not_hear_for_a_while_misses_nothing),
 		RULE(a_database_that_was_away_is_found_again),
 		RULE(while_the_database_is_away_a_write_is_answered),
 		RULE(a_batch_whose_connection_is_lost_runs_again),
