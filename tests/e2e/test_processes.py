@@ -46,7 +46,7 @@ def metrics(server):
 
 
 def timeline(answer, room):
-    return [e["content"].get("body") for e in answer["rooms"].get("join", {}).get(room, {}).get("timeline", {}).get("events", [])]
+    return [e["content"].get("body") for e in answer.get("rooms", {}).get("join", {}).get(room, {}).get("timeline", {}).get("events", [])]
 
 
 def test_a_waiting_sync_hears_of_a_message_through_another_process(pair):
@@ -54,7 +54,7 @@ def test_a_waiting_sync_hears_of_a_message_through_another_process(pair):
     alice = one.register("alice")
     room = alice.create_room()
     there = through(two, alice)
-    wait_for(lambda: room in there.sync()["rooms"].get("join", {}), "the room to be known to the other process")
+    wait_for(lambda: room in there.sync().get("rooms", {}).get("join", {}), "the room to be known to the other process")
     thread, answers = parked(two, there, there.sync()["next_batch"])
     began = time.monotonic()
     alice.send(room, "hello")
@@ -68,7 +68,7 @@ def test_only_whom_it_concerns_is_woken(pair):
     alice, bob = one.register("alice"), one.register("bob")
     hers, his = alice.create_room(), bob.create_room()
     there, he = through(two, alice), through(two, bob)
-    wait_for(lambda: his in he.sync()["rooms"].get("join", {}) and hers in there.sync()["rooms"].get("join", {}),
+    wait_for(lambda: his in he.sync().get("rooms", {}).get("join", {}) and hers in there.sync().get("rooms", {}).get("join", {}),
              "the rooms to be known to the other process")
     thread, answers = parked(two, there, there.sync()["next_batch"])
     before = wakes(two)
