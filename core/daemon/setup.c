@@ -311,7 +311,9 @@ mx_setup_open(struct mx_setup *s)
 				mx_setup_section(s, "account"), &core->accounts));
 	MX_TRY(open_rooms(s));
 	MX_TRY(mx_durable_migrate(core->db));
-	mx_durable_new(core);
+	mx_durable_new(core, mx_events_after);
+	if (core->shared)
+		mx_stream_follow(core->stream, mx_durable_foreign, core);
 	return NULL;
 }
 

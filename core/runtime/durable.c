@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "core/room/rooms.h"
 #include "core/runtime/jobs.h"
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
-#include "core/stream/stream.h"
 
 enum {
 	THREADS = 2,
@@ -50,6 +48,7 @@ struct follower {
 
 struct mx_durable {
 	struct mx_core *core;
+	mx_durable_read_fn *read;
 	struct mx_pool *pool;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -219,7 +218,7 @@ read_batch(struct follower *f, struct mx_events *l)
 	if (e == NULL && f->looked < 0)
 		e = mx_error_new(MX_E_UNKNOWN, "it has no cursor");
 	if (e == NULL)
-		e = mx_events_after(core->rooms, c, f->looked, BATCH, l);
+		e = f->d->read(core->rooms, c, f->looked, BATCH, l);
 	/* Handlers take connections of their own. */
 	mx_conn_put(&c);
 	return e;
@@ -450,32 +449,30 @@ schedule(void *arg)
 
 /* ---- life ---- */
 
-/* Other processes have written. */
-static mx_error *
-foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
+mx_error *
+mx_durable_foreign(void *core, struct mx_conn *c, mx_pos since, mx_pos upto)
 {
 	(void)c;
 	(void)since;
 	(void)upto;
-	mx_durable_poke(arg);
+	mx_durable_poke(core);
 	return NULL;
 }
 
 void
-mx_durable_new(struct mx_core *core)
+mx_durable_new(struct mx_core *core, mx_durable_read_fn *read)
 {
 	struct mx_durable *d = mx_alloc(sizeof(*d));
 	pthread_condattr_t attr;
 
 	d->core = core;
+	d->read = read;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&d->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	core->durable = d;
-	if (core->shared)
-		mx_stream_follow(core->stream, foreign, core);
 }
 
 mx_error *

@@ -12,8 +12,15 @@
 struct mx_durable;
 
 mx_error *mx_durable_migrate(struct mx_db *db) MX_MUST_USE;
-/* core->durable is set; its database, stream and rooms are open. */
-void mx_durable_new(struct mx_core *core);
+/* Reads up to limit accepted events of all rooms with positions after `after`, in the order of the
+ * stream: the room engine's mx_events_after. */
+typedef mx_error *mx_durable_read_fn(struct mx_rooms *rs, struct mx_conn *c, mx_pos after,
+				     size_t limit, struct mx_events *out);
+/* core->durable is set; its database, stream and rooms are open. Where processes share the database
+ * (core->shared), mx_durable_foreign is to follow the stream, with core as its argument, until
+ * before mx_durable_free. */
+void mx_durable_new(struct mx_core *core, mx_durable_read_fn *read);
+mx_error *mx_durable_foreign(void *core, struct mx_conn *c, mx_pos since, mx_pos upto);
 /* Before a module starts: gives it a cursor at the head of the stream when it has none. */
 mx_error *mx_durable_adopt(struct mx_core *core, const struct mx_module_self *self) MX_MUST_USE;
 /* From now on handlers run. Main thread. */
@@ -24,8 +31,7 @@ mx_error *mx_durable_changed(struct mx_core *core) MX_MUST_USE;
 void mx_durable_poke(struct mx_core *core);
 /* Waits for the handlers that run; then nothing is told any more. */
 void mx_durable_stop(struct mx_core *core);
-/* Frees. The database is closed: nobody can poke any more. (With core->shared it follows the
- * stream, as `core`: unfollow it before.) */
+/* Frees. The database is closed: nobody can poke any more. */
 void mx_durable_free(struct mx_core *core);
 
 #endif

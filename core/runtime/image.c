@@ -325,7 +325,7 @@ trim(mx_str s)
 }
 
 static bool
-read_need(struct reading *r, mx_str item, struct mx_need *out)
+read_need(struct reading *r, mx_str item, struct mx_requirement *out)
 {
 	mx_str name, rest;
 	int64_t version = 0;

@@ -21,7 +21,7 @@ struct mx_hook_entry {
 };
 
 /* One item of "requires". */
-struct mx_need {
+struct mx_requirement {
 	const char *name;
 	uint32_t version;		/* of a service, at least; 0: a module, or a service of any version */
 	bool optional;
@@ -31,7 +31,7 @@ struct mx_image {
 	struct mx_arena *arena;
 	const char *name, *version, *summary, *file;
 	uint32_t flags, abi_major, abi_minor;
-	struct mx_need *needs;
+	struct mx_requirement *needs;
 	struct mx_option *options;
 	struct mx_migration *migrations;
 	struct mx_route *routes;

@@ -8,7 +8,7 @@ static void
 put_needs(const struct mx_image *im, struct mx_buf *b)
 {
 	for (size_t i = 0; i < im->need_count; i++) {
-		const struct mx_need *n = &im->needs[i];
+		const struct mx_requirement *n = &im->needs[i];
 
 		mx_buf_printf(b, "%s%s", i == 0 ? "Requires: " : ", ", n->name);
 		if (n->version > 0)

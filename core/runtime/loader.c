@@ -190,7 +190,7 @@ static mx_error *
 first_missing(struct mx_modules *ms, const struct mx_module_self *self)
 {
 	for (size_t i = 0; i < self->image->need_count; i++) {
-		const struct mx_need *need = &self->image->needs[i];
+		const struct mx_requirement *need = &self->image->needs[i];
 		const void *functions;
 
 		if (!need->optional &&

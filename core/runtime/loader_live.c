@@ -187,7 +187,7 @@ static mx_error *
 check_needs(const struct mx_module_self *self, const struct list *l)
 {
 	for (size_t i = 0; i < self->image->need_count; i++) {
-		const struct mx_need *need = &self->image->needs[i];
+		const struct mx_requirement *need = &self->image->needs[i];
 		const void *functions;
 
 		if (!need->optional && mx_need_find(need, l->v, l->n, &functions) == NULL)

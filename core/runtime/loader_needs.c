@@ -15,7 +15,7 @@ service_of(const struct mx_module_self *self, const char *name)
 }
 
 struct mx_module_self *
-mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t n,
+mx_need_find(const struct mx_requirement *need, struct mx_module_self *const *v, size_t n,
 	     const void **functions)
 {
 	*functions = NULL;
@@ -34,7 +34,7 @@ mx_need_find(const struct mx_need *need, struct mx_module_self *const *v, size_t
 }
 
 mx_error *
-mx_need_missing(const struct mx_module_self *self, const struct mx_need *need,
+mx_need_missing(const struct mx_module_self *self, const struct mx_requirement *need,
 		struct mx_module_self *const *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

@@ -73,10 +73,10 @@ void mx_self_bind(struct mx_module_self *self, struct mx_config *config);
 /* ---- loader_needs.c ---- */
 /* Whom a need finds among n modules; NULL. *functions: of the service, or NULL when the need names
  * a module. */
-struct mx_module_self *mx_need_find(const struct mx_need *need, struct mx_module_self *const *v,
+struct mx_module_self *mx_need_find(const struct mx_requirement *need, struct mx_module_self *const *v,
 				    size_t n, const void **functions);
 /* Why a need finds nobody. */
-mx_error *mx_need_missing(const struct mx_module_self *self, const struct mx_need *need,
+mx_error *mx_need_missing(const struct mx_module_self *self, const struct mx_requirement *need,
 			  struct mx_module_self *const *v, size_t n) MX_MUST_USE;
 /* Sorts v so that each stands after what it requires; a cycle is an error that names it. All needs
  * must be met. */

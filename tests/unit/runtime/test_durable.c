@@ -92,7 +92,9 @@ server_up(const struct mx_module *descriptor)
 	if (core->shared)
 		unit_ok(mx_lease_migrate(db));
 	unit_ok(mx_durable_migrate(db));
-	mx_durable_new(core);
+	mx_durable_new(core, mx_events_after);
+	if (core->shared)
+		mx_stream_follow(core->stream, mx_durable_foreign, core);
 	if (descriptor != NULL) {
 		self = plain_module(core, descriptor);
 		unit_ok(mx_durable_adopt(core, self));
