@@ -48,15 +48,14 @@ sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const str
 				 .failure = &s->failure };
 }
 
-/* `"key":{"events":[…]},` when some module has something to say; nothing otherwise. */
-static bool
-write_section(struct sync *s, enum mx_sync_section section, mx_str key, struct mx_jw *w)
+bool
+sync_section(const struct sync *s, const struct mx_sync *view, enum mx_sync_section section,
+	     mx_str key, struct mx_jw *w)
 {
-	struct mx_sync view = sync_view(s, NULL, s->since, s->items, s->item_count);
 	MX_AUTO(mx_buf) *events = mx_buf_new(0);
 	struct mx_jw in = mx_jw_on(events);
 
-	mx_run_sync_section(s->core, &view, section, &in);
+	mx_run_sync_section(s->core, view, section, &in);
 	if (mx_buf_view(events).n == 0)
 		return false;
 	mx_jw_key(w, key);
@@ -70,13 +69,17 @@ write_section(struct sync *s, enum mx_sync_section section, mx_str key, struct m
 }
 
 static bool
-write_top(struct sync *s, struct mx_jw *w)
+write_sections(struct sync *s, struct mx_jw *w)
 {
 	struct mx_sync view = sync_view(s, NULL, s->since, s->items, s->item_count);
-	size_t before = mx_buf_view(w->b).n;
+	bool any = sync_section(s, &view, MX_SYNC_ACCOUNT_DATA, MX_S("account_data"), w);
+	size_t before;
 
+	any |= sync_section(s, &view, MX_SYNC_PRESENCE, MX_S("presence"), w);
+	any |= sync_section(s, &view, MX_SYNC_TO_DEVICE, MX_S("to_device"), w);
+	before = mx_buf_view(w->b).n;
 	mx_run_sync_section(s->core, &view, MX_SYNC_TOP, w);
-	return mx_buf_view(w->b).n > before;
+	return any || mx_buf_view(w->b).n > before;
 }
 
 static bool
@@ -124,10 +127,7 @@ write_answer(struct sync *s, struct mx_buf *b, bool *news)
 	mx_jw_object(&w);
 	mx_jw_key(&w, MX_S("next_batch"));
 	mx_jw_str(&w, mx_buf_view(token));
-	any = write_section(s, MX_SYNC_ACCOUNT_DATA, MX_S("account_data"), &w);
-	any |= write_section(s, MX_SYNC_PRESENCE, MX_S("presence"), &w);
-	any |= write_section(s, MX_SYNC_TO_DEVICE, MX_S("to_device"), &w);
-	any |= write_top(s, &w);
+	any = write_sections(s, &w);
 	any |= write_rooms(s, &w);
 	mx_jw_object_end(&w);
 	*news = any;

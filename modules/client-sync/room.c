@@ -318,40 +318,17 @@ write_summary(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 /* ---- what modules add ---- */
 
 static bool
-write_section(struct sync *s, const struct sync_room *r, enum mx_sync_section section, mx_str key,
-	      struct mx_jw *jw)
-{
-	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since,
-					r->items, r->item_count);
-	MX_AUTO(mx_buf) *events = mx_buf_new(0);
-	struct mx_jw in = mx_jw_on(events);
-
-	if (r->fresh)
-		view.known = false;
-	mx_run_sync_section(s->core, &view, section, &in);
-	if (mx_buf_view(events).n == 0)
-		return false;
-	mx_jw_key(jw, key);
-	mx_jw_object(jw);
-	mx_jw_key(jw, MX_S("events"));
-	mx_jw_array(jw);
-	mx_jw_raw(jw, mx_buf_view(events));
-	mx_jw_array_end(jw);
-	mx_jw_object_end(jw);
-	return true;
-}
-
-static bool
 write_sections(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 {
 	struct mx_sync view = sync_view(s, r->room, r->fresh ? (struct mx_token){ 0 } : s->since,
 					r->items, r->item_count);
-	bool any = write_section(s, r, MX_SYNC_ROOM_EPHEMERAL, MX_S("ephemeral"), jw);
 	size_t before;
+	bool any;
 
-	any |= write_section(s, r, MX_SYNC_ROOM_ACCOUNT_DATA, MX_S("account_data"), jw);
 	if (r->fresh)
 		view.known = false;
+	any = sync_section(s, &view, MX_SYNC_ROOM_EPHEMERAL, MX_S("ephemeral"), jw);
+	any |= sync_section(s, &view, MX_SYNC_ROOM_ACCOUNT_DATA, MX_S("account_data"), jw);
 	before = mx_buf_view(jw->b).n;
 	mx_run_sync_section(s->core, &view, MX_SYNC_ROOM_TOP, jw);
 	return any || mx_buf_view(jw->b).n > before;

@@ -67,6 +67,9 @@ struct sync {
 /* Asks the modules for a section of the whole answer or of a room. */
 struct mx_sync sync_view(struct sync *s, struct mx_room *room, struct mx_token since,
 			 const struct mx_item *items, size_t n);
+/* Writes `"key":{"events":[…]}` when some module has something to say; nothing otherwise. */
+bool sync_section(const struct sync *s, const struct mx_sync *view, enum mx_sync_section section,
+		  mx_str key, struct mx_jw *w);
 
 /* Fills join, invite, knock and leave. */
 mx_error *sync_rooms(struct sync *s) MX_MUST_USE;
