@@ -55,6 +55,7 @@ enum link_todo {			/* why a link is in the queue of its I/O thread */
 	TODO_RESUME = 2,		/* its request is answered */
 	TODO_OUTPUT = 3,		/* its request has an answer to be written */
 	TODO_BODY = 4,			/* its sender is known: go on reading the body */
+	TODO_THEN = 5,			/* what its held request waited for has happened */
 };
 
 enum park_state {			/* the low bits of link->park; the others count the parkings */
@@ -132,6 +133,11 @@ struct mx_answer {
 	struct mx_buf *body, *headers;
 };
 
+struct mx_run {				/* what a request has while a thread works on it; on that thread's stack */
+	struct mx_conn *conn;
+	struct mx_module_self *self;	/* pinned, so that its code outlives a request that was held */
+};
+
 struct mx_request {
 	struct mx_pool_job job;
 	struct mx_link *link;
@@ -142,11 +148,12 @@ struct mx_request {
 	struct mx_asked *asked;
 	struct mx_arena *arena;
 	const struct mx_auth *auth;
-	struct mx_conn *conn;
+	struct mx_run *run;
 	json_t *json;
 	void *data;
 	void (*on_end)(struct mx_request *rq, void *arg);
 	void *on_arg;
+	mx_handler *then;		/* of a held one */
 	mx_error *refusal;		/* decided before the body was read */
 	struct mx_answer answer;
 	char *body;
@@ -222,8 +229,8 @@ struct mx_http {
 	size_t n_listeners;
 	unsigned n_started;
 	_Atomic bool draining;
-	_Atomic size_t open, active, parked;
-	pthread_mutex_t lock;		/* for the condition: no link is open, all threads are quiet */
+	_Atomic size_t open, active, parked, held;
+	pthread_mutex_t lock;		/* for the condition: no link is open, all threads are quiet, none is held */
 	pthread_cond_t changed;
 	unsigned n_quiet;
 };
@@ -268,7 +275,7 @@ void mx_link_refuse(struct mx_link *l, uint16_t status);
 void mx_out_free(struct mx_out **out);
 
 /* server.c */
-void mx_http_less(struct mx_http *h, _Atomic size_t *n);	/* one fewer is open or active */
+void mx_http_less(struct mx_http *h, _Atomic size_t *n);	/* one fewer is open, active or held */
 
 /* request.c */
 struct mx_request *mx_request_new(struct mx_link *l, const struct mx_input *in);
@@ -285,6 +292,7 @@ void mx_request_ask(struct mx_request *rq);
 void mx_request_lost(struct mx_link *l);	/* the client is gone */
 void mx_request_expired(struct mx_link *l, uint32_t now);	/* now: l->park when its deadline was looked at */
 void mx_request_drain(struct mx_link *l);
+void mx_request_then(struct mx_link *l);	/* TODO_THEN */
 
 /* reply.c */
 /* The answer's head into out: everything but the module's headers and the empty line. */

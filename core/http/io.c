@@ -75,6 +75,9 @@ handle(struct mx_link *l)
 	case TODO_BODY:
 		mx_link_body(l);
 		break;
+	case TODO_THEN:
+		mx_request_then(l);
+		break;
 	default:
 		break;
 	}

@@ -251,8 +251,6 @@ mx_request_free(struct mx_request **request)
 	const struct mx_http_hooks *hooks = &h->hooks;
 
 	*request = NULL;
-	if (rq->conn != NULL)
-		hooks->conn_put(hooks->arg, rq->conn);
 	forget_run(rq);
 	if (rq->auth != NULL)
 		hooks->release(hooks->arg, rq->auth);
@@ -508,9 +506,9 @@ mx_request_arena(struct mx_request *rq)
 struct mx_conn *
 mx_request_conn(struct mx_request *rq)
 {
-	if (rq->conn == NULL)
-		rq->conn = rq->http->hooks.conn_get(rq->http->hooks.arg);
-	return rq->conn;
+	if (rq->run->conn == NULL)
+		rq->run->conn = rq->http->hooks.conn_get(rq->http->hooks.arg);
+	return rq->run->conn;
 }
 
 mx_msec

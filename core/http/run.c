@@ -90,12 +90,15 @@ is_inline(const struct mx_request *rq)
 			      (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL)));
 }
 
+/* The request itself may be gone. */
 static void
-give_conn_back(struct mx_request *rq)
+end_run(const struct mx_http *h, struct mx_run *run)
 {
-	if (rq->conn != NULL)
-		rq->http->hooks.conn_put(rq->http->hooks.arg, rq->conn);
-	rq->conn = NULL;
+	if (run->conn != NULL)
+		h->hooks.conn_put(h->hooks.arg, run->conn);
+	if (run->self != NULL && h->hooks.unpin != NULL)
+		h->hooks.unpin(run->self);
+	*run = (struct mx_run){ 0 };
 }
 
 static void
@@ -183,7 +186,7 @@ settle(struct mx_request *rq, enum mx_outcome outcome, bool on_io)
 {
 	bool answered = rq->answer.status != 0;
 
-	give_conn_back(rq);
+	end_run(rq->http, rq->run);
 	if (outcome == MX_PARK && rq->suspended && !answered && !rq->drained) {
 		park(rq);
 		return;
@@ -224,6 +227,8 @@ answer_self(struct mx_request *rq)
 static void
 run_handler(struct mx_request *rq, bool on_io)
 {
+	const struct mx_http *h = rq->http;
+	struct mx_run *run = rq->run;
 	enum mx_outcome outcome = MX_DONE;
 
 	rq->drained = mx_request_draining(rq);
@@ -231,14 +236,19 @@ run_handler(struct mx_request *rq, bool on_io)
 		outcome = rq->route->handler(rq);
 	else
 		answer_self(rq);
-	settle(rq, outcome, on_io);
+	if (outcome == MX_HELD)
+		end_run(h, run);
+	else
+		settle(rq, outcome, on_io);
 }
 
 static void
 run_here(struct mx_request *rq)
 {
+	struct mx_run run = { 0 };
 	mx_error *e = rq->refusal;
 
+	rq->run = &run;
 	rq->refusal = NULL;
 	if (e == NULL && rq->route != NULL)
 		e = limit_route(rq);
@@ -252,13 +262,16 @@ run_here(struct mx_request *rq)
 static void
 ask(struct mx_request *rq)
 {
+	struct mx_run run = { 0 };
+
+	rq->run = &run;
 	rq->asking = false;
 	rq->refusal = authenticate(rq);
 	if (rq->refusal == NULL)
 		rq->refusal = limit_route(rq);
 	rq->known = true;
 	rq->admitted = true;
-	give_conn_back(rq);
+	end_run(rq->http, &run);
 	mx_io_post(rq->link, TODO_BODY);
 }
 
@@ -268,12 +281,14 @@ run_on_worker(struct mx_pool_job *job)
 	struct mx_request *rq =
 		(struct mx_request *)(void *)((char *)job - offsetof(struct mx_request, job));
 	struct mx_link *l = rq->link;
+	struct mx_run run = { 0 };
 	mx_error *e = NULL;
 
 	if (rq->asking) {
 		ask(rq);
 		return;
 	}
+	rq->run = &run;
 	if (rq->suspended) {
 		if ((atomic_load(&l->state) & LINK_GONE) != 0) {
 			end_lost(rq, false);
@@ -327,6 +342,48 @@ mx_request_ask(struct mx_request *rq)
 	make_busy(rq);
 	rq->asking = true;
 	mx_pool_push(rq->http->local, &rq->job, MX_LANE_FRESH);
+}
+
+/* ---- holding ---- */
+
+void
+mx_request_hold(struct mx_request *rq, mx_handler *then)
+{
+	struct mx_http *h = rq->http;
+
+	rq->then = then;
+	if (rq->self != NULL && h->hooks.pin != NULL) {
+		h->hooks.pin(rq->self);
+		rq->run->self = rq->self;
+	}
+	atomic_fetch_add_explicit(&h->held, 1, memory_order_relaxed);
+}
+
+void
+mx_request_resume(struct mx_request *rq)
+{
+	mx_io_post(rq->link, TODO_THEN);
+}
+
+void
+mx_request_then(struct mx_link *l)
+{
+	struct mx_request *rq = l->rq;
+	struct mx_run run = { 0 };
+	enum mx_outcome outcome;
+
+	rq->run = &run;
+	outcome = rq->then(rq);
+	mx_http_less(rq->http, &rq->http->held);
+	if (outcome == MX_AGAIN && !l->io->quiet) {
+		rq->again = true;
+		requeue(rq);
+		return;
+	}
+	if (outcome == MX_AGAIN)
+		mx_answer_error(rq, mx_error_new(MX_E_UNAVAILABLE, "The server is shutting down"));
+	settle(rq, MX_DONE, true);
+	mx_link_run(l);
 }
 
 /* ---- parking ---- */

@@ -198,8 +198,8 @@ mx_http_stop(struct mx_http **http)
 		return;
 	if (!atomic_load(&h->draining))
 		(void)mx_http_drain(h);
-	/* First nothing new comes from the I/O threads, then the workers end, then what carried
-	 * their answers. */
+	/* First nothing new comes from the I/O threads, then the workers end, then the writes that
+	 * they handed in, then what carries their answers. */
 	tell_all(h, IO_QUIET);
 	pthread_mutex_lock(&h->lock);
 	while (h->n_quiet < h->n_started)
@@ -208,6 +208,10 @@ mx_http_stop(struct mx_http **http)
 	mx_pool_stop(&h->local);
 	mx_pool_stop(&h->remote);
 	mx_pool_stop(&h->cpu);
+	pthread_mutex_lock(&h->lock);
+	while (atomic_load(&h->held) > 0)
+		pthread_cond_wait(&h->changed, &h->lock);
+	pthread_mutex_unlock(&h->lock);
 	for (unsigned i = 0; i < h->n_started; i++)
 		mx_io_join(&h->ios[i]);
 	destroy(http);

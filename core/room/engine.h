@@ -44,7 +44,8 @@ struct mx_tip {
 	bool loaded;
 	uint64_t generation;		/* grows when a write has failed and the tip was thrown away */
 	uint64_t seq;			/* of the last write handed in */
-	size_t in_flight;
+	_Atomic size_t in_flight;	/* grows under the lock */
+	_Atomic size_t waiting;		/* for none to be in flight */
 	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
 	unsigned char last_hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
 	int64_t depth;
@@ -232,9 +233,10 @@ mx_error *mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *n
 			 struct mx_events *out) MX_MUST_USE;
 int64_t mx_event_id_hash(mx_str id);
 
-/* ---- tip.c: all but the first two with tip->lock held ---- */
+/* ---- tip.c: all but the first three with tip->lock held ---- */
 void mx_tip_init(struct mx_tip *t);
 void mx_tip_end(struct mx_tip *t);
+void mx_tip_landed(struct mx_tip *t);	/* a write that was in flight; on any thread */
 struct mx_need {			/* a state entry that a draft is judged by */
 	mx_str type, key;		/* borrowed */
 	struct mx_tree_key hash;

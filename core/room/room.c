@@ -200,7 +200,8 @@ read_view(struct mx_room *r, struct mx_conn *c)
 	mx_power_unref(&r->view.power);
 	free(r->view.tail);
 	r->view = next;
-	r->version = version;
+	if (r->version == NULL)		/* it never changes, and is read without the lock */
+		r->version = version;
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
 }

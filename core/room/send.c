@@ -45,10 +45,15 @@ struct send {
 	const struct mx_along *along;	/* or NULL */
 	struct send *other;		/* the events of along->other, or NULL */
 	bool prepared;			/* of the other: its drafts are */
+	/* of one whose request is held, or NULL: */
+	struct mx_request *rq;
+	mx_handler *then;
+	struct mx_sent *out;
 };
 
 static mx_error *send_begin(struct send *s, const struct mx_draft *drafts,
 			    json_t *content) MX_MUST_USE;
+static void held_end(struct send *s);
 
 /* ---- before the lock ---- */
 
@@ -360,7 +365,10 @@ landed(void *arg, mx_error *e)
 	struct send *s = arg;
 
 	s->error = e;
-	sem_post(&s->landed);
+	if (s->rq != NULL)
+		held_end(s);
+	else
+		sem_post(&s->landed);
 }
 
 static void
@@ -394,6 +402,8 @@ build_on_tip(struct send *s, struct send *whole)
 		e = build_all(s, &last);
 	if (e == NULL) {
 		move_tip(s, &last);
+		if (whole != NULL && whole->rq != NULL)
+			mx_request_hold(whole->rq, whole->then);
 		if (whole != NULL)
 			mx_write_later(s->rs->db, write_events, landed, whole);
 	}
@@ -410,14 +420,15 @@ settle(struct send *s, const mx_error *error)
 
 	if (mx_error_is(error, MX_E_UNCERTAIN))
 		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
-	pthread_mutex_lock(&t->lock);
-	if (error != NULL && s->generation == t->generation)
-		mx_tip_reset(t);
-	else if (error == NULL && t->loaded && redacts_state(s))
-		mx_tip_sweep(r);
-	if (--t->in_flight == 0)
-		pthread_cond_broadcast(&t->landed);
-	pthread_mutex_unlock(&t->lock);
+	if (error != NULL || redacts_state(s)) {
+		pthread_mutex_lock(&t->lock);
+		if (error != NULL && s->generation == t->generation)
+			mx_tip_reset(t);
+		else if (error == NULL && t->loaded)
+			mx_tip_sweep(r);
+		pthread_mutex_unlock(&t->lock);
+	}
+	mx_tip_landed(t);
 }
 
 /* The events of the other room are asked for once the id of a new room is known. */
@@ -541,37 +552,48 @@ send_all(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct
 	return e;
 }
 
+static bool
+has_txn(const struct mx_draft *d)
+{
+	return d->device != 0 && d->txn_id.n > 0;
+}
+
 /* The same transaction id makes one event: whoever comes second waits for the first, or finds what
- * it made. */
+ * it made. No event and no error: the id is the caller's now, who settles it. */
+static mx_error *
+claim_txn(struct mx_rooms *rs, struct mx_conn *c, const struct mx_draft *d, struct mx_event **made)
+{
+	mx_error *e = NULL;
+	mx_nid nid;
+	bool old;
+
+	if (!mx_txn_claim(rs->txns, d->device, d->txn_id, &nid, &old))
+		return mx_event_by_nid(rs, c, nid, made);
+	if (old)
+		e = mx_room_txn(rs, c, d->device, d->txn_id, made);
+	if (e != NULL || *made != NULL)
+		mx_txn_settle(rs->txns, d->device, d->txn_id, e == NULL ? (*made)->nid : 0);
+	return e;
+}
+
 static mx_error *
 send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *d,
 	  struct mx_event **out)
 {
 	struct mx_event *ev = NULL;
-	mx_error *e = NULL;
-	mx_nid nid;
-	bool old;
+	mx_error *e = claim_txn(rs, c, d, &ev);
 
-	if (!mx_txn_claim(rs->txns, d->device, d->txn_id, &nid, &old)) {
-		e = mx_event_by_nid(rs, c, nid, &ev);
-		if (e != NULL || out == NULL)
-			mx_event_unref(&ev);
-		else
-			*out = ev;
-		return e;
-	}
-	if (old)
-		e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);
-	if (e == NULL && ev == NULL)
+	if (e == NULL && ev == NULL) {
 		e = send_all(rs, c, r, d, 1, &ev);
-	if (mx_error_is(e, MX_E_EXISTS)) {
-		mx_error_free(&e);
-		e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);
-		if (e == NULL && ev == NULL)
-			e = mx_error_new(MX_E_UNKNOWN, "the event could not be stored");
+		if (mx_error_is(e, MX_E_EXISTS)) {
+			mx_error_free(&e);
+			e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);
+			if (e == NULL && ev == NULL)
+				e = mx_error_new(MX_E_UNKNOWN, "the event could not be stored");
+		}
+		mx_txn_settle(rs->txns, d->device, d->txn_id, ev != NULL ? ev->nid : 0);
 	}
-	mx_txn_settle(rs->txns, d->device, d->txn_id, ev != NULL ? ev->nid : 0);
-	if (out != NULL && ev != NULL)
+	if (e == NULL && out != NULL)
 		*out = ev;
 	else
 		mx_event_unref(&ev);
@@ -583,9 +605,74 @@ mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	     const struct mx_draft *drafts, size_t n, struct mx_event **out)
 {
 	MX_TRY(check_drafts(drafts, n, MAX_DRAFTS));
-	if (n == 1 && drafts[0].device != 0 && drafts[0].txn_id.n > 0)
+	if (n == 1 && has_txn(drafts))
 		return send_once(rs, c, r, drafts, out);
 	return send_all(rs, c, r, drafts, n, out);
+}
+
+/* ---- without waiting ---- */
+
+/* On the writer's thread. */
+static void
+held_end(struct send *s)
+{
+	struct mx_request *rq = s->rq;
+	struct mx_room *room = s->store.room;
+	struct mx_event *ev = s->store.v[0].event;
+	mx_str txn_id = mx_event_txn_id(ev);
+	mx_error *e = s->error;
+
+	settle(s, e);
+	if (ev->device != 0 && txn_id.n > 0)
+		mx_txn_settle(s->rs->txns, ev->device, txn_id, e == NULL ? ev->nid : 0);
+	if (mx_error_is(e, MX_E_AGAIN))
+		atomic_fetch_add_explicit(&s->rs->conflicts, 1, memory_order_relaxed);
+	/* Who waits looks for the event that has the transaction id already. */
+	if (mx_error_is(e, MX_E_EXISTS)) {
+		mx_error_free(&e);
+		e = mx_error_new(MX_E_AGAIN, "the transaction id was used");
+	}
+	*s->out = (struct mx_sent){ .error = e, .event = e == NULL ? mx_event_ref(ev) : NULL };
+	send_end(s);
+	free(s);
+	mx_room_unref(&room);
+	mx_request_resume(rq);
+}
+
+mx_error *
+mx_room_send_held(struct mx_rooms *rs, struct mx_request *rq, struct mx_room *r,
+		  const struct mx_draft *draft, mx_handler *then, struct mx_sent *out)
+{
+	struct mx_conn *c = mx_request_conn(rq);
+
+	*out = (struct mx_sent){ .error = NULL };
+	MX_TRY(check_drafts(draft, 1, 1));
+	if (has_txn(draft))
+		MX_TRY(claim_txn(rs, c, draft, &out->event));
+	if (out->event != NULL) {
+		mx_request_hold(rq, then);
+		mx_request_resume(rq);
+		return NULL;
+	}
+
+	struct send *s = mx_alloc(sizeof(*s));
+
+	*s = (struct send){ .rs = rs, .conn = c, .n = 1, .store.room = mx_room_ref(r),
+			    .rq = rq, .then = then, .out = out };
+	mx_error *e = send_begin(s, draft, NULL);
+
+	if (e == NULL)
+		e = mx_room_refresh(r, c);
+	if (e == NULL)
+		e = build_on_tip(s, s);
+	if (e == NULL)
+		return NULL;
+	if (has_txn(draft))
+		mx_txn_settle(rs->txns, draft->device, draft->txn_id, 0);
+	send_end(s);
+	free(s);
+	mx_room_unref(&r);
+	return e;
 }
 
 mx_error *

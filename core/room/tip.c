@@ -168,7 +168,7 @@ keep_warm(struct mx_room *r)
 	rs->warm_next = (rs->warm_next + 1) % MX_WARM_ROOMS;
 	pthread_mutex_unlock(&rs->lock);
 	if (old != NULL && old != r && pthread_mutex_trylock(&old->tip.lock) == 0) {
-		if (old->tip.in_flight == 0) {
+		if (atomic_load(&old->tip.in_flight) == 0) {
 			old->tip.loaded = false;
 			old->tip.generation++;
 			memo_clear(&old->tip);
@@ -179,12 +179,26 @@ keep_warm(struct mx_room *r)
 }
 
 void
+mx_tip_landed(struct mx_tip *t)
+{
+	if (atomic_fetch_sub(&t->in_flight, 1) != 1 || atomic_load(&t->waiting) == 0)
+		return;
+	pthread_mutex_lock(&t->lock);
+	pthread_cond_broadcast(&t->landed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
 mx_tip_load(struct mx_room *r)
 {
 	struct mx_tip *t = &r->tip;
 
-	while (!t->loaded && t->in_flight > 0)
+	if (t->loaded)
+		return;
+	atomic_fetch_add(&t->waiting, 1);
+	while (!t->loaded && atomic_load(&t->in_flight) > 0)
 		pthread_cond_wait(&t->landed, &t->lock);
+	atomic_fetch_sub(&t->waiting, 1);
 	if (t->loaded)
 		return;
 	memo_clear(t);

@@ -17,6 +17,8 @@ struct mx_conn;
 enum mx_outcome {
 	MX_DONE = 0,		/* answered */
 	MX_PARK = 1,		/* parked: the handler runs again later */
+	MX_HELD = 2,		/* held: answered by what mx_request_hold named */
+	MX_AGAIN = 3,		/* of that alone: the handler runs anew on a worker */
 };
 
 /* Who asks. Immutable and reference-counted by account/; a request holds one. */
@@ -134,5 +136,19 @@ MX_API enum mx_outcome mx_request_suspend(struct mx_request *rq, int64_t deadlin
 MX_API void mx_request_wake(struct mx_request *rq);
 /* Whether the server is draining: a handler that would park answers what it has. */
 MX_API bool mx_request_draining(const struct mx_request *rq);
+
+/* ---- waiting for a write without a thread, for the hottest routes ---- */
+/* A handler whose last step would be to wait for its write need not keep a worker for that: it
+ * holds its request, hands the write in (mx_write_later), and returns MX_HELD. When the write's
+ * fate is known, mx_request_resume has `then` called on the request's I/O thread, where it must
+ * not block: it replies as a handler does and returns MX_DONE, or returns MX_AGAIN, and the handler
+ * runs from its beginning (mx_request_again tells; this time it should wait).
+ * A held request is not its handler's any more: it may be answered before the handler has
+ * returned. If the client hangs up meanwhile, nothing else happens than that nobody hears the
+ * answer. `then` may use what was asked, the arena, mx_request_data and mx_request_json, but
+ * no connection. */
+MX_API void mx_request_hold(struct mx_request *rq, mx_handler *then);
+/* Once, from any thread: rq may be gone when it returns. */
+MX_API void mx_request_resume(struct mx_request *rq);
 
 #endif

@@ -58,6 +58,17 @@ struct mx_draft {
 MX_API mx_error *mx_room_send(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 			      const struct mx_draft *drafts, size_t n,
 			      struct mx_event **out) MX_MUST_USE;
+/* The same for one event, without a thread that waits. NULL: rq is held (request.h), so return
+ * MX_HELD; `then` finds in *out, which must live until then, the event or why there is none.
+ * MX_E_AGAIN there: nothing was stored, and this time it takes mx_room_send, which may block. An
+ * error returned: nothing was handed in, and rq is the handler's still. */
+struct mx_sent {
+	mx_error *error;
+	struct mx_event *event;		/* a reference */
+};
+MX_API mx_error *mx_room_send_held(struct mx_rooms *rs, struct mx_request *rq, struct mx_room *r,
+				   const struct mx_draft *draft, mx_handler *then,
+				   struct mx_sent *out) MX_MUST_USE;
 /* A new room: drafts[0] is m.room.create (its content.room_version is set here), the next the
  * creator's join, … */
 MX_API mx_error *mx_room_create(struct mx_rooms *rs, struct mx_conn *c,

@@ -73,26 +73,60 @@ check_redaction(const struct rooms_call *c, struct mx_room *room, mx_str target)
 	return NULL;
 }
 
+/* What follows once the message is stored, or is not. */
+static enum mx_outcome
+answer_sent(struct mx_request *rq)
+{
+	struct mx_sent *sent = mx_request_data(rq);
+	struct rooms_call c = { .rq = rq };
+	enum mx_outcome outcome;
+
+	if (mx_error_is(sent->error, MX_E_AGAIN)) {
+		mx_error_free(&sent->error);
+		return MX_AGAIN;
+	}
+	if (sent->error != NULL)
+		return mx_reply_error(rq, sent->error);
+	outcome = rooms_reply_id(&c, "event_id", mx_event_id(sent->event));
+	mx_event_unref(&sent->event);
+	return outcome;
+}
+
 /* Sends a message event under a transaction id. A repetition is answered by the engine with the
- * event of the first. */
+ * event of the first. NULL: the request is held, unless this is its second run: then *event_id is
+ * set. */
 static mx_error *
 send_once(const struct rooms_call *c, struct mx_draft *draft, mx_str txn, mx_str *event_id)
 {
 	MX_AUTO(mx_room) *room = NULL;
+	struct mx_sent *sent;
 
 	MX_TRY(scope_txn(c, draft, txn, &draft->txn_id));
 	draft->device = rooms_device(c);
 	MX_TRY(rooms_find(c, &room));
 	if (draft->redacts.n > 0)
 		MX_TRY(check_redaction(c, room, draft->redacts));
-	return rooms_send(c, room, draft, event_id);
+	if (mx_request_again(c->rq))
+		return rooms_send(c, room, draft, event_id);
+	sent = mx_arena_alloc(c->arena, sizeof(*sent));
+	mx_request_set_data(c->rq, sent);
+	return mx_room_send_held(c->rs, c->rq, room, draft, answer_sent, sent);
+}
+
+/* By rq's handler, after send_once. */
+static enum mx_outcome
+sent_outcome(const struct rooms_call *c, mx_error *e, mx_str event_id)
+{
+	if (e != NULL)
+		return mx_reply_error(c->rq, e);
+	return event_id.n > 0 ? rooms_reply_id(c, "event_id", event_id) : MX_HELD;
 }
 
 enum mx_outcome
 rooms_redact(struct mx_request *rq)
 {
 	struct rooms_call c = rooms_call_of(rq);
-	mx_str reason = { NULL, 0 }, event_id;
+	mx_str reason = { NULL, 0 }, event_id = { NULL, 0 };
 	MX_AUTO_JSON *content = json_object();
 	struct mx_draft draft = rooms_draft(&c, MX_S("m.room.redaction"), content);
 	json_t *body;
@@ -109,7 +143,7 @@ rooms_redact(struct mx_request *rq)
 	}
 	if (e == NULL)
 		e = send_once(&c, &draft, mx_request_param(rq, "txnId"), &event_id);
-	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "event_id", event_id);
+	return sent_outcome(&c, e, event_id);
 }
 
 /* ---- messages ---- */
@@ -151,10 +185,10 @@ enum mx_outcome
 rooms_send_message(struct mx_request *rq)
 {
 	struct rooms_call c = rooms_call_of(rq);
-	mx_str event_id;
+	mx_str event_id = { NULL, 0 };
 	mx_error *e = send_message(&c, &event_id);
 
-	return e != NULL ? mx_reply_error(rq, e) : rooms_reply_id(&c, "event_id", event_id);
+	return sent_outcome(&c, e, event_id);
 }
 
 /* ---- state ---- */

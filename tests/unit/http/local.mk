@@ -1,5 +1,10 @@
 http_test_headers = tests/unit/http/handlers.h tests/unit/http/harness.h tests/unit/http/options.h
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/http/test_hold
+tests_unit_http_test_hold_SOURCES = tests/unit/http/test_hold.c $(http_test_headers)
+tests_unit_http_test_hold_CPPFLAGS = $(test_cppflags)
+tests_unit_http_test_hold_CFLAGS = $(test_cflags)
+tests_unit_http_test_hold_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/http/test_park
 tests_unit_http_test_park_SOURCES = tests/unit/http/test_park.c $(http_test_headers)
 tests_unit_http_test_park_CPPFLAGS = $(test_cppflags)

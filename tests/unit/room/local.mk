@@ -125,6 +125,16 @@ endif
 endif
 if HAVE_CMOCKA
 if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_held
+tests_unit_room_test_held_SOURCES = tests/unit/room/test_held.c tests/unit/room/house.h $(http_test_headers) \
+	tests/unit/sql/place_sqlite.c
+tests_unit_room_test_held_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_held_CFLAGS = $(test_cflags)
+tests_unit_room_test_held_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
 check_PROGRAMS += tests/unit/room/test_kill
 tests_unit_room_test_kill_SOURCES = tests/unit/room/test_kill.c tests/unit/room/house.h tests/unit/sql/place_sqlite.c
 tests_unit_room_test_kill_CPPFLAGS = $(test_cppflags)
