@@ -114,6 +114,20 @@ check_readers(struct mx_setup *s)
 }
 
 static void
+check_versions(struct mx_setup *s)
+{
+	const struct mx_rooms_options *rooms = mx_setup_section(s, "rooms");
+	mx_error *e = mx_rooms_check_versions(rooms);
+
+	if (e != NULL)
+		mx_config_mistake(
+			s->config, "rooms",
+			rooms->creatable_versions.n != 0 ? "creatable_versions" : "default_version",
+			"%s", mx_error_text(e));
+	mx_error_free(&e);
+}
+
+static void
 find_storage(struct mx_setup *s, const char *scheme)
 {
 	s->storage_ops = mx_modules_provider(s->core, "storage", scheme, &s->storage);
@@ -165,6 +179,7 @@ mx_setup_read(const struct mx_setup_options *o, struct mx_setup **out)
 	check_name(s);
 	read_url(s);
 	check_readers(s);
+	check_versions(s);
 	open_modules(s, o);
 	MX_TRY(mx_config_check(s->config));
 	return mx_modules_configure(s->core);

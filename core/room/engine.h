@@ -118,6 +118,11 @@ struct mx_txn_table;
 struct mx_crews;
 struct mx_acl_cache;
 
+struct mx_version_choice {	/* of who makes a room */
+	const struct mx_room_version *v[MX_ROOM_VERSIONS];	/* oldest first; then NULL */
+	const struct mx_room_version *usual;
+};
+
 struct mx_rooms {
 	struct mx_db *db;
 	struct mx_stream *stream;
@@ -125,7 +130,7 @@ struct mx_rooms {
 	char *server;
 	size_t server_n;
 	struct mx_rooms_options opt;
-	const struct mx_room_version *default_version;
+	struct mx_version_choice versions;
 	mx_error *(*event_check)(void *arg, struct mx_room *room, const struct mx_draft *draft);
 	void (*event_stored)(void *arg, struct mx_event *event);
 	void *arg;

@@ -11,6 +11,9 @@
 const struct mx_option mx_rooms_option_rows[] = {
 	MX_OPT(struct mx_rooms_options, default_version, .def = "12",
 	       .help = "The version of rooms that are made without naming one."),
+	MX_OPT(struct mx_rooms_options, creatable_versions, .def = "",
+	       .help = "Versions that users may make rooms of; none: every stable one. Rooms of "
+		       "other versions can be taken part in all the same."),
 	MX_OPT(struct mx_rooms_options, event_cache, .def = "16M", .min = 65536,
 	       .max = INT64_C(1) << 40, .help = "Memory for events."),
 	MX_OPT(struct mx_rooms_options, state_cache, .def = "8M", .min = 65536,
@@ -44,21 +47,60 @@ load_events(void *rooms, struct mx_conn *c, const mx_nid *nids, size_t n, struct
 	return mx_events_load(rooms, c, nids, n, out);
 }
 
+static bool
+may_create(const struct mx_rooms_options *o, const struct mx_room_version *v)
+{
+	for (size_t i = 0; i < o->creatable_versions.n; i++)
+		if (mx_str_eq(v->name, mx_str_of(o->creatable_versions.v[i])))
+			return true;
+	return o->creatable_versions.n == 0 && v->stable;
+}
+
+/* Which versions there are to choose from, and which is chosen when nobody does. */
+static mx_error *
+read_versions(const struct mx_rooms_options *o, struct mx_version_choice *out)
+{
+	const struct mx_room_version *v = mx_room_version_default();
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->creatable_versions.n; i++)
+		if (mx_room_version_find(mx_str_of(o->creatable_versions.v[i])) == NULL)
+			return mx_error_new(MX_E_CONFIG,
+					    "[rooms] creatable_versions: this server does not know "
+					    "version %s",
+					    o->creatable_versions.v[i]);
+	if (o->default_version != NULL && o->default_version[0] != '\0')
+		v = mx_room_version_find(mx_str_of(o->default_version));
+	if (v == NULL)
+		return mx_error_new(MX_E_CONFIG,
+				    "[rooms] default_version = %s: this server does not know that "
+				    "version",
+				    o->default_version);
+	if (!may_create(o, v))
+		return mx_error_new(MX_E_CONFIG,
+				    "[rooms] default_version = %.*s is not among creatable_versions",
+				    MX_SFMT(v->name));
+	out->usual = v;
+	for (size_t i = 0; (v = mx_room_version_at(i)) != NULL; i++)
+		if (may_create(o, v))
+			out->v[n++] = v;
+	return NULL;
+}
+
+mx_error *
+mx_rooms_check_versions(const struct mx_rooms_options *options)
+{
+	return read_versions(options, &(struct mx_version_choice){ { NULL }, NULL });
+}
+
 mx_error *
 mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 {
 	const struct mx_rooms_options *o = config->options != NULL ? config->options : &DEFAULTS;
-	const struct mx_room_version *v = mx_room_version_default();
+	struct mx_version_choice versions = { { NULL }, NULL };
 
 	*out = NULL;
-	if (o->default_version != NULL && o->default_version[0] != '\0') {
-		v = mx_room_version_find(mx_str_of(o->default_version));
-		if (v == NULL)
-			return mx_error_new(MX_E_CONFIG,
-					    "[rooms] default_version = %s: this server does not "
-					    "know that version",
-					    o->default_version);
-	}
+	MX_TRY(read_versions(o, &versions));
 	MX_TRY(mx_rooms_migrate(config->db));
 	struct mx_rooms *rs = mx_alloc(sizeof(*rs));
 
@@ -71,7 +113,8 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->opt.default_version = NULL;
 	if (rs->opt.max_conflict == 0)
 		rs->opt.max_conflict = DEFAULTS.max_conflict;
-	rs->default_version = v;
+	rs->opt.creatable_versions = (struct mx_list){ NULL, 0 };
+	rs->versions = versions;
 	rs->event_check = config->event_check;
 	rs->event_stored = config->event_stored;
 	rs->arg = config->arg;
@@ -116,14 +159,13 @@ mx_rooms_close(struct mx_rooms **rsp)
 const struct mx_room_version *
 mx_rooms_version(const struct mx_rooms *rs, size_t n)
 {
-	(void)rs;
-	return mx_room_version_at(n);
+	return n < MX_ROOM_VERSIONS ? rs->versions.v[n] : NULL;
 }
 
 const struct mx_room_version *
 mx_rooms_default_version(const struct mx_rooms *rs)
 {
-	return rs->default_version;
+	return rs->versions.usual;
 }
 
 mx_str

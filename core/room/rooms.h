@@ -12,6 +12,7 @@
 /* [rooms] */
 struct mx_rooms_options {
 	const char *default_version;	/* of rooms that are made without naming one */
+	struct mx_list creatable_versions;	/* that rooms may be made of; none: every stable one */
 	struct mx_size event_cache;	/* bytes of events kept in memory */
 	struct mx_size state_cache;	/* bytes of state tree nodes kept in memory */
 	int64_t room_cache;		/* rooms kept in memory */
@@ -40,6 +41,8 @@ struct mx_rooms_config {
 	void *verify_arg;
 };
 
+/* MX_E_CONFIG when the versions in the options cannot be had, or not together. */
+mx_error *mx_rooms_check_versions(const struct mx_rooms_options *options) MX_MUST_USE;
 /* Brings the tables up to date. Errors: MX_E_CONFIG, or the database's. */
 mx_error *mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out) MX_MUST_USE;
 /* No call of the engine may be running. */

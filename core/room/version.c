@@ -49,6 +49,7 @@ static const struct mx_room_version versions[] = {
 	STABLE(12, VERSION_12),
 };
 #pragma GCC diagnostic pop
+_Static_assert(sizeof(versions) / sizeof(versions[0]) < MX_ROOM_VERSIONS, "make room for them");
 
 #define DEFAULT_VERSION "12"
 

@@ -106,16 +106,23 @@ convert_values(json_t *o)
 }
 
 void
-rooms_levels_convert(json_t *levels, const struct mx_room_version *v, const json_t *creators)
+rooms_levels_plain(json_t *levels)
 {
 	static const char *const maps[] = { "users", "events", "notifications" };
+
+	convert_values(levels);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		convert_values(json_object_get(levels, maps[i]));
+}
+
+void
+rooms_levels_convert(json_t *levels, const struct mx_room_version *v, const json_t *creators)
+{
 	json_t *users, *events, *user;
 	int64_t state_default, tombstone;
 	size_t i;
 
-	convert_values(levels);
-	for (i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
-		convert_values(json_object_get(levels, maps[i]));
+	rooms_levels_plain(levels);
 	if (!mx_room_version_creators(v))
 		return;
 	users = json_object_get(levels, "users");

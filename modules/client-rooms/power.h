@@ -13,9 +13,11 @@ json_t *rooms_levels_new(const struct mx_room_version *v, mx_str creator, bool m
 void rooms_levels_set_user(json_t *levels, mx_str user, int64_t level);
 /* Replaces the members of levels by those of over. */
 void rooms_levels_override(json_t *levels, const json_t *over);
-/* Makes levels fit for a room of version v: whole numbers instead of strings and fractions, and
- * where creators rank above all, no creator among the users and a tombstone that takes more than
- * state_default. creators: a JSON array of user ids. */
+/* Whole numbers instead of the strings and fractions that old versions take. */
+void rooms_levels_plain(json_t *levels);
+/* Makes levels fit for a room of version v: whole numbers, and where creators rank above all, no
+ * creator among the users and a tombstone that takes more than state_default. creators: a JSON array
+ * of user ids. */
 void rooms_levels_convert(json_t *levels, const struct mx_room_version *v, const json_t *creators);
 /* The highest level that somebody needs who sets up all state and bans. */
 int64_t rooms_levels_needed(const json_t *levels);

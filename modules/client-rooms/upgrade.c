@@ -282,6 +282,7 @@ close_old(struct upgrade *u)
 	if (u->old_levels == NULL)
 		return;
 	levels = json_deep_copy(u->old_levels);
+	rooms_levels_plain(levels);
 	least = rooms_level(levels, "users_default", 0) + 1;
 	if (least < 50)
 		least = 50;
