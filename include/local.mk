@@ -1,7 +1,7 @@
 myelinincludedir = $(includedir)/myelin
 myelininclude_HEADERS = \
 	include/myelin/account.h include/myelin/base.h include/myelin/codes.def include/myelin/core.h \
-	include/myelin/crypto.h include/myelin/error.h include/myelin/event.h include/myelin/federation.h include/myelin/filter.h include/myelin/hook.h \
+	include/myelin/crypto.h include/myelin/error.h include/myelin/event.h include/myelin/federation.h include/myelin/fetch.h include/myelin/filter.h include/myelin/hook.h \
 	include/myelin/hooks.def include/myelin/id.h include/myelin/json.h include/myelin/log.h \
 	include/myelin/module.h include/myelin/request.h include/myelin/room.h include/myelin/sql.h \
 	include/myelin/storage.h include/myelin/stream.h include/myelin/sync.h \

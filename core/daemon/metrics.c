@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/daemon/server.h"
+#include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/room/rooms.h"
 #include "core/runtime/jobs.h"
@@ -103,6 +104,21 @@ http(struct mx_core *core, struct mx_buf *b)
 		      "%zu\nmyelin_http_requests_queued{pool=\"remote\"} %zu\n"
 		      "myelin_http_requests_queued{pool=\"cpu\"} %zu\n",
 		      st.queued_local, st.queued_remote, st.queued_cpu);
+}
+
+static void
+fetch(struct mx_core *core, struct mx_buf *b)
+{
+	struct mx_fetch_stats st;
+
+	mx_fetcher_stats(core->fetcher, &st);
+	metric(b, "fetch_requests_total", true, "Requests to other servers.", (int64_t)st.requests);
+	metric(b, "fetch_failures_total", true, "Requests to other servers without an answer.",
+	       (int64_t)st.failures);
+	metric(b, "fetch_received_bytes_total", true, "Bytes of other servers' answers.",
+	       (int64_t)st.received);
+	metric(b, "fetch_active", false, "Requests to other servers that are under way.",
+	       (int64_t)st.active);
 }
 
 static void
@@ -221,6 +237,8 @@ mx_server_metrics(struct mx_core *core, struct mx_buf *b)
 	process(core, b);
 	if (core->http != NULL)
 		http(core, b);
+	if (core->fetcher != NULL)
+		fetch(core, b);
 	if (core->db != NULL)
 		database(core, b);
 	if (core->stream != NULL && core->rooms != NULL)

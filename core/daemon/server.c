@@ -10,6 +10,7 @@
 #include "core/account/accounts.h"
 #include "core/account/commands.h"
 #include "core/daemon/notify.h"
+#include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/runtime/durable.h"
 #include "core/runtime/jobs.h"
@@ -178,6 +179,7 @@ start_all(struct mx_server *s)
 	core->pool = mx_pool_new("defer", DEFER_THREADS, 0);
 	mx_jobs_new(core);
 	MX_TRY(open_http(core, http));
+	MX_TRY(mx_fetcher_new(mx_setup_section(s->setup, "fetch"), &core->fetcher));
 	MX_TRY(mx_modules_start(core));
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
@@ -238,10 +240,13 @@ mx_server_close(struct mx_server **server)
 		return;
 	core = s->core;
 	close_calls(s);
-	mx_control_stop(core);
 	if (core->http != NULL && !mx_http_drain(core->http))
 		mx_log("runtime", MX_WARN, "RUN041",
 		       "requests were cut off at the end of the drain");
+	/* Whoever still waits for another server waits no longer. */
+	if (core->fetcher != NULL)
+		mx_fetcher_abort(core->fetcher);
+	mx_control_stop(core);
 	mx_modules_drain(core);
 	mx_jobs_stop(core);
 	mx_durable_stop(core);

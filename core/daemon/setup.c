@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/account/accounts.h"
+#include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/room/rooms.h"
 #include "core/runtime/durable.h"
@@ -345,6 +346,7 @@ mx_setup_close(struct mx_setup **setup)
 	if (core->db != NULL)
 		mx_db_unfollow(core->db);
 	mx_modules_stop(core);
+	mx_fetcher_free(&core->fetcher);
 	if (core->durable != NULL && core->shared)
 		mx_stream_unfollow(core->stream, core);
 	if (core->accounts != NULL)

@@ -114,7 +114,7 @@ parse_network(mx_str word, struct network *out)
 }
 
 mx_error *
-mx_networks_new(const char *const *words, size_t n, struct mx_networks **out)
+mx_networks_new(const char *option, const char *const *words, size_t n, struct mx_networks **out)
 {
 	struct mx_networks *w = mx_alloc(sizeof(*w) + n * sizeof(w->v[0]));
 
@@ -126,9 +126,9 @@ mx_networks_new(const char *const *words, size_t n, struct mx_networks **out)
 		} else {
 			free(w);
 			return mx_error_new(MX_E_CONFIG,
-					    "[http] trusted_proxies: \"%s\" is neither an address "
-					    "nor a network (10.0.0.0/8) nor \"unix\"",
-					    words[i]);
+					    "%s: \"%s\" is neither an address nor a network "
+					    "(10.0.0.0/8) nor \"unix\"",
+					    option, words[i]);
 		}
 	}
 	*out = w;

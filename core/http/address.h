@@ -25,8 +25,9 @@ size_t mx_address_text(const struct mx_address *a, char out[MX_ADDRESS_TEXT]);
  * customer. */
 uint64_t mx_address_key(const struct mx_address *a);
 
-/* Words: "10.0.0.0/8", "::1", "unix". MX_E_CONFIG names the word that is none. */
-mx_error *mx_networks_new(const char *const *words, size_t n, struct mx_networks **out) MX_MUST_USE;
+/* Words: "10.0.0.0/8", "::1", "unix". MX_E_CONFIG names the option and the word that is none. */
+mx_error *mx_networks_new(const char *option, const char *const *words, size_t n,
+			  struct mx_networks **out) MX_MUST_USE;
 void mx_networks_free(struct mx_networks **w);
 bool mx_networks_have(const struct mx_networks *w, const struct mx_address *a);
 /* Who asks, when *who sent these addresses with X-Forwarded-For: the last one that is no trusted

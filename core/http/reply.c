@@ -159,6 +159,13 @@ add_retry_after(struct mx_request *rq, const struct mx_buf *b)
 	mx_reply_header(rq, "Retry-After", mx_str_of(text));
 }
 
+/* What is no fault of ours. */
+static bool
+is_known_trouble(const mx_error *e)
+{
+	return mx_error_is(e, MX_E_UNAVAILABLE) || mx_error_is(e, MX_E_REMOTE);
+}
+
 void
 mx_answer_error(struct mx_request *rq, mx_error *e)
 {
@@ -166,7 +173,7 @@ mx_answer_error(struct mx_request *rq, mx_error *e)
 	int status = mx_error_status(e);
 
 	if (status >= 500)
-		mx_log("http", mx_error_is(e, MX_E_UNAVAILABLE) ? MX_WARN : MX_ERROR, "HTTP005",
+		mx_log("http", is_known_trouble(e) ? MX_WARN : MX_ERROR, "HTTP005",
 		       "a request failed", mx_fs("method", mx_request_method(rq)),
 		       mx_fz("route", rq->route != NULL ? rq->route->path : ""), mx_fe(e));
 	mx_error_json(e, b);

@@ -91,7 +91,8 @@ mx_http_new(struct mx_core *core, const struct mx_http_options *o,
 	h->rates = mx_rates_new((size_t)o->rate_table);
 	set_rates(h, o);
 	h->guests = mx_guests_new();
-	e = mx_networks_new(o->trusted_proxies.v, o->trusted_proxies.n, &h->trusted);
+	e = mx_networks_new("[http] trusted_proxies", o->trusted_proxies.v, o->trusted_proxies.n,
+			    &h->trusted);
 	if (e == NULL)
 		e = make_ios(h);
 	if (e != NULL) {

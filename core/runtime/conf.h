@@ -72,7 +72,7 @@ struct mx_core_section {
 	const size_t *n;
 	size_t size;
 };
-enum { MX_CORE_SECTIONS = 8 };
+enum { MX_CORE_SECTIONS = 9 };
 /* The nth, NULL at the end. */
 const struct mx_core_section *mx_core_section(size_t nth);
 

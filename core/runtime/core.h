@@ -16,6 +16,7 @@ struct mx_jobs;
 struct mx_durable;
 struct mx_pool;
 struct mx_http;
+struct mx_fetcher;
 
 /* [server] */
 struct mx_server_options {
@@ -47,6 +48,7 @@ struct mx_core {
 	struct mx_rooms *rooms;
 	struct mx_pool *pool;			/* mx_core_defer */
 	struct mx_http *http;
+	struct mx_fetcher *fetcher;		/* mx_fetch */
 	struct mx_jobs *jobs;
 	struct mx_durable *durable;		/* from when the database is open until it is closed */
 	struct mx_control *control;

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "core/account/accounts.h"
+#include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/room/rooms.h"
 #include "core/runtime/conf.h"
@@ -68,6 +69,8 @@ static const struct mx_core_section SECTIONS[] = {
 	  &mx_account_option_count, sizeof(struct mx_account_options) },
 	{ "http", "How clients reach the server.", mx_http_option_rows, &mx_http_option_count,
 	  sizeof(struct mx_http_options) },
+	{ "fetch", "How the server reaches others.", mx_fetch_option_rows, &mx_fetch_option_count,
+	  sizeof(struct mx_fetch_options) },
 };
 _Static_assert(sizeof(SECTIONS) / sizeof(SECTIONS[0]) == MX_CORE_SECTIONS, "a row for each");
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 
@@ -120,6 +121,34 @@ def test_the_example_module_serves_what_it_declares(server, modules):
     # Its notes are still there after a restart, and its tables are not migrated again.
     hs.restart()
     assert alice.ok("GET", NOTES) == {"notes": ["milk", "eggs"]}
+
+
+def test_other_servers_are_asked_but_not_our_own_network(server, modules):
+    """The client for other servers, as a module has it."""
+    asked = server()
+    denying = server(path_config(modules))
+    allowing = server(path_config(modules, "[fetch]\nallow_addresses = 127.0.0.1\n"))
+    for place in (asked.base, asked.base.replace("127.0.0.1", "localhost")):
+        done = denying.ctl("example", "look", place + "/health", check=False)
+        assert done.returncode != 0 and "[fetch] deny_addresses" in done.stderr
+        assert allowing.ctl("example", "look", place + "/health").stdout == "200, 15 bytes\n"
+    assert allowing.ctl("example", "look", asked.base + "/nowhere").stdout.startswith("404, ")
+    assert "its URL" in allowing.ctl("example", "look", "gopher://127.0.0.1/", check=False).stderr
+    counted = allowing.ctl("metrics").stdout
+    assert re.search(r"^myelin_fetch_requests_total 4$", counted, re.M), counted
+    assert re.search(r"^myelin_fetch_failures_total 1$", counted, re.M), counted
+
+    # Who waits for an answer does not hold up the end.
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        waiting = subprocess.Popen([os.path.join(BUILD, "myelinctl"), "--config", allowing.config_file, "example", "look",
+                                    "http://127.0.0.1:%d/" % silent.getsockname()[1]],
+                                   stderr=subprocess.PIPE, text=True)
+        silent.accept()
+        assert allowing.stop(seconds=8) == 0
+        assert waiting.wait(10) != 0
+        waiting.stderr.close()
 
 
 def test_a_reload_takes_up_its_options(server, modules):

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include <myelin/fetch.h>
 #include <myelin/module.h>
 
 /* ---- what the operator may set: [example-module] in myelin.conf ---- */
@@ -213,8 +214,25 @@ count(struct mx_module_self *self, const mx_str *args, size_t n, struct mx_buf *
 	return mx_query_end(q);
 }
 
+/* Another server is asked in one straight line. */
+static mx_error *
+look(struct mx_module_self *self, const mx_str *args, size_t n, struct mx_buf *out)
+{
+	MX_AUTO(mx_arena) *arena = mx_arena_new();
+	struct mx_fetch_request rq = { .size = sizeof(rq), .flags = MX_FETCH_REDIRECTS, .limit = 65536, .timeout = 10000 };
+	struct mx_fetch_response rs = { .size = sizeof(rs) };
+
+	if (n != 1)
+		return mx_error_new(MX_E_BAD_REQUEST, "expected one argument: a URL");
+	rq.url = args[0];
+	MX_TRY(mx_fetch(mx_self_core(self), &rq, arena, &rs));
+	mx_buf_printf(out, "%d, %zu bytes\n", rs.status, rs.body.n);
+	return NULL;
+}
+
 static const struct mx_command_row commands[] = {
 	{ "example count", "", "Counts the notes.", count },
+	{ "example look", "URL", "Asks for a page and tells its status and size.", look },
 };
 
 /* ---- life ---- */

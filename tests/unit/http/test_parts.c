@@ -213,7 +213,7 @@ networks_have_their_addresses(void **state)
 	struct mx_networks *w;
 
 	(void)state;
-	must(mx_networks_new(words, COUNT(words), &w));
+	must(mx_networks_new("[http] trusted_proxies", words, COUNT(words), &w));
 	for (size_t i = 0; i < COUNT(in); i++) {
 		struct mx_address a = parsed(in[i]);
 
@@ -227,7 +227,7 @@ networks_have_their_addresses(void **state)
 	assert_false(mx_networks_have(w, &unix_peer));
 	mx_networks_free(&w);
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		mx_error *e = mx_networks_new(&bad[i], 1, &w);
+		mx_error *e = mx_networks_new("[http] trusted_proxies", &bad[i], 1, &w);
 
 		assert_true(mx_error_is(e, MX_E_CONFIG));
 		mx_error_free(&e);
