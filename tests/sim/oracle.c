@@ -48,19 +48,24 @@ oracle_new(int version, oracle_key_fn *key, void *arg)
 	return o;
 }
 
+static void
+empty(struct oracle_event *e)
+{
+	free(e->id);
+	json_decref(e->json);
+	free(e->prev);
+	free(e->auth);
+	oracle_state_clear(&e->before);
+	oracle_state_clear(&e->after);
+}
+
 void
 oracle_free(struct oracle *o)
 {
 	if (o == NULL)
 		return;
-	for (int i = 0; i < o->n; i++) {
-		free(o->v[i].id);
-		json_decref(o->v[i].json);
-		free(o->v[i].prev);
-		free(o->v[i].auth);
-		oracle_state_clear(&o->v[i].before);
-		oracle_state_clear(&o->v[i].after);
-	}
+	for (int i = 0; i < o->n; i++)
+		empty(&o->v[i]);
 	for (int i = 0; i < o->keys_n; i++) {
 		free(o->keys[i].type);
 		free(o->keys[i].name);
@@ -190,19 +195,54 @@ oracle_hash_id(int version, const json_t *ev)
 	return id;
 }
 
-static bool
-good_hash(const json_t *ev)
+static void
+content_hash(const json_t *ev, char out[45])
 {
 	static const char *const drop[] = { "signatures", "unsigned", "hashes", NULL };
-	char *bytes = bytes_without(ev, drop), is[45];
+	char *bytes = bytes_without(ev, drop);
 	unsigned char hash[crypto_hash_sha256_BYTES];
-	const char *said = text(json_object_get(ev, "hashes"), "sha256");
 
 	crypto_hash_sha256(hash, (unsigned char *)bytes, strlen(bytes));
 	free(bytes);
-	sodium_bin2base64(is, sizeof(is), hash, sizeof(hash),
-			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	sodium_bin2base64(out, 45, hash, sizeof(hash), sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+}
+
+static bool
+good_hash(const json_t *ev)
+{
+	const char *said = text(json_object_get(ev, "hashes"), "sha256");
+	char is[45];
+
+	content_hash(ev, is);
 	return said != NULL && strcmp(said, is) == 0;
+}
+
+void
+oracle_hash(json_t *ev)
+{
+	char hash[45];
+
+	content_hash(ev, hash);
+	json_object_set_new(ev, "hashes", json_pack("{s:s}", "sha256", hash));
+}
+
+void
+oracle_sign(int version, json_t *ev, const char *server, const char *key_id,
+	    const unsigned char *secret_key)
+{
+	char *bytes = signed_bytes(version, ev), encoded[88];
+	unsigned char signature[crypto_sign_BYTES];
+	json_t *all = json_object_get(ev, "signatures");
+
+	crypto_sign_detached(signature, NULL, (unsigned char *)bytes, strlen(bytes), secret_key);
+	free(bytes);
+	sodium_bin2base64(encoded, sizeof(encoded), signature, sizeof(signature),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	if (all == NULL) {
+		all = json_object();
+		json_object_set_new(ev, "signatures", all);
+	}
+	json_object_set_new(all, server, json_pack("{s:s}", key_id, encoded));
 }
 
 static bool
@@ -384,7 +424,20 @@ oracle_add(struct oracle *o, const char *json, size_t n, const char *id, enum or
 		return known;
 	}
 	fill(o, ev, name);
+	o->v[o->n - 1].redacted = f == ORACLE_REDACTED;
 	return o->n - 1;
+}
+
+bool
+oracle_would_allow(struct oracle *o, const json_t *ev)
+{
+	bool good;
+
+	fill(o, json_deep_copy(ev), copy("$would"));
+	o->v[o->n - 1].vouched = true;
+	good = oracle_judge(o, o->n - 1) == ORACLE_ALLOWED;
+	empty(&o->v[--o->n]);
+	return good;
 }
 
 int
@@ -659,4 +712,33 @@ oracle_chain(struct oracle *o, int e)
 		}
 	}
 	return &ev->chain;
+}
+
+bool
+oracle_in_chain(struct oracle *o, int e, int auth)
+{
+	return oracle_has(oracle_chain(o, e), auth);
+}
+
+bool
+oracle_is_vouched(const struct oracle *o, int e)
+{
+	return o->v[e].vouched;
+}
+
+int
+oracle_redacts_of(const struct oracle *o, int redaction)
+{
+	const struct oracle_event *r = &o->v[redaction];
+	const char *id = text(o->version >= 11 ? r->content : r->json, "redacts");
+
+	if (strcmp(r->type, "m.room.redaction") != 0 || id == NULL)
+		return ORACLE_NONE;
+	return oracle_find(o, id, strlen(id));
+}
+
+bool
+oracle_was_redacted(const struct oracle *o, int e)
+{
+	return o->v[e].redacted;
 }

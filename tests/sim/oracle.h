@@ -73,6 +73,9 @@ int oracle_prev_count(struct oracle *o, int e);
 int oracle_auth(struct oracle *o, int e, int i);
 int oracle_auth_count(struct oracle *o, int e);
 int oracle_create_event(const struct oracle *o);
+bool oracle_is_vouched(const struct oracle *o,
+		       int e); /* false: it names a voucher whose server has not signed */
+bool oracle_in_chain(struct oracle *o, int e, int auth); /* auth is in the auth chain of e */
 
 /* Checks 4 and 5 of those performed on receipt of a PDU. */
 enum oracle_verdict oracle_judge(struct oracle *o, int e);
@@ -101,9 +104,18 @@ bool oracle_same(const struct oracle_state *a, const struct oracle_state *b);
 /* Whether a redaction takes effect on what it names, in the state before it; false when that is not
  * there. */
 bool oracle_redacts(struct oracle *o, int redaction, int target);
+int oracle_redacts_of(const struct oracle *o, int redaction); /* what it names; ORACLE_NONE */
+bool oracle_was_redacted(const struct oracle *o, int e);      /* its hash was wrong when it came */
 /* The redacted copy of an event. */
 json_t *oracle_redact(int version, const json_t *ev);
 /* "$" and the reference hash, for versions from 3; the caller frees it. */
 char *oracle_hash_id(int version, const json_t *ev);
+/* What another server would do to an event before it sends it: adds its hash, or a signature. */
+void oracle_hash(json_t *ev);
+void oracle_sign(int version, json_t *ev, const char *server, const char *key_id,
+		 const unsigned char *secret_key);
+/* Whether an event that nobody has made (its format right, no signature) would be allowed after its
+ * prev_events. */
+bool oracle_would_allow(struct oracle *o, const json_t *ev);
 
 #endif
