@@ -18,4 +18,4 @@ core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.
 	core/room/resolve_order.c core/room/resolve_check.c
 
 # For who answers with events: filters, and events as a reader gets them.
-core_libcore_la_SOURCES += core/room/filter.c core/room/view.c
+core_libcore_la_SOURCES += core/room/filter.c core/room/shape.c core/room/view.c

@@ -27,4 +27,18 @@ MX_API mx_error *mx_event_write(const struct mx_reader *r, struct mx_event *ev,
 MX_API mx_error *mx_events_write(const struct mx_reader *r, const struct mx_events *l,
 				 struct mx_buf *b) MX_MUST_USE;
 
+/* What a filter says of the events themselves: event_fields and event_format. NULL is the usual
+ * shape, which costs nothing. Immutable; any thread may use it. */
+struct mx_shape;
+/* *out is NULL when the filter (an object, or NULL) wants nothing unusual. MX_E_BAD_JSON. */
+MX_API mx_error *mx_shape_parse(const json_t *filter, struct mx_shape **out) MX_MUST_USE;
+MX_API void mx_shape_free(struct mx_shape **s);
+static inline void mx_shape_auto(struct mx_shape **s) { mx_shape_free(s); }
+/* As mx_event_write and mx_events_write, in that shape. The format of the federation is the event as
+ * its server has signed it, without unsigned. */
+MX_API mx_error *mx_event_write_as(const struct mx_reader *r, const struct mx_shape *s,
+				   struct mx_event *ev, struct mx_buf *b) MX_MUST_USE;
+MX_API mx_error *mx_events_write_as(const struct mx_reader *r, const struct mx_shape *s,
+				    const struct mx_events *l, struct mx_buf *b) MX_MUST_USE;
+
 #endif

@@ -29,12 +29,12 @@ find_event(const struct history_room *r, struct mx_event **out)
 }
 
 static mx_error *
-read_around(const struct history_room *r, struct context *x)
+read_around(struct history_room *r, struct context *x)
 {
 	mx_nid here;
 	size_t limit;
 
-	MX_TRY(history_query_filter(r->rq, &x->filter));
+	MX_TRY(history_query_filter(r, &x->filter));
 	MX_TRY(history_query_limit(r, x->filter, 10, &limit));
 	MX_TRY(find_event(r, &x->event));
 	here = mx_event_nid(x->event);
@@ -80,7 +80,7 @@ write_state(const struct history_room *r, const struct context *x, struct mx_jw 
 	}
 	mx_jw_key(w, MX_S("state"));
 	if (e == NULL)
-		e = mx_events_write(&reader, &kept, w->b);
+		e = mx_events_write_as(&reader, r->shape, &kept, w->b);
 	w->comma = true;
 	mx_events_clear(&kept);
 	mx_events_clear(&state);
@@ -98,7 +98,7 @@ write_answer(const struct history_room *r, const struct context *x, struct mx_bu
 	history_write_token(&w, MX_S("start"), history_page_end(&x->before, here - 1));
 	history_write_token(&w, MX_S("end"), history_page_end(&x->after, here));
 	mx_jw_key(&w, MX_S("event"));
-	MX_TRY(mx_event_write(&reader, x->event, b));
+	MX_TRY(mx_event_write_as(&reader, r->shape, x->event, b));
 	w.comma = true;
 	MX_TRY(history_write_events(r, &w, MX_S("events_before"), &x->before.events));
 	MX_TRY(history_write_events(r, &w, MX_S("events_after"), &x->after.events));

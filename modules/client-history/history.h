@@ -23,6 +23,7 @@ struct history_room {
 	struct mx_room *room;
 	bool now;
 	mx_pos until;			/* when not now */
+	struct mx_shape *shape;		/* of the events, as the filter says */
 };
 /* The room of the path. MX_E_FORBIDDEN when there is nothing in it for the user, known or not. */
 mx_error *history_room_open(struct mx_request *rq, struct history_room *out) MX_MUST_USE;
@@ -48,7 +49,8 @@ mx_error *history_page(const struct history_room *r, struct history_page *p) MX_
 mx_pos history_page_end(const struct history_page *p, mx_pos begun);
 
 /* ---- the query ---- */
-mx_error *history_query_filter(struct mx_request *rq, struct mx_filter **out) MX_MUST_USE;
+/* "filter"; its shape of events goes into r. */
+mx_error *history_query_filter(struct history_room *r, struct mx_filter **out) MX_MUST_USE;
 /* "limit", or the filter's, or fallback; at most max_page. */
 mx_error *history_query_limit(const struct history_room *r, const struct mx_filter *f,
 			      int64_t fallback, size_t *out) MX_MUST_USE;

@@ -28,14 +28,14 @@ read_token(struct mx_request *rq, const char *name, mx_str *text, struct mx_toke
 }
 
 static mx_error *
-read_query(const struct history_room *r, struct ask *q)
+read_query(struct history_room *r, struct ask *q)
 {
 	struct mx_token from = { 0 }, to = { 0 };
 	bool has_from, has_to;
 	mx_str text;
 
 	MX_TRY(history_query_backwards(r->rq, &q->page.backwards));
-	MX_TRY(history_query_filter(r->rq, &q->filter));
+	MX_TRY(history_query_filter(r, &q->filter));
 	MX_TRY(history_query_limit(r, q->filter, 10, &q->page.limit));
 	MX_TRY(read_token(r->rq, "from", &q->from, &from, &has_from));
 	MX_TRY(read_token(r->rq, "to", &text, &to, &has_to));

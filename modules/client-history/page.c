@@ -36,6 +36,7 @@ history_room_open(struct mx_request *rq, struct history_room *out)
 void
 history_room_clear(struct history_room *r)
 {
+	mx_shape_free(&r->shape);
 	mx_room_unref(&r->room);
 }
 
@@ -125,12 +126,19 @@ history_page_end(const struct history_page *p, mx_pos begun)
 /* ---- the query ---- */
 
 mx_error *
-history_query_filter(struct mx_request *rq, struct mx_filter **out)
+history_query_filter(struct history_room *r, struct mx_filter **out)
 {
-	mx_str text = { NULL, 0 };
+	MX_AUTO_JSON *filter = NULL;
+	mx_str text;
 
-	mx_request_query(rq, "filter", &text);
-	return mx_filter_parse_text(text, out);
+	*out = NULL;
+	if (!mx_request_query(r->rq, "filter", &text) || text.n == 0)
+		return NULL;
+	MX_TRY(mx_json_parse(text, &filter));
+	if (!json_is_object(filter))
+		return mx_error_new(MX_E_BAD_JSON, "a filter is an object");
+	MX_TRY(mx_shape_parse(filter, &r->shape));
+	return mx_filter_parse(filter, out);
 }
 
 mx_error *
@@ -177,7 +185,7 @@ history_write_events(const struct history_room *r, struct mx_jw *w, mx_str key,
 	struct mx_reader reader = mx_reader_of(r->rq, r->room);
 
 	mx_jw_key(w, key);
-	MX_TRY(mx_events_write(&reader, l, w->b));
+	MX_TRY(mx_events_write_as(&reader, r->shape, l, w->b));
 	w->comma = true;
 	return NULL;
 }

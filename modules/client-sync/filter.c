@@ -59,6 +59,7 @@ sync_filter_unref(struct sync_filter **fp)
 	mx_filter_free(&f->state);
 	mx_filter_free(&f->ephemeral);
 	mx_filter_free(&f->room_account_data);
+	mx_shape_free(&f->shape);
 	free(f);
 }
 
@@ -110,25 +111,13 @@ part(const json_t *o, const char *key, struct mx_filter **out)
 }
 
 static mx_error *
-parse_format(const json_t *o)
-{
-	mx_str format = MX_S("client");
-
-	MX_TRY(mx_json_opt_str(o, "event_format", &format));
-	if (!mx_str_eq(format, MX_S("client")) && !mx_str_eq(format, MX_S("federation")))
-		return mx_error_new(MX_E_BAD_JSON,
-				    "event_format is neither \"client\" nor \"federation\"");
-	return NULL;
-}
-
-static mx_error *
 parse(const json_t *o, struct sync_filter **out)
 {
 	MX_AUTO(sync_filter) *f = mx_alloc(sizeof(*f));
 	json_t *room = NULL;
 
 	f->refs = 1;
-	MX_TRY(parse_format(o));
+	MX_TRY(mx_shape_parse(o, &f->shape));
 	MX_TRY(part(o, "presence", &f->presence));
 	MX_TRY(part(o, "account_data", &f->account_data));
 	MX_TRY(mx_json_opt_object(o, "room", &room));

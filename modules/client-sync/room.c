@@ -133,7 +133,7 @@ write_events(struct sync *s, const struct sync_room *r, const struct mx_events *
 	reader.with_room_id = false;
 	reader.no_previous = state;
 	mx_jw_key(jw, MX_S("events"));
-	MX_TRY(mx_events_write(&reader, l, jw->b));
+	MX_TRY(mx_events_write_as(&reader, s->filter->shape, l, jw->b));
 	jw->comma = true;
 	return NULL;
 }

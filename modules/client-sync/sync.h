@@ -22,6 +22,7 @@ struct sync_filter {
 	struct mx_filter *presence, *account_data;
 	struct mx_filter *rooms;		/* rooms and not_rooms of the whole */
 	struct mx_filter *timeline, *state, *ephemeral, *room_account_data;
+	struct mx_shape *shape;			/* of the events in timelines and states */
 	bool include_leave, lazy_members;
 };
 

@@ -8,6 +8,7 @@ import pytest
 
 from myelin import quote, wait_for
 
+V3 = "/_matrix/client/v3"
 LAZY = {"room": {"state": {"lazy_load_members": True}}}
 
 
@@ -456,3 +457,60 @@ def test_coming_back_to_a_room_makes_its_timeline_limited(hs):
     assert bob.sync(since)["rooms"]["join"][room]["timeline"]["limited"] is True
     mine = bob.create_room()
     assert bob.sync(since)["rooms"]["join"][mine]["timeline"]["limited"] is False
+
+
+# ---- the shape of events ----
+
+def shaped(client, room, shape, limit=20):
+    """The room's events as a filter of this shape gives them: by sync, its state, /messages and /context."""
+    text = json.dumps(shape)
+    answer = client.sync(filter={**shape, "room": {"rooms": [room], "timeline": {"limit": 1}}})["rooms"]["join"][room]
+    page = client.messages(room, dir="b", filter=text, limit=limit)
+    last = client.messages(room, dir="b", limit=1)["chunk"][0]["event_id"]
+    around = client.ok("GET", client.room(room, "context/%s?limit=4&filter=%s" % (quote(last), quote(text))))
+    return [answer["timeline"]["events"], answer["state"]["events"], page["chunk"], around["events_before"],
+            around["state"], [around["event"]]]
+
+
+def test_event_fields_leave_the_rest_out(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(name="shaped")
+    alice.ok("PUT", alice.room(room, "send/m.room.message/1"),
+             {"msgtype": "m.text", "body": "x", "a.b": {"c\\d": 1, "e": 2}, "deep": {"er": {"est": True}, "not": 1}})
+    for part in shaped(alice, room, {"event_fields": ["type", "content.body"]}):
+        assert part and all(set(e) <= {"type", "content"} and "type" in e for e in part)
+    said = alice.messages(room, dir="b", limit=1, filter=json.dumps(
+        {"event_fields": ["content.deep.er", "content.a\\.b.c\\\\d", "content.deep.er.est", "content.nothing", "sender.x", "no.such"]}))
+    assert said["chunk"] == [{"content": {"deep": {"er": {"est": True}}, "a.b": {"c\\d": 1}}}]
+    # None at all is none that is named.
+    assert "event_id" in alice.messages(room, dir="b", limit=1, filter='{"event_fields": []}')["chunk"][0]
+    number = alice.ok("POST", V3 + "/user/%s/filter" % quote(alice.user_id), {"event_fields": ["event_id"]})["filter_id"]
+    events = alice.sync(filter=number)["rooms"]["join"][room]["timeline"]["events"]
+    assert events and all(set(e) == {"event_id"} for e in events)
+
+
+def test_the_federation_format_is_the_signed_event(hs):
+    alice = hs.register("alice")
+    room = alice.create_room(room_version="11", name="raw")
+    alice.send(room, "x")
+    for part in shaped(alice, room, {"event_format": "federation"}):
+        assert part
+        for e in part:
+            assert {"auth_events", "prev_events", "hashes", "signatures", "depth", "room_id"} <= set(e)
+            assert "unsigned" not in e and "event_id" not in e
+    for part in shaped(alice, room, {"event_format": "federation", "event_fields": ["hashes.sha256"]}):
+        assert part and all(set(e) == {"hashes"} and set(e["hashes"]) == {"sha256"} for e in part)
+    for part in shaped(alice, room, {"event_format": "client"}):
+        assert all("event_id" in e and "hashes" not in e for e in part)
+
+
+@pytest.mark.parametrize("shape", [{"event_format": "xml"}, {"event_format": 1}, {"event_fields": "type"},
+                                   {"event_fields": [1]}, {"event_fields": ["a"] * 1001}])
+def test_shapes_that_are_none(hs, shape):
+    alice = hs.register("alice")
+    room = alice.create_room()
+    for method, path, body in [("POST", V3 + "/user/%s/filter" % quote(alice.user_id), shape),
+                               ("GET", V3 + "/sync?filter=" + quote(json.dumps(shape)), None),
+                               ("GET", alice.room(room, "messages?dir=b&filter=" + quote(json.dumps(shape))), None)]:
+        status, answer = alice.call(method, path, body)
+        assert (status, answer["errcode"]) == (400, "M_BAD_JSON"), (path, answer)
