@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sodium.h>
 
-#include <myelin/crypto.h>
+#include "core/crypto/sha1.h"
 
 static const EVP_MD *sha256;
 
@@ -29,4 +29,10 @@ mx_sha256(const void *p, size_t n, unsigned char out[MX_SHA256_SIZE])
 	pthread_once(&once, find_sha256);
 	if (sha256 == NULL || EVP_Digest(n != 0 ? p : "", n, out, NULL, sha256, NULL) != 1)
 		crypto_hash_sha256(out, p, n);
+}
+
+bool
+mx_sha1(const void *p, size_t n, unsigned char out[MX_SHA1_SIZE])
+{
+	return EVP_Digest(n != 0 ? p : "", n, out, NULL, EVP_sha1(), NULL) == 1;
 }

@@ -9,13 +9,13 @@ core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c
 
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \
-	core/room/event.c core/room/event_client.c core/room/event_check.c core/room/event_check.h \
+	core/room/event.c core/room/event_client.c core/room/event_check.c \
 	core/room/event_private.h core/room/redact.c core/room/redact.h core/room/hash.c core/room/hash.h \
 	core/room/build.c core/room/build.h core/room/verify.c core/room/verify.h core/room/power.c core/room/power.h \
 	core/room/rules.c core/room/rules.h core/room/rules_private.h core/room/rules_member.c \
 	core/room/rules_third_party.c core/room/rules_levels.c core/room/auth_types.c \
 	core/room/resolve.c core/room/resolve.h core/room/resolve_private.h core/room/resolve_chains.c \
-	core/room/resolve_order.c core/room/resolve_check.c
+	core/room/resolve_order.c core/room/resolve_check.c core/room/resolve_v1.c
 
 # For who answers with events: filters, and events as a reader gets them.
 core_libcore_la_SOURCES += core/room/filter.c core/room/shape.c core/room/view.c

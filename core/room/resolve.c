@@ -218,12 +218,11 @@ mx_resolve_state(const struct mx_resolve *in, struct mx_arena *a, struct mx_reso
 	struct mx_res_list order = { 0 }, rest = { 0 };
 	struct mx_res_node *levels;
 
-	if (in->version->resolution == MX_RESOLUTION_1)
-		return mx_error_new(MX_E_UNSUPPORTED_ROOM_VERSION,
-				    "state resolution 1 is not supported");
 	if (in->states > MX_RESOLVE_STATES)
 		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
 				    MX_RESOLVE_STATES);
+	if (in->version->resolution == MX_RESOLUTION_1)
+		return mx_res_first(&r, out, n);
 	MX_TRY(load_conflicts(&r));
 	MX_TRY(mx_res_full_set(&r));
 	MX_TRY(mx_res_power_order(&r, &order));

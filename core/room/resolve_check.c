@@ -122,20 +122,18 @@ own_auth(const struct mx_res_node *node, mx_str type, mx_str key)
 	return NULL;
 }
 
-static mx_error *
-check_one(struct mx_res *r, struct mx_res_node *node)
+mx_error *
+mx_res_judge(struct mx_res *r, struct mx_res_node *node, mx_res_find_fn *find, void *arg,
+	     bool *allowed)
 {
 	struct judged_by j = { .create = r->in->create };
 	struct mx_rules_state state = { .get = get, .arg = &j };
 	struct mx_auth_types types;
 	struct mx_res_node *found, *levels = NULL;
 
-	MX_TRY(mx_res_expand(r, node));
 	mx_rules_auth_types_of(node->ev, &types);
 	for (size_t i = 0; i < types.n; i++) {
-		MX_TRY(mx_res_get(r, types.v[i].type, types.v[i].key, &found));
-		if (found == NULL)
-			found = own_auth(node, types.v[i].type, types.v[i].key);
+		MX_TRY(find(arg, types.v[i].type, types.v[i].key, &found));
 		j.v[j.n].type = types.v[i].type;
 		j.v[j.n].key = types.v[i].key;
 		j.v[j.n++].ev = found != NULL ? found->ev : NULL;
@@ -143,7 +141,35 @@ check_one(struct mx_res *r, struct mx_res_node *node)
 			levels = found;
 	}
 	state.power = mx_res_levels(r, levels);
-	if (!mx_error_drop(mx_rules_check(node->ev, &state)))
+	*allowed = !mx_error_drop(mx_rules_check(node->ev, &state));
+	return NULL;
+}
+
+struct one {
+	struct mx_res *r;
+	const struct mx_res_node *node;
+};
+
+static mx_error *
+find_for(void *arg, mx_str type, mx_str key, struct mx_res_node **out)
+{
+	const struct one *one = arg;
+
+	MX_TRY(mx_res_get(one->r, type, key, out));
+	if (*out == NULL)
+		*out = own_auth(one->node, type, key);
+	return NULL;
+}
+
+static mx_error *
+check_one(struct mx_res *r, struct mx_res_node *node)
+{
+	struct one one = { r, node };
+	bool allowed;
+
+	MX_TRY(mx_res_expand(r, node));
+	MX_TRY(mx_res_judge(r, node, find_for, &one, &allowed));
+	if (allowed)
 		put(r, node);
 	return NULL;
 }

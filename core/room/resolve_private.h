@@ -69,10 +69,17 @@ mx_error *mx_res_power_order(struct mx_res *r, struct mx_res_list *out) MX_MUST_
 /* The rest of the full set, in mainline order of this power levels event (NULL: none). */
 mx_error *mx_res_mainline_order(struct mx_res *r, struct mx_res_node *levels,
 				struct mx_res_list *out) MX_MUST_USE;
-/* resolve_check.c: the iterative auth checks. */
+/* resolve_check.c: whether the rules allow an event in the state that find knows; *out NULL: there
+ * is nothing at that key. */
+typedef mx_error *mx_res_find_fn(void *arg, mx_str type, mx_str key, struct mx_res_node **out);
+mx_error *mx_res_judge(struct mx_res *r, struct mx_res_node *node, mx_res_find_fn *find, void *arg,
+		       bool *allowed) MX_MUST_USE;
+/* The iterative auth checks. */
 mx_error *mx_res_check(struct mx_res *r, const struct mx_res_list *events) MX_MUST_USE;
 /* The entry that the checks put at a key; NULL for none. */
 struct mx_res_entry *mx_res_find(struct mx_res *r, mx_str type, mx_str key);
+/* resolve_v1.c: state resolution 1, whole. */
+mx_error *mx_res_first(struct mx_res *r, struct mx_resolved **out, size_t *n) MX_MUST_USE;
 /* The event at a key in the state so far; NULL for none. */
 mx_error *mx_res_get(struct mx_res *r, mx_str type, mx_str key,
 		     struct mx_res_node **out) MX_MUST_USE;

@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "tests/unit/support/unit.h"
-#include <myelin/crypto.h>
+#include "core/crypto/sha1.h"
 
 /* Appendices, "Cryptographic Test Vectors". */
 #define KEY_LINE "ed25519 1 YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"
@@ -98,6 +98,40 @@ sha256_is_the_specification_s(void **state)
 	mx_sha256(NULL, 0, digest);
 	mx_hex(b, digest, 4);
 	assert_string_equal(mx_buf_cstr(b), "e3b0c442");
+}
+
+static void
+sha1_is_what_others_call_so(void **state)
+{
+	unsigned char digest[MX_SHA1_SIZE];
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+
+	(void)state;
+	assert_true(mx_sha1("abc", 3, digest));
+	mx_hex(b, digest, sizeof(digest));
+	assert_string_equal(mx_buf_cstr(b), "a9993e364706816aba3e25717850c26c9cd0d89d");
+	assert_true(mx_sha1(NULL, 0, digest));
+}
+
+static void
+what_others_would_read_otherwise_is_not_signed(void **state)
+{
+	static const char *const bad[] = { "{\"a\":1.0}", "{\"a\":[1e3]}", "{\"a\":{\"b\":1.5}}",
+					   "{\"a\":9007199254740992}" };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		MX_AUTO_JSON *v = parsed(bad[i]);
+
+		unit_refused(mx_sign_json(v, true, SERVER, key), MX_E_BAD_JSON);
+		assert_null(json_object_get(v, "signatures"));
+		/* events of old rooms may hold such numbers */
+		unit_ok(mx_sign_json(v, false, SERVER, key));
+		unit_ok(mx_verify_json(v, false, SERVER, KEY_ID, public));
+	}
+	MX_AUTO_JSON *v = parsed("{\"a\":1,\"unsigned\":{\"age\":1.5}}");
+
+	unit_ok(mx_sign_json(v, true, SERVER, key));
 }
 
 static void
@@ -233,6 +267,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		unit_case(the_specification_s_vectors),
 		unit_case(sha256_is_the_specification_s),
+		unit_case(sha1_is_what_others_call_so),
+		unit_case(what_others_would_read_otherwise_is_not_signed),
 		unit_case(other_signatures_stay),
 		unit_case(signatures_and_unsigned_are_not_covered),
 		unit_case(a_failure_to_sign_changes_nothing),

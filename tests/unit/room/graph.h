@@ -201,7 +201,7 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 	uint64_t auth = 0;
 	size_t n = 0;
 	mx_str rest = mx_str_of(prev), one;
-	int me = g->n;
+	int me = g->n, depth = 0;
 	bool good;
 
 	assert_true(g->n < GRAPH_MAX);
@@ -216,6 +216,8 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 		if (p < 0 || n == 8)
 			fail_msg("no event %.*s", MX_SFMT(one));
 		sets[n++] = &g->after[p];
+		if (mx_event_depth(g->ev[p]) > depth)
+			depth = (int)mx_event_depth(g->ev[p]);
 		mx_buf_printf(prev_ids, "%s\"%.*s\"", n > 1 ? "," : "", MX_SFMT(one));
 	}
 	if (n == 1)
@@ -223,8 +225,12 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 	else if (n > 1)
 		unit_ok(graph_resolve(g, sets, n, &before));
 
-	draft = make_event((struct spec){ g->version, id, type, key, sender, content, "\"$p\"",
-					  NULL, 0, false });
+	draft = make_event((struct spec){ .version = g->version,
+					  .id = id,
+					  .type = type,
+					  .key = key,
+					  .sender = sender,
+					  .content = content });
 	mx_rules_auth_types_of(draft, &types);
 	for (size_t i = 0; i < types.n; i++) {
 		int e = graph_at(g, &before, types.v[i].type, types.v[i].key);
@@ -235,9 +241,16 @@ graph_add(struct graph *g, const char *id, const char *type, const char *key, co
 			      MX_SFMT(mx_event_id(g->ev[e])));
 		auth |= UINT64_C(1) << e;
 	}
-	g->ev[me] = make_event((struct spec){ g->version, id, type, key, sender, content,
-					      mx_buf_cstr(prev_ids), mx_buf_cstr(auth_ids),
-					      g->ts != 0 ? g->ts : 1000 + me, false });
+	g->ev[me] = make_event((struct spec){ .version = g->version,
+					      .id = id,
+					      .type = type,
+					      .key = key,
+					      .sender = sender,
+					      .content = content,
+					      .prev = mx_buf_cstr(prev_ids),
+					      .auth = mx_buf_cstr(auth_ids),
+					      .ts = g->ts != 0 ? g->ts : 1000 + me,
+					      .depth = depth + 1 });
 	g->auth[me] = auth;
 	g->n++;
 	good = !mx_error_drop(mx_rules_check(g->ev[me], &state));

@@ -31,10 +31,16 @@ tests_unit_room_test_rules_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_rules_CFLAGS = $(test_cflags)
 tests_unit_room_test_rules_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_resolve
-tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/versions.h tests/unit/room/graph.h tests/unit/room/plain.h
+tests_unit_room_test_resolve_SOURCES = tests/unit/room/test_resolve.c tests/unit/room/events.h tests/unit/room/versions.h tests/unit/room/graph.h tests/unit/room/plain_v1.h tests/unit/room/plain.h
 tests_unit_room_test_resolve_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_resolve_CFLAGS = $(test_cflags)
 tests_unit_room_test_resolve_LDADD = $(test_ldadd)
+check_PROGRAMS += tests/unit/room/test_resolve_v1
+tests_unit_room_test_resolve_v1_SOURCES = tests/unit/room/test_resolve_v1.c tests/unit/room/events.h tests/unit/room/versions.h \
+	tests/unit/room/graph.h tests/unit/room/plain_v1.h tests/unit/room/plain.h
+tests_unit_room_test_resolve_v1_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_resolve_v1_CFLAGS = $(test_cflags)
+tests_unit_room_test_resolve_v1_LDADD = $(test_ldadd)
 check_PROGRAMS += tests/unit/room/test_scan
 tests_unit_room_test_scan_SOURCES = tests/unit/room/test_scan.c
 tests_unit_room_test_scan_CPPFLAGS = $(test_cppflags)
@@ -67,7 +73,7 @@ if HAVE_CMOCKA
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/room/test_merge
 tests_unit_room_test_merge_SOURCES = tests/unit/room/test_merge.c tests/unit/room/house.h tests/unit/room/forks.h \
-	tests/unit/room/graph.h tests/unit/room/plain.h tests/unit/sql/place_sqlite.c
+	tests/unit/room/graph.h tests/unit/room/plain_v1.h tests/unit/room/plain.h tests/unit/sql/place_sqlite.c
 tests_unit_room_test_merge_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_merge_CFLAGS = $(test_cflags)
 tests_unit_room_test_merge_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
@@ -75,7 +81,7 @@ endif
 if HAVE_PQ
 check_PROGRAMS += tests/unit/room/test_merge_postgres
 tests_unit_room_test_merge_postgres_SOURCES = tests/unit/room/test_merge.c tests/unit/room/house.h tests/unit/room/forks.h \
-	tests/unit/room/graph.h tests/unit/room/plain.h tests/unit/sql/place_postgres.c
+	tests/unit/room/graph.h tests/unit/room/plain_v1.h tests/unit/room/plain.h tests/unit/sql/place_postgres.c
 tests_unit_room_test_merge_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_merge_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_merge_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)

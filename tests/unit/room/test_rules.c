@@ -42,8 +42,12 @@ put_members(struct room *r, const char *version, const char *members)
 		assert_non_null(eq);
 		*eq = 0;
 		snprintf(content, sizeof(content), "{\"membership\":\"%s\"}", eq + 1);
-		put(r, (struct spec){ version, "$m", "m.room.member", word, word, content, NULL,
-				      NULL, 0, false });
+		put(r, (struct spec){ .version = version,
+				      .id = "$m",
+				      .type = "m.room.member",
+				      .key = word,
+				      .sender = word,
+				      .content = content });
 	}
 	free(copy);
 }
@@ -56,16 +60,28 @@ open_room(struct room *r, const char *version, const struct rule_case *c)
 	snprintf(content, sizeof(content),
 		 "{\"creator\":\"@creator:a\"%s%s,\"room_version\":\"%s\"}",
 		 c->create != NULL ? "," : "", c->create != NULL ? c->create : "", version);
-	put(r, (struct spec){ version, "$create", "m.room.create", "", "creator", content, NULL,
-			      NULL, 0, false });
+	put(r, (struct spec){ .version = version,
+			      .id = "$create",
+			      .type = "m.room.create",
+			      .key = "",
+			      .sender = "creator",
+			      .content = content });
 	put_members(r, version, c->members);
 	if (c->power != NULL)
-		put(r, (struct spec){ version, "$pl", "m.room.power_levels", "", "creator",
-				      c->power, NULL, NULL, 0, false });
+		put(r, (struct spec){ .version = version,
+				      .id = "$pl",
+				      .type = "m.room.power_levels",
+				      .key = "",
+				      .sender = "creator",
+				      .content = c->power });
 	if (c->join_rule != NULL) {
 		snprintf(content, sizeof(content), "{\"join_rule\":\"%s\"}", c->join_rule);
-		put(r, (struct spec){ version, "$jr", "m.room.join_rules", "", "creator", content,
-				      NULL, NULL, 0, false });
+		put(r, (struct spec){ .version = version,
+				      .id = "$jr",
+				      .type = "m.room.join_rules",
+				      .key = "",
+				      .sender = "creator",
+				      .content = content });
 	}
 	if (c->third_party.type != NULL) {
 		struct spec s = c->third_party;
