@@ -54,6 +54,20 @@ add_signature(json_t *o, const char *server, const char *key_id, const char *sig
 	return NULL;
 }
 
+/* What is signed is the canonical form, where 1.0 is 1; what others get is the object, and they need
+ * not take the one for the other. */
+static mx_error *
+check_integers(const json_t *o)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)o, key, value)
+		if (strcmp(key, "signatures") != 0 && strcmp(key, "unsigned") != 0)
+			MX_TRY(mx_json_check_integers(value, MX_JSON_DEPTH));
+	return NULL;
+}
+
 mx_error *
 mx_sign_json(json_t *o, bool strict, mx_str server, const struct mx_signing_key *k)
 {
@@ -62,6 +76,8 @@ mx_sign_json(json_t *o, bool strict, mx_str server, const struct mx_signing_key 
 	char *name;
 	mx_error *e;
 
+	if (strict)
+		MX_TRY(check_integers(o));
 	MX_TRY(mx_json_canonical_except(o, strict, unsigned_members, 2, b));
 	if (server.n == 0 || memchr(server.p, '\0', server.n) != NULL || !mx_str_utf8(server))
 		return mx_error_new(MX_E_BAD_JSON, "the name of who signs is not text");

@@ -12,6 +12,10 @@
 mx_error *mx_json_canonical_except(const json_t *o, bool strict, const char *const except[],
 				   size_t except_count, struct mx_buf *b) MX_MUST_USE;
 
+/* MX_E_BAD_JSON when there is a number that is no integer as it was written (1.0 and 1e3 are none), or
+ * more than depth levels: for what leaves as a tree, whose signature is over its canonical form. */
+mx_error *mx_json_check_integers(const json_t *v, unsigned depth) MX_MUST_USE;
+
 /* A number that is no integer, with the fewest digits that give the same double again. */
 void mx_json_real(double v, struct mx_buf *b);
 

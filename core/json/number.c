@@ -29,6 +29,27 @@ shortest_digits(double v, char digits[18], int *point)
 	return n;
 }
 
+mx_error *
+mx_json_check_integers(const json_t *v, unsigned depth)
+{
+	json_t *item;
+	const char *key;
+	size_t i;
+
+	if (depth == 0)
+		return mx_error_new(MX_E_BAD_JSON, "JSON nested too deeply");
+	if (json_is_real(v))
+		return mx_error_new(MX_E_BAD_JSON, "a number that is no integer");
+	if (json_is_object(v)) {
+		json_object_foreach((json_t *)v, key, item)
+			MX_TRY(mx_json_check_integers(item, depth - 1));
+	} else if (json_is_array(v)) {
+		json_array_foreach(v, i, item)
+			MX_TRY(mx_json_check_integers(item, depth - 1));
+	}
+	return NULL;
+}
+
 static void
 zeros(struct mx_buf *b, int n)
 {

@@ -2,7 +2,6 @@
 
 #include "core/json/json.h"
 #include "core/room/build.h"
-#include "core/room/event_check.h"
 #include "core/room/hash.h"
 #include "core/room/power.h"
 #include "core/room/redact.h"
@@ -115,7 +114,7 @@ write_content(const struct mx_build *in, struct mx_buf *b)
 	if (in->content != NULL && !json_is_object(in->content))
 		return mx_error_new(MX_E_BAD_JSON, "content is not an object");
 	if (in->content != NULL && in->version->strict_json)
-		MX_TRY(mx_event_check_numbers(in->content, MX_JSON_DEPTH - 1));
+		MX_TRY(mx_json_check_integers(in->content, MX_JSON_DEPTH - 1));
 	if (in->redacts.n != 0 && in->version->redacts_in_content)
 		return content_with_redacts(in, b);
 	if (in->content != NULL)

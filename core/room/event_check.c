@@ -3,33 +3,11 @@
 #include "config.h"
 
 #include "core/json/json.h"
-#include "core/room/event_check.h"
 #include "core/room/event_private.h"
 #include "core/room/hash.h"
 
 /* What a peer sends may hold unsigned and white space; more than this is not looked at. */
 #define INPUT_MAX (16 * (size_t)MX_EVENT_MAX)
-
-mx_error *
-mx_event_check_numbers(const json_t *v, unsigned depth)
-{
-	json_t *item;
-	const char *key;
-	size_t i;
-
-	if (depth == 0)
-		return mx_error_new(MX_E_BAD_JSON, "the event is nested too deeply");
-	if (json_is_real(v))
-		return mx_error_new(MX_E_BAD_JSON, "the event has a number that is no integer");
-	if (json_is_object(v)) {
-		json_object_foreach((json_t *)v, key, item)
-			MX_TRY(mx_event_check_numbers(item, depth - 1));
-	} else if (json_is_array(v)) {
-		json_array_foreach(v, i, item)
-			MX_TRY(mx_event_check_numbers(item, depth - 1));
-	}
-	return NULL;
-}
 
 /* A string of at most 255 bytes; *out.p is NULL when it is absent and may be. */
 static mx_error *
@@ -160,7 +138,8 @@ check_numbers(const json_t *o)
 
 	json_object_foreach((json_t *)o, key, value)
 		if (strcmp(key, "unsigned") != 0)
-			MX_TRY(mx_event_check_numbers(value, MX_JSON_DEPTH));
+			MX_TRY(mx_error_wrap(mx_json_check_integers(value, MX_JSON_DEPTH),
+					     "an event"));
 	return NULL;
 }
 

@@ -7,7 +7,6 @@
 #include "core/json/json.h"
 #include "core/room/build.h"
 #include "core/room/engine.h"
-#include "core/room/event_check.h"
 #include "core/room/hash.h"
 
 #include <errno.h>
@@ -146,7 +145,7 @@ prepare_one(struct send *s, struct work *w, struct mx_stored *v)
 	if (!json_is_object(w->content))
 		return mx_error_new(MX_E_BAD_JSON, "the content of an event must be an object");
 	if (s->store.room->version->strict_json)
-		MX_TRY(mx_event_check_numbers(w->content, MX_JSON_DEPTH - 1));
+		MX_TRY(mx_json_check_integers(w->content, MX_JSON_DEPTH - 1));
 	MX_TRY(mx_json_canonical(w->content, s->store.room->version->strict_json, b));
 	if (mx_buf_failed(b))
 		return mx_error_new(MX_E_TOO_LARGE, "the event is larger than 65,536 bytes");

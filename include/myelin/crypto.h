@@ -32,7 +32,8 @@ MX_API bool mx_verify_bytes(const unsigned char public_key[MX_ED25519_PUBLIC], m
 			    const unsigned char signature[MX_ED25519_SIGNATURE]);
 
 /* Signs an object in place: adds signatures.server.key_id over its canonical form without
- * signatures and unsigned. strict as in mx_json_canonical. */
+ * signatures and unsigned. strict as in mx_json_canonical, but 1.0 and 1e3 are refused: they would
+ * leave as they are. */
 MX_API mx_error *mx_sign_json(json_t *o, bool strict, mx_str server,
 			      const struct mx_signing_key *k) MX_MUST_USE;
 /* Whether o carries a valid signature of server by the key; MX_E_FORBIDDEN says what is wrong. */
