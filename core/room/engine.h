@@ -287,11 +287,18 @@ struct mx_stored {			/* one event and what goes with it */
 	/* found by the write */
 	mx_nid user;			/* of an m.room.member */
 };
+/* A room that we come into, at a point that others have told us. The root is stored by then, and so
+ * are the members' rows. */
+struct mx_start {
+	struct mx_state_root root;
+	int64_t joined, invited;
+};
 struct mx_store {
 	struct mx_room *room;
 	struct mx_stored *v;
 	size_t n;
 	bool create;			/* the room is new */
+	const struct mx_start *start;	/* what the room is before them, if not what we know; or NULL */
 	uint64_t seq;
 	struct mx_fresh_nodes fresh;
 	struct mx_delta stored;		/* how the state so far is stored */

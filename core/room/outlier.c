@@ -43,11 +43,13 @@ mx_outlier_put(struct mx_txn *tx, mx_nid room, mx_nid nid, struct mx_event *ev)
 
 void
 mx_outlier_judge(struct mx_arrival *v, const struct mx_event *create,
-		 const struct mx_event *const *auth, size_t n)
+		 const struct mx_event *const *auth, size_t n, const struct mx_power *power)
 {
 	struct mx_rules_events set = { .v = auth, .n = n, .create = create };
 	struct mx_rules_state state = mx_rules_state_of(&set);
 	enum mx_reason reason = MX_REASON_AUTH_EVENTS;
+
+	state.power = power;
 	mx_error *e = mx_rules_check_auth_events(v->event, create, auth, n);
 
 	if (e == NULL) {
@@ -268,7 +270,7 @@ judge(struct batch *b, struct mx_arrival *v)
 		v->reason = MX_REASON_MISSING_AUTH;
 		mx_arrival_words(v, "an event that it names in auth_events is not here");
 	} else if (e == NULL) {
-		mx_outlier_judge(v, b->create, (const struct mx_event *const *)auth, n);
+		mx_outlier_judge(v, b->create, (const struct mx_event *const *)auth, n, NULL);
 	}
 	for (size_t i = 0; i < n; i++)
 		mx_event_unref(&auth[i]);

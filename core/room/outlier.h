@@ -29,9 +29,9 @@ mx_error *mx_outlier_nids(struct mx_txn *tx, size_t n, mx_nid *first) MX_MUST_US
 mx_error *mx_outlier_put(struct mx_txn *tx, mx_nid room, mx_nid nid,
 			 struct mx_event *ev) MX_MUST_USE;
 /* Judges v->event by its auth events, all n of which are there; create: the room's, where the room
- * version does not name it among them. */
+ * version does not name it among them; power: what they say of it, or NULL. */
 void mx_outlier_judge(struct mx_arrival *v, const struct mx_event *create,
-		      const struct mx_event *const *auth, size_t n);
+		      const struct mx_event *const *auth, size_t n, const struct mx_power *power);
 void mx_outlier_reject(struct mx_arrival *v, enum mx_reason reason, const char *words);
 
 /* Sets the words, cut to what fits. */

@@ -10,6 +10,8 @@ static const struct mx_sql PUT_ROOM =
 	MX_SQL("INSERT INTO room (nid, version, joined, invited) VALUES ($1, $2, $3, $4)");
 static const struct mx_sql COUNT_MEMBERS =
 	MX_SQL("UPDATE room SET joined = joined + $2, invited = invited + $3 WHERE nid = $1");
+static const struct mx_sql START_AGAIN =
+	MX_SQL("UPDATE room SET joined = $2, invited = $3, extremities = NULL WHERE nid = $1");
 static const struct mx_sql PUT_EVENT =
 	MX_SQL("INSERT INTO event (nid, room, type, state_key, sender, depth, ts, flags, id, "
 	       "id_hash, root_before, root, "
@@ -61,6 +63,12 @@ move_view(struct mx_store *s)
 	if (r->version->refs_with_hashes)
 		mx_event_reference_hash(r->version, mx_event_json(last), hash);
 	pthread_mutex_lock(&r->lock);
+	if (s->start != NULL) {
+		r->view.joined = s->start->joined;
+		r->view.invited = s->start->invited;
+		mx_extremities_clear(&r->view.forks);
+		mx_view_forget_facts(r);
+	}
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mx_stored *v = &s->v[i];
 
@@ -249,16 +257,22 @@ put_redaction(struct mx_txn *tx, const struct mx_stored *v)
 static mx_error *
 count_members(struct mx_store *s, struct mx_conn *c)
 {
-	int joined = 0, invited = 0;
+	int64_t joined = 0, invited = 0;
 
 	for (size_t i = 0; i < s->n; i++)
 		if (is_member(s->v[i].event)) {
 			joined += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_JOIN);
 			invited += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_INVITE);
 		}
-	if (!s->create && joined == 0 && invited == 0)
+	if (s->start != NULL) {
+		joined += s->start->joined;
+		invited += s->start->invited;
+	} else if (!s->create && joined == 0 && invited == 0) {
 		return NULL;
-	struct mx_query *q = mx_query(c, s->create ? &PUT_ROOM : &COUNT_MEMBERS);
+	}
+	struct mx_query *q = mx_query(c, s->create          ? &PUT_ROOM
+					 : s->start != NULL ? &START_AGAIN
+							    : &COUNT_MEMBERS);
 
 	mx_bind_int(q, 1, s->room->nid);
 	if (s->create)
@@ -338,9 +352,9 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 	s->applied = s->announced = false;
 	s->fresh = (struct mx_fresh_nodes){ .cache = r->rs->nodes };
 	mx_txn_after(tx, after, s);
-	root = r->w.root;
+	root = s->start != NULL ? s->start->root : r->w.root;
 	s->stored = r->w.stored;
-	s->stored_known = r->w.stored_known;
+	s->stored_known = s->start == NULL && r->w.stored_known;
 	if (s->create) {
 		MX_TRY(mx_name_intern(tx, mx_room_id(r), &r->nid));
 		MX_TRY(mx_room_announce(r));

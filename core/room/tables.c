@@ -11,6 +11,9 @@
  * hashes, three nodes a join were three pages written. hash is the first eight bytes; who reads
  * compares the rest.
  *
+ * entry: rooms of other servers that are just being entered (entry.h). store: the room nid that their
+ * events have until then; at: when the claim was last renewed.
+ *
  * event_fate: of an event that is kept but was not simply accepted. nid is the event's.
  *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest accepted event
@@ -74,6 +77,9 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE TABLE redaction_pending (redaction {key}, room BIGINT NOT NULL, id TEXT NOT NULL, "
 	  "id_hash BIGINT NOT NULL);\n"
 	  "CREATE INDEX redaction_pending_id ON redaction_pending (id_hash)" },
+	{ 4, "rooms that are being entered",
+	  "CREATE TABLE entry (room {key}, store BIGINT NOT NULL, token BIGINT NOT NULL, "
+	  "at BIGINT NOT NULL)" },
 };
 
 mx_error *
