@@ -136,6 +136,14 @@ conn_get(void *arg)
 	return e == NULL ? c : mx_conn_failed(core->db, e);
 }
 
+static mx_error *
+fresh(void *arg)
+{
+	struct mx_core *core = arg;
+
+	return mx_db_fresh(core->db);
+}
+
 static void
 conn_put(void *arg, struct mx_conn *c)
 {
@@ -153,6 +161,7 @@ open_http(struct mx_core *core, const struct mx_http_options *options)
 		.current = current,
 		.conn_get = conn_get,
 		.conn_put = conn_put,
+		.fresh = fresh,
 		.pin = mx_self_pin,
 		.unpin = mx_self_unpin,
 	};

@@ -167,6 +167,7 @@ struct mx_request {
 	bool keep_alive, chunked, expects;
 	bool known;			/* authenticated, or needs not be */
 	bool asking;			/* on a worker only to be authenticated */
+	bool fresh;			/* what others had committed when it came is known here */
 	bool admitted;			/* authenticated and counted by the rate limits */
 	bool again;
 	bool suspended;

@@ -26,6 +26,18 @@ check_user(const struct mx_request *rq)
 	return NULL;
 }
 
+/* Once a request: what its client has done through another process is known here. */
+static mx_error *
+freshen(struct mx_request *rq)
+{
+	const struct mx_http_hooks *hooks = &rq->http->hooks;
+
+	if (rq->fresh || hooks->fresh == NULL)
+		return NULL;
+	rq->fresh = true;
+	return hooks->fresh(hooks->arg);
+}
+
 static mx_error *
 authenticate(struct mx_request *rq)
 {
@@ -266,7 +278,9 @@ ask(struct mx_request *rq)
 
 	rq->run = &run;
 	rq->asking = false;
-	rq->refusal = authenticate(rq);
+	rq->refusal = freshen(rq);
+	if (rq->refusal == NULL)
+		rq->refusal = authenticate(rq);
 	if (rq->refusal == NULL)
 		rq->refusal = limit_route(rq);
 	rq->known = true;
@@ -299,7 +313,9 @@ run_on_worker(struct mx_pool_job *job)
 		rq->again = true;
 	}
 	/* Anew after a wait: the user may have been logged out. */
-	if (!rq->admitted || rq->again)
+	if (!rq->again)
+		e = freshen(rq);
+	if (e == NULL && (!rq->admitted || rq->again))
 		e = authenticate(rq);
 	if (e == NULL && !rq->admitted)
 		e = limit_route(rq);

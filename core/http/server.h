@@ -35,6 +35,9 @@ extern const size_t mx_http_option_count;
  * together. */
 struct mx_http_hooks {
 	void *arg;
+	/* Returns when everything that a client may know of is known here: before anything else is
+	 * asked for a request. Runs on a worker and may block. */
+	mx_error *(*fresh)(void *arg);
 	/* Who has this token: *out is a reference that release gives back. Runs on a worker and
 	 * may block. Locked and suspended users are found too: the server looks at the route. */
 	mx_error *(*authenticate)(void *arg, struct mx_request *rq, mx_str token,

@@ -67,10 +67,13 @@ void mx_db_set_watch(struct mx_db *db, const struct mx_db_watch *watch);
 /* Whether there may be any. */
 bool mx_db_shared(const struct mx_db *db);
 /* From now on what they write is followed as it is committed. Call it when everything that watches
- * is there. */
+ * is there, and before anybody is served: when it returns the others know that there is one more. */
 mx_error *mx_db_follow(struct mx_db *db) MX_MUST_USE;
 /* Before anything that watches goes. */
 void mx_db_unfollow(struct mx_db *db);
+/* Returns when what any of them has committed by now is known here too: before a request is
+ * answered, whose client may have spoken with another process a moment ago. MX_E_UNAVAILABLE. */
+mx_error *mx_db_fresh(struct mx_db *db) MX_MUST_USE;
 /* Tells them something in passing: it leaves no trace, and whoever cannot be told now misses it.
  * text: without NUL, under 4,000 bytes. Never blocks; from any thread. */
 void mx_db_tell(struct mx_db *db, mx_str text);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <myelin/log.h>
@@ -14,6 +15,8 @@
 
 #define QUEUE_MAX 1024		/* of what is to be told; more is forgotten */
 #define BACK_OFF_MS 250
+#define COME_IN_MS 10000	/* the longest wait until everybody knows that we are there */
+#define RECOUNT_MS 50
 
 bool
 mx_db_shared(const struct mx_db *db)
@@ -21,7 +24,8 @@ mx_db_shared(const struct mx_db *db)
 	return db->ops->notify != NULL;
 }
 
-/* ---- what is told: "b ID POSITION" of a batch, "t ID TEXT" in passing ---- */
+/* ---- what is told, ID being who tells: "b ID POSITION" of a batch, "t ID TEXT" in passing, "h ID"
+ * by who comes in, "k ID OTHER" by who has heard that ---- */
 
 mx_error *
 mx_follow_note_batch(struct mx_db *db, struct mx_conn *c)
@@ -33,20 +37,56 @@ mx_follow_note_batch(struct mx_db *db, struct mx_conn *c)
 	return mx_conn_check(c, c->ops->notify(c->storage, (mx_str){ text, (size_t)n }));
 }
 
+/* Another one has heard that we are here. */
 static void
-heard(struct mx_db *db, mx_str text)
+heard_known(struct mx_follow *f, int64_t who)
+{
+	for (size_t i = 0; i < f->known_n; i++)
+		if (f->known_by[i] == who)
+			return;
+	f->known_by = mx_realloc(f->known_by, f->known_n + 1, sizeof(*f->known_by));
+	f->known_by[f->known_n++] = who;
+}
+
+static mx_error *
+say(struct mx_db *db, struct mx_storage_conn *c, char kind, mx_str text)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(text.n + 32);
+
+	mx_buf_printf(b, "%c %lld ", kind, (long long)db->writer.id);
+	mx_buf_str(b, text);
+	return db->ops->notify(c, mx_buf_view(b));
+}
+
+static mx_error *
+heard(struct mx_db *db, struct mx_storage_conn *c, mx_str text)
 {
 	mx_str kind, id, rest;
-	int64_t who, pos;
+	int64_t who, n;
 
 	if (!mx_str_cut(text, ' ', &kind, &rest) || !mx_str_cut(rest, ' ', &id, &rest) ||
 	    !mx_str_int(id, 0, INT64_MAX, &who) || who == db->writer.id)
-		return;
-	if (mx_str_eq(kind, MX_S("t")) && db->watch.told != NULL)
-		db->watch.told(db->watch.arg, rest);
-	else if (mx_str_eq(kind, MX_S("b")) && mx_str_int(rest, 0, INT64_MAX, &pos) &&
-		 pos > mx_db_position(db))
-		mx_writer_look(db);
+		return NULL;
+	switch (kind.p[0]) {
+	case 't':
+		if (db->watch.told != NULL)
+			db->watch.told(db->watch.arg, rest);
+		break;
+	case 'b':
+		if (mx_str_int(rest, 0, INT64_MAX, &n) && n > mx_db_position(db))
+			mx_writer_look(db);
+		break;
+	case 'h':
+		atomic_store(&db->follow.alone, false);
+		return say(db, c, 'k', id);
+	case 'k':
+		if (mx_str_int(rest, 0, INT64_MAX, &n) && n == db->writer.id)
+			heard_known(&db->follow, who);
+		break;
+	default:
+		break;
+	}
+	return NULL;
 }
 
 /* ---- telling ---- */
@@ -96,14 +136,10 @@ tell_notes(struct mx_db *db, struct mx_storage_conn *c)
 	mx_error *e = NULL;
 
 	for (; n != NULL; n = next) {
-		MX_AUTO(mx_buf) *b = mx_buf_new(n->n + 32);
-
 		next = n->next;
-		mx_buf_printf(b, "t %lld ", (long long)db->writer.id);
-		mx_buf_str(b, (mx_str){ n->text, n->n });
 		/* What cannot be told is lost: it is passing. */
 		if (e == NULL)
-			e = db->ops->notify(c, mx_buf_view(b));
+			e = say(db, c, 't', (mx_str){ n->text, n->n });
 		free(n);
 	}
 	return e;
@@ -111,24 +147,71 @@ tell_notes(struct mx_db *db, struct mx_storage_conn *c)
 
 /* ---- the thread ---- */
 
+/* Whether anybody else is there. Who comes in later says so. */
+static mx_error *
+count_others(struct mx_db *db, struct mx_storage_conn *c, int64_t *n)
+{
+	MX_TRY(db->ops->others(c, n));
+	atomic_store(&db->follow.alone, *n == 0);
+	return NULL;
+}
+
+static void
+be_in(struct mx_follow *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->is_in = true;
+	pthread_cond_broadcast(&f->in);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* Says that we are here, until all who are there have heard it: from then on none of them answers
+ * without asking what we have written. */
+static mx_error *
+come_in(struct mx_db *db, struct mx_storage_conn *c)
+{
+	struct mx_follow *f = &db->follow;
+	int64_t end = mx_monotonic_us() + COME_IN_MS * 1000, n;
+	mx_str text;
+
+	f->known_n = 0;
+	MX_TRY(count_others(db, c, &n));
+	if (n > 0)
+		MX_TRY(say(db, c, 'h', MX_S("")));
+	while ((int64_t)f->known_n < n && !atomic_load(&f->stop) && mx_monotonic_us() < end) {
+		MX_TRY(db->ops->hear(c, f->wake, RECOUNT_MS, &text));
+		if (text.p != NULL)
+			MX_TRY(heard(db, c, text));
+		else
+			MX_TRY(count_others(db, c, &n));
+	}
+	if ((int64_t)f->known_n < n && !atomic_load(&f->stop))
+		mx_log("sql", MX_WARN, "SQL009", "another process on this database does not answer",
+		       mx_fi("others", n), mx_fi("answered", (int64_t)f->known_n));
+	be_in(f);
+	return NULL;
+}
+
 /* Hears until the connection is lost or it is time to end. */
 static mx_error *
 hear(struct mx_db *db, struct mx_storage_conn *c)
 {
 	struct mx_follow *f = &db->follow;
-	mx_str text;
 	uint64_t count;
+	int64_t others;
+	mx_str text;
 
+	MX_TRY(come_in(db, c));
 	while (!atomic_load(&f->stop)) {
 		MX_TRY(db->ops->hear(c, f->wake, (int)db->options.poll.ms, &text));
 		if (text.p != NULL) {
-			heard(db, text);
-			continue;
-		}
-		if (read(f->wake, &count, sizeof(count)) == sizeof(count))
+			MX_TRY(heard(db, c, text));
+		} else if (read(f->wake, &count, sizeof(count)) == sizeof(count)) {
 			MX_TRY(tell_notes(db, c));
-		else
+		} else {
+			MX_TRY(count_others(db, c, &others));
 			mx_writer_look(db);
+		}
 	}
 	return NULL;
 }
@@ -156,7 +239,7 @@ follow_main(void *arg)
 
 		if (e == NULL) {
 			told = false;
-			/* What came before it listened. */
+			/* What was written before it listened. */
 			mx_writer_look(db);
 			e = hear(db, c);
 		}
@@ -165,9 +248,25 @@ follow_main(void *arg)
 			       "other processes cannot be heard for now", mx_fe(e));
 		told |= e != NULL;
 		mx_error_free(&e);
+		atomic_store(&db->follow.alone, false);
 		db->ops->disconnect(&c);
 	} while (!atomic_load(&db->follow.stop) && rest(&db->follow));
 	return NULL;
+}
+
+static bool
+wait_in(struct mx_follow *f)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 2 * COME_IN_MS / 1000;
+	pthread_mutex_lock(&f->lock);
+	while (!f->is_in && pthread_cond_timedwait(&f->in, &f->lock, &until) == 0)
+		continue;
+	bool in = f->is_in;
+	pthread_mutex_unlock(&f->lock);
+	return in;
 }
 
 mx_error *
@@ -181,14 +280,21 @@ mx_db_follow(struct mx_db *db)
 	if (f->wake < 0)
 		return mx_error_new(MX_E_UNKNOWN, "eventfd: %s", strerror(errno));
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->in, NULL);
 	f->last = &f->first;
 	if (pthread_create(&f->thread, NULL, follow_main, db) != 0) {
 		close(f->wake);
+		pthread_cond_destroy(&f->in);
 		pthread_mutex_destroy(&f->lock);
 		return mx_error_new(MX_E_UNKNOWN, "cannot start the follower's thread");
 	}
 	f->running = true;
-	return NULL;
+	if (wait_in(f))
+		return NULL;
+	mx_db_unfollow(db);
+	return mx_error_new(MX_E_UNAVAILABLE,
+			    "the database does not let processes hear each other: what stands between "
+			    "must pass LISTEN and NOTIFY on (pgbouncer: pool_mode = session)");
 }
 
 void
@@ -209,7 +315,9 @@ mx_db_unfollow(struct mx_db *db)
 		next = n->next;
 		free(n);
 	}
+	free(f->known_by);
 	close(f->wake);
+	pthread_cond_destroy(&f->in);
 	pthread_mutex_destroy(&f->lock);
 	mx_writer_look_end(db);
 }

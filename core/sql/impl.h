@@ -168,11 +168,34 @@ struct mx_follow {
 	size_t waiting;
 	int wake;			/* an eventfd */
 	bool running;
-	atomic_bool stop;
+	atomic_bool stop, alone;	/* nobody else is there */
+
+	/* coming in: with the lock */
+	pthread_cond_t in;
+	bool is_in;			/* whoever is there knows of us */
+	int64_t *known_by;		/* the thread's own */
+	size_t known_n;
 };
 
 /* Within a batch: tells the others of it. */
 mx_error *mx_follow_note_batch(struct mx_db *db, struct mx_conn *c) MX_MUST_USE;
+
+/* ---- read-your-writes through any process (fresh.c) ---- */
+
+struct mx_fresh {
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	uint64_t begun, ended;		/* questions to the database */
+	bool asking;
+	mx_pos pos;			/* the last answer */
+	_Atomic mx_pos shown;		/* what the caches and the ring know */
+	atomic_int waiting;
+};
+
+void mx_fresh_init(struct mx_fresh *f);
+void mx_fresh_end(struct mx_fresh *f);
+/* Everything up to here is known to all that follows the stream. */
+void mx_fresh_shown(struct mx_db *db, mx_pos pos);
 
 /* ---- names (names.c) ---- */
 
@@ -190,6 +213,7 @@ struct mx_db {
 	struct mx_conn_pool readers, asides;
 	struct mx_writer writer;
 	struct mx_follow follow;
+	struct mx_fresh fresh;
 	struct mx_name_cache *names;
 	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
 	_Atomic mx_pos position;

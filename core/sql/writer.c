@@ -113,6 +113,7 @@ catch_up(struct mx_db *db, struct mx_conn *c)
 		atomic_store_explicit(&db->position, now, memory_order_release);
 		if (db->watch.published != NULL)
 			db->watch.published(db->watch.arg, now);
+		mx_fresh_shown(db, now);
 	}
 	w->pos = now;
 	w->current = true;
@@ -214,6 +215,7 @@ publish(struct mx_db *db)
 	atomic_store_explicit(&db->position, pos, memory_order_release);
 	if (db->watch.published != NULL)
 		db->watch.published(db->watch.arg, pos);
+	mx_fresh_shown(db, pos);
 }
 
 /* Undoes the batch, in the database and in memory. */

@@ -71,6 +71,8 @@ struct mx_storage_ops {
 	/* Waits until something was told (*text: borrowed until the next call), wake_fd can be read,
 	 * or ms are over: then text->p is NULL. */
 	mx_error *(*hear)(struct mx_storage_conn *c, int wake_fd, int ms, mx_str *text);
+	/* How many others listen now, besides this connection. */
+	mx_error *(*others)(struct mx_storage_conn *c, int64_t *out);
 };
 #define MX_STORAGE_NOTE 4000
 

@@ -349,4 +349,5 @@ const struct mx_storage_ops postgres_ops = {
 	.notify = postgres_notify,
 	.listen = postgres_listen,
 	.hear = postgres_hear,
+	.others = postgres_others,
 };

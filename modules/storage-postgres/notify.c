@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 
 #include "postgres.h"
 
@@ -34,10 +35,25 @@ postgres_listen(struct mx_storage *s, struct mx_storage_conn **out)
 	c->storage = s;
 	mx_error *e = postgres_connect(s, &c->pg);
 	if (e == NULL)
-		e = postgres_simple(c->pg, "LISTEN " CHANNEL);
+		e = postgres_simple(c->pg, "LISTEN " CHANNEL "; SELECT pg_advisory_lock_shared("
+						LOCK_OF_WHO_LISTENS ")");
 	if (e != NULL)
 		postgres_disconnect(&c);
 	*out = c;
+	return e;
+}
+
+mx_error *
+postgres_others(struct mx_storage_conn *c, int64_t *out)
+{
+	PGresult *r = PQexec(c->pg, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+				    "AND classid = 0 AND objid = " LOCK_OF_WHO_LISTENS
+				    " AND objsubid = 1 AND pid <> pg_backend_pid() AND database = "
+				    "(SELECT oid FROM pg_database WHERE datname = current_database())");
+	mx_error *e = postgres_result_ok(r) ? NULL : postgres_failed(c->pg, r);
+
+	*out = e == NULL ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : 0;
+	PQclear(r);
 	return e;
 }
 

@@ -53,6 +53,7 @@ struct mx_storage_conn {
 
 #define CHANNEL "myelin"		/* of notifications */
 #define LOCK_OF_THE_BATCH "1299801452"	/* "Myel" */
+#define LOCK_OF_WHO_LISTENS "1299801453"	/* shared by all of them, so that they can be counted */
 
 mx_error *postgres_connect(struct mx_storage *s, PGconn **out) MX_MUST_USE;
 /* From an answer, or (r == NULL) from the state of the connection. */
@@ -119,6 +120,7 @@ mx_error *postgres_exec(struct mx_storage_conn *c, const char *script) MX_MUST_U
 mx_error *postgres_notify(struct mx_storage_conn *c, mx_str text) MX_MUST_USE;
 mx_error *postgres_listen(struct mx_storage *s, struct mx_storage_conn **out) MX_MUST_USE;
 mx_error *postgres_hear(struct mx_storage_conn *c, int wake_fd, int ms, mx_str *text) MX_MUST_USE;
+mx_error *postgres_others(struct mx_storage_conn *c, int64_t *out) MX_MUST_USE;
 void postgres_disconnect(struct mx_storage_conn **c);
 
 #endif

@@ -46,7 +46,8 @@ def metrics(server):
 
 
 def timeline(answer, room):
-    return [e["content"].get("body") for e in answer.get("rooms", {}).get("join", {}).get(room, {}).get("timeline", {}).get("events", [])]
+    joined = answer.get("rooms", {}).get("join", {}).get(room, {})
+    return [e["content"]["body"] for e in joined.get("timeline", {}).get("events", []) if e["type"] == "m.room.message"]
 
 
 def test_a_waiting_sync_hears_of_a_message_through_another_process(pair):
@@ -54,7 +55,6 @@ def test_a_waiting_sync_hears_of_a_message_through_another_process(pair):
     alice = one.register("alice")
     room = alice.create_room()
     there = through(two, alice)
-    wait_for(lambda: room in there.sync().get("rooms", {}).get("join", {}), "the room to be known to the other process")
     thread, answers = parked(two, there, there.sync()["next_batch"])
     began = time.monotonic()
     alice.send(room, "hello")
@@ -68,8 +68,6 @@ def test_only_whom_it_concerns_is_woken(pair):
     alice, bob = one.register("alice"), one.register("bob")
     hers, his = alice.create_room(), bob.create_room()
     there, he = through(two, alice), through(two, bob)
-    wait_for(lambda: his in he.sync().get("rooms", {}).get("join", {}) and hers in there.sync().get("rooms", {}).get("join", {}),
-             "the rooms to be known to the other process")
     thread, answers = parked(two, there, there.sync()["next_batch"])
     before = wakes(two)
     for i in range(20):
@@ -87,3 +85,47 @@ def test_only_whom_it_concerns_is_woken(pair):
 def wakes(server):
     line = [l for l in metrics(server).splitlines() if l.startswith("myelin_stream_wakes_total")]
     return int(line[0].split()[-1])
+
+
+def test_what_a_client_has_done_is_known_to_every_process(pair):
+    one, two = pair
+    alice, bob = one.register("alice"), one.register("bob")
+    sides = [(alice, through(two, alice)), (bob, through(two, bob))]
+    room = alice.create_room(preset="public_chat")
+    sides[1][1].join(room)
+    for i in range(60):
+        here, there = alice, sides[0][1]
+        if i % 2 == 1:
+            here, there = there, here
+        since = there.sync()["next_batch"]
+        sent = here.send(room, "message %d" % i, txn="m%d" % i)
+        assert there.ok("GET", there.room(room, "event/" + sent))["content"]["body"] == "message %d" % i
+        assert timeline(there.sync(since), room) == ["message %d" % i]
+        # Her name of the last round may become events of the room in between.
+        assert sent in [e["event_id"] for e in sides[1][i % 2].messages(room, dir="b", limit=5)["chunk"]]
+        here.set_state(room, "m.room.topic", {"topic": "topic %d" % i})
+        assert there.state(room, "m.room.topic")["topic"] == "topic %d" % i
+        there.ok("PUT", "/_matrix/client/v3/profile/%s/displayname" % alice.user_id, {"displayname": "Alice %d" % i})
+        assert here.ok("GET", "/_matrix/client/v3/profile/%s" % alice.user_id)["displayname"] == "Alice %d" % i
+    phone = two.login(alice.user_id)
+    laptop = through(one, phone)
+    laptop.ok("GET", "/_matrix/client/v3/account/whoami")
+    phone.ok("POST", "/_matrix/client/v3/logout")
+    assert laptop.call("GET", "/_matrix/client/v3/account/whoami")[0] == 401
+
+
+def test_who_comes_and_goes(pair, server):
+    one, two = pair
+    alice = one.register("alice")
+    room = alice.create_room()
+    assert two.stop() == 0
+    alice.send(room, "while it was away")
+    three = beside(server, one, "[database]\npoll = 10m\n")
+    there = through(three, alice)
+    assert there.messages(room, dir="b", limit=1)["chunk"][0]["content"]["body"] == "while it was away"
+    for i in range(20):
+        sent = alice.send(room, "message %d" % i)
+        assert there.messages(room, dir="b", limit=1)["chunk"][0]["event_id"] == sent
+    three.kill()
+    alice.send(room, "alone again")
+    assert alice.messages(room, dir="b", limit=1)["chunk"][0]["content"]["body"] == "alone again"
