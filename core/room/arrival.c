@@ -57,3 +57,11 @@ mx_arrivals_clear(struct mx_arrival *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		mx_event_unref(&v[i].event);
 }
+
+void
+mx_arrivals_count(struct mx_rooms *rs, const struct mx_arrival *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		atomic_fetch_add_explicit(&rs->arrived[v[i].fate][v[i].reason], 1,
+					  memory_order_relaxed);
+}

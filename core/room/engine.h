@@ -38,23 +38,6 @@ struct mx_memo {
 	enum { MX_MEMO_FREE = 0, MX_MEMO_LOADING, MX_MEMO_KNOWN } state;
 };
 
-struct mx_tip {
-	pthread_mutex_t lock;
-	pthread_cond_t landed;		/* nothing is in flight any more */
-	bool loaded;
-	uint64_t generation;		/* grows when a write has failed and the tip was thrown away */
-	uint64_t seq;			/* of the last write handed in */
-	_Atomic size_t in_flight;	/* grows under the lock */
-	_Atomic size_t waiting;		/* for none to be in flight */
-	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
-	unsigned char last_hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
-	int64_t depth;
-	struct mx_memo *memo;		/* a hash table with linear probing */
-	size_t memo_n, memo_room;
-	struct mx_power *power;		/* of power_event and the create event */
-	struct mx_event *power_event;	/* a reference; NULL: by the defaults */
-};
-
 /* An event that no accepted one names as its prev_event yet. */
 struct mx_extremity {
 	mx_nid nid;
@@ -66,6 +49,25 @@ struct mx_extremity {
 struct mx_extremities {			/* newest first */
 	struct mx_extremity *v;
 	size_t n;
+};
+
+struct mx_tip {
+	pthread_mutex_t lock;
+	pthread_cond_t landed;		/* nothing is in flight any more */
+	bool loaded;
+	uint64_t generation;		/* grows when a write has failed and the tip was thrown away */
+	uint64_t seq;			/* of the last write handed in */
+	_Atomic size_t in_flight;	/* grows under the lock */
+	_Atomic size_t waiting;		/* for none to be in flight */
+	bool closed;			/* events of other servers are being taken in: nobody may send */
+	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
+	unsigned char last_hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
+	struct mx_extremities forks;	/* unless there are several: these */
+	int64_t depth;
+	struct mx_memo *memo;		/* a hash table with linear probing */
+	size_t memo_n, memo_room;
+	struct mx_power *power;		/* of power_event and the create event */
+	struct mx_event *power_event;	/* a reference; NULL: by the defaults */
 };
 
 struct mx_room_view {
@@ -153,6 +155,7 @@ struct mx_rooms {
 
 	_Atomic mx_msec create_ts[MX_CREATE_TIMES];	/* of the last room that users of this bucket made */
 	_Atomic uint64_t sent, conflicts;
+	_Atomic uint64_t arrived[MX_FATE_COUNT][MX_REASON_COUNT];
 };
 
 static inline mx_str
@@ -192,10 +195,12 @@ void mx_view_forget_facts(struct mx_room *r);
 /* extremities.c: a copy of what is in the view; and the end of one. */
 struct mx_extremities mx_extremities_copy(const struct mx_extremities *x);
 void mx_extremities_clear(struct mx_extremities *x);
-/* At its place in the order; id is copied. */
-void mx_extremities_add(struct mx_extremities *x, const struct mx_extremity *one, mx_str id);
-/* How room.extremities says them, and back. */
-void mx_extremities_write(const struct mx_extremities *x, struct mx_buf *b);
+/* At its place in the order. */
+void mx_extremities_add(struct mx_extremities *x, const struct mx_event *ev);
+/* room.extremities: these and this event, which is not among them; nid 0: the newest event is the only
+ * one. */
+mx_error *mx_extremities_put(struct mx_conn *c, struct mx_room *r, const struct mx_extremities *x,
+			     mx_nid nid) MX_MUST_USE;
 mx_error *mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text,
 			      struct mx_extremities *out) MX_MUST_USE;
 /* A reference to the parsed power levels of the current state. */
@@ -256,6 +261,10 @@ mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *need
 /* The entry, which must be known; NULL: no such state. */
 struct mx_event *mx_tip_get(const struct mx_tip *t, struct mx_tree_key key);
 bool mx_tip_knows(const struct mx_tip *t, struct mx_tree_key key);
+/* Alone with the room: nothing is in flight and nobody sends until mx_tip_open; what is in the view is
+ * then all there is, but for what other processes write. Without the lock. */
+void mx_tip_close(struct mx_room *r);
+void mx_tip_open(struct mx_room *r);
 /* Sets an entry to an event of the write seq. */
 void mx_tip_set(struct mx_tip *t, struct mx_tree_key key, struct mx_event *ev, uint64_t seq);
 /* Throws away what was built on a write that failed. */
@@ -279,11 +288,43 @@ mx_nid mx_txn_made(struct mx_txn_table *t, mx_nid device, mx_str txn_id);		/* 0:
 mx_error *mx_rooms_foreign(void *rooms, struct mx_conn *c, mx_pos since, mx_pos upto) MX_MUST_USE;
 
 /* ---- store.c: the write of prepared events, on the writer's thread ---- */
+struct mx_moved {			/* a member whom a change of the current state concerns */
+	struct mx_event *event;		/* a reference: the member event that counts now, or did last */
+	enum mx_membership was, now;
+	mx_nid user;			/* found by the write */
+};
+static inline int
+mx_member_change(enum mx_membership was, enum mx_membership now, enum mx_membership which)
+{
+	return (now == which) - (was == which);
+}
+/* Where an event goes that is not simply the next after the room's only extremity. The roots are
+ * stored, or were merged out of the one named beside them. */
+struct mx_placing {
+	struct mx_state_root before, before_of;
+	bool before_new;
+	mx_nid outlier;			/* its number as an outlier, or 0 */
+	/* of accepted ones */
+	bool alone;			/* it is the only extremity then, and the state after it the room's */
+	struct mx_state_root room, room_of;
+	bool room_new;
+	struct mx_extremities others;	/* the other extremities */
+	struct mx_moved *moved;
+	size_t moved_n;
+	bool facts;			/* what was parsed of the state may be another now */
+};
+void mx_placing_free(struct mx_placing **p);
+
 struct mx_stored {			/* one event and what goes with it */
 	struct mx_event *event;		/* a reference */
 	struct mx_event *target;	/* what it redacts, or NULL; references */
 	struct mx_event *redacted;	/* its redacted form */
 	enum mx_membership was;		/* of an m.room.member: before */
+	struct mx_placing *placing;	/* NULL: it is the next in a line; otherwise n is 1 */
+	struct mx_arrival *arrival;	/* of another server's; NULL: ours */
+	mx_nid redaction;		/* that came before it: event is in its redacted form */
+	mx_nid waiting;			/* it was in waiting until now */
+	bool awaits;			/* it redacts what is not here yet */
 	/* found by the write */
 	mx_nid user;			/* of an m.room.member */
 };
@@ -299,6 +340,7 @@ struct mx_store {
 	size_t n;
 	bool create;			/* the room is new */
 	const struct mx_start *start;	/* what the room is before them, if not what we know; or NULL */
+	bool joins;			/* the first event names several extremities */
 	uint64_t seq;
 	struct mx_fresh_nodes fresh;
 	struct mx_delta stored;		/* how the state so far is stored */
@@ -308,6 +350,26 @@ struct mx_store {
 mx_error *mx_store_write(struct mx_txn *tx, struct mx_store *s) MX_MUST_USE;
 /* The event's row; its nid, room and sender_nid are set. */
 mx_error *mx_event_put_row(struct mx_txn *tx, const struct mx_event *ev) MX_MUST_USE;
+
+/* What state, members and counters become by one event; on the writer's thread. */
+mx_error *mx_state_move(struct mx_store *s, struct mx_conn *c, struct mx_event *ev,
+			struct mx_state_root *root) MX_MUST_USE;
+mx_error *mx_redaction_put(struct mx_txn *tx, const struct mx_stored *v) MX_MUST_USE;
+mx_error *mx_member_put(struct mx_txn *tx, struct mx_room *r, const struct mx_moved *m,
+			mx_nid user, mx_pos at) MX_MUST_USE;
+mx_error *mx_members_count(struct mx_conn *c, struct mx_room *r, int64_t joined,
+			   int64_t invited) MX_MUST_USE;
+/* What goes with an event of another server: why it is not simply accepted, and what redacts it. */
+mx_error *mx_arrival_put(struct mx_txn *tx, struct mx_stored *v) MX_MUST_USE;
+
+/* ---- place.c: the write of an event that is not the next in a line ---- */
+mx_error *mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
+			 struct mx_state_root *root) MX_MUST_USE;
+void mx_place_view(struct mx_store *s);		/* with room->lock held, after the commit */
+void mx_place_members(struct mx_store *s);	/* after that */
+
+/* ---- arrival.c ---- */
+void mx_arrivals_count(struct mx_rooms *rs, const struct mx_arrival *v, size_t n);
 
 /* ---- fate.c: why an event that is kept is not simply accepted ---- */
 /* Keeps the reason and the words for v->event, which is stored; nothing when there is no reason. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/room/event_private.h"
+#include "core/room/hash.h"
 #include "core/room/redact.h"
 #include "core/room/scan.h"
 
@@ -260,11 +261,11 @@ write_least(const struct mx_event *ev, struct mx_buf *b)
 	mx_jw_object_end(&w);
 }
 
-struct mx_event *
-mx_event_redact(const struct mx_event *ev)
+/* Everything but the JSON. */
+static struct mx_event_row
+row_of(const struct mx_event *ev)
 {
-	MX_AUTO(mx_buf) *b = mx_buf_new(0);
-	struct mx_event_row row = {
+	return (struct mx_event_row){
 		.version = ev->version,
 		.id = mx_event_id(ev),
 		.room_id = mx_event_room_id(ev),
@@ -277,14 +278,43 @@ mx_event_redact(const struct mx_event *ev)
 		.after = ev->after,
 		.rejected = ev->rejected,
 		.soft_failed = ev->soft_failed,
-		.redacted = true,
+		.redacted = ev->redacted,
 		.outlier = ev->outlier,
 		.hidden = ev->hidden,
 		.forked = ev->forked,
 		.alias = ev->alias,
 	};
+}
+
+bool
+mx_event_same(const struct mx_event *a, const struct mx_event *b)
+{
+	unsigned char x[MX_SHA256_SIZE], y[MX_SHA256_SIZE];
+
+	mx_event_reference_hash(a->version, mx_event_json(a), x);
+	mx_event_reference_hash(b->version, mx_event_json(b), y);
+	return memcmp(x, y, sizeof(x)) == 0;
+}
+
+struct mx_event *
+mx_event_copy(const struct mx_event *ev)
+{
+	struct mx_event_row row = row_of(ev);
 	struct mx_event *out = NULL;
 
+	row.json = mx_event_json(ev);
+	(void)mx_error_drop(mx_event_from_row(&row, &out));	/* they are an event's bytes */
+	return out;
+}
+
+struct mx_event *
+mx_event_redact(const struct mx_event *ev)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	struct mx_event_row row = row_of(ev);
+	struct mx_event *out = NULL;
+
+	row.redacted = true;
 	mx_redact_bytes(ev->version, mx_event_json(ev), true, b);
 	row.json = mx_buf_view(b);
 	if (mx_error_drop(mx_event_from_row(&row, &out))) {

@@ -97,6 +97,10 @@ mx_error *mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes,
 mx_error *mx_event_from_json(const struct mx_room_version *v, const json_t *json,
 			     struct mx_event **out) MX_MUST_USE;
 
+/* Whether they are one event, redacted or not; both have its id. */
+bool mx_event_same(const struct mx_event *a, const struct mx_event *b);
+/* Another of the same, for who must change what others see. */
+struct mx_event *mx_event_copy(const struct mx_event *ev);
 /* The redacted form of ev, with ev's id and numbers and .redacted set. Never fails: an event whose
  * bytes were damaged in the database becomes the least that is one. */
 struct mx_event *mx_event_redact(const struct mx_event *ev);

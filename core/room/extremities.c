@@ -4,8 +4,11 @@
 
 #include "core/room/engine.h"
 #include "core/room/hash.h"
+#include "core/room/hash.h"
 
 #include <stdlib.h>
+
+static const struct mx_sql PUT = MX_SQL("UPDATE room SET extremities = $2 WHERE nid = $1");
 
 void
 mx_extremities_clear(struct mx_extremities *x)
@@ -16,18 +19,28 @@ mx_extremities_clear(struct mx_extremities *x)
 	*x = (struct mx_extremities){ 0 };
 }
 
-void
-mx_extremities_add(struct mx_extremities *x, const struct mx_extremity *one, mx_str id)
+static struct mx_extremity *
+insert(struct mx_extremities *x, mx_nid nid)
 {
 	size_t at = 0;
 
 	x->v = mx_realloc(x->v, x->n + 1, sizeof(*x->v));
-	while (at < x->n && x->v[at].nid > one->nid)
+	while (at < x->n && x->v[at].nid > nid)
 		at++;
 	memmove(x->v + at + 1, x->v + at, (x->n - at) * sizeof(*x->v));
-	x->v[at] = *one;
-	x->v[at].id = mx_str_dup(id);
 	x->n++;
+	return &x->v[at];
+}
+
+void
+mx_extremities_add(struct mx_extremities *x, const struct mx_event *ev)
+{
+	struct mx_extremity *one = insert(x, ev->nid);
+
+	*one = (struct mx_extremity){ .nid = ev->nid, .depth = ev->depth, .after = ev->after,
+				      .id = mx_str_dup(mx_event_id(ev)) };
+	if (ev->version->refs_with_hashes)
+		mx_event_reference_hash(ev->version, mx_event_json(ev), one->hash);
 }
 
 struct mx_extremities
@@ -35,19 +48,33 @@ mx_extremities_copy(const struct mx_extremities *x)
 {
 	struct mx_extremities out = { 0 };
 
-	for (size_t i = 0; i < x->n; i++)
-		mx_extremities_add(&out, &x->v[i], mx_str_of(x->v[i].id));
+	for (size_t i = 0; i < x->n; i++) {
+		struct mx_extremity *one = insert(&out, x->v[i].nid);
+
+		*one = x->v[i];
+		one->id = mx_str_dup(mx_str_of(x->v[i].id));
+	}
 	return out;
 }
 
-void
-mx_extremities_write(const struct mx_extremities *x, struct mx_buf *b)
+mx_error *
+mx_extremities_put(struct mx_conn *c, struct mx_room *r, const struct mx_extremities *x, mx_nid nid)
 {
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	struct mx_query *q = mx_query(c, &PUT);
+
+	mx_bind_int(q, 1, r->nid);
+	if (nid == 0) {
+		mx_bind_null(q, 2);
+		return mx_query_run(q);
+	}
+	mx_buf_int(b, nid);
 	for (size_t i = 0; i < x->n; i++) {
-		if (i > 0)
-			mx_buf_byte(b, ' ');
+		mx_buf_byte(b, ' ');
 		mx_buf_int(b, x->v[i].nid);
 	}
+	mx_bind_str(q, 2, mx_buf_view(b));
+	return mx_query_run(q);
 }
 
 mx_error *
@@ -68,17 +95,28 @@ mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text, struct 
 			continue;
 		}
 		e = mx_event_by_nid(rs, c, nid, &ev);
-		if (e == NULL) {
-			struct mx_extremity x = { .nid = nid,
-						  .depth = ev->depth,
-						  .after = ev->after };
-
-			if (ev->version->refs_with_hashes)
-				mx_event_reference_hash(ev->version, mx_event_json(ev), x.hash);
-			mx_extremities_add(out, &x, mx_event_id(ev));
-		}
+		if (e == NULL)
+			mx_extremities_add(out, ev);
 	}
 	if (e != NULL)
 		mx_extremities_clear(out);
 	return e;
+}
+
+mx_error *
+mx_room_extremities(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
+		    mx_str **out, size_t *n)
+{
+	(void)rs;
+	MX_TRY(mx_room_refresh(r, c));
+	pthread_mutex_lock(&r->lock);
+	const struct mx_extremities *x = &r->view.forks;
+
+	*n = x->n > 0 ? x->n : r->view.last_id[0] != '\0';
+	*out = mx_arena_alloc(a, (*n + 1) * sizeof(**out));
+	for (size_t i = 0; i < *n; i++)
+		(*out)[i] = mx_arena_str(
+			a, mx_str_of(x->n > 0 ? x->v[i].id : r->view.last_id));
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
 }

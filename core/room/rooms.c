@@ -25,6 +25,14 @@ const struct mx_option mx_rooms_option_rows[] = {
 		       "database."),
 	MX_OPT(struct mx_rooms_options, max_state, .def = "500000", .min = 100, .max = 100000000,
 	       .help = "State events that one room may have, its members included."),
+	MX_OPT(struct mx_rooms_options, max_extremities, .def = "100", .min = 2, .max = 10000,
+	       .help = "Branches of a room, made by servers that write at the same time, that are "
+		       "kept in mind; beyond it the oldest are left to others to join."),
+	MX_OPT(struct mx_rooms_options, max_waiting, .def = "20000", .min = 10, .max = 10000000,
+	       .help = "Events of other servers kept until the events before them arrive; beyond it "
+		       "the oldest go."),
+	MX_OPT(struct mx_rooms_options, max_waiting_room, .def = "1000", .min = 10, .max = 1000000,
+	       .help = "The same for one room."),
 	MX_OPT(struct mx_rooms_options, max_conflict, .def = "20000", .min = 100, .max = 10000000,
 	       .help = "Entries in which states of a room that come together may differ."),
 };
@@ -36,6 +44,9 @@ static const struct mx_rooms_options DEFAULTS = {
 	.room_cache = 2048,
 	.room_tail = 64,
 	.max_state = 500000,
+	.max_extremities = 100,
+	.max_waiting = 20000,
+	.max_waiting_room = 1000,
 	.max_conflict = 20000,
 };
 
@@ -115,6 +126,12 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 		rs->opt.max_conflict = DEFAULTS.max_conflict;
 	rs->opt.creatable_versions = (struct mx_list){ NULL, 0 };
 	rs->versions = versions;
+	if (rs->opt.max_extremities == 0)
+		rs->opt.max_extremities = DEFAULTS.max_extremities;
+	if (rs->opt.max_waiting == 0)
+		rs->opt.max_waiting = DEFAULTS.max_waiting;
+	if (rs->opt.max_waiting_room == 0)
+		rs->opt.max_waiting_room = DEFAULTS.max_waiting_room;
 	rs->event_check = config->event_check;
 	rs->event_stored = config->event_stored;
 	rs->arg = config->arg;

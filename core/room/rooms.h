@@ -18,6 +18,8 @@ struct mx_rooms_options {
 	int64_t room_cache;		/* rooms kept in memory */
 	int64_t room_tail;		/* newest events that a room in memory keeps at hand */
 	int64_t max_state;		/* entries that the state of a room may have */
+	int64_t max_extremities;	/* forward extremities that a room keeps */
+	int64_t max_waiting, max_waiting_room;	/* events in waiting, in all and of one room */
 	int64_t max_conflict;		/* entries in which states that come together may differ */
 };
 extern const struct mx_option mx_rooms_option_rows[];

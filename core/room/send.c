@@ -197,18 +197,26 @@ names_room(const struct send *s, size_t i)
 
 /* What the next event follows. */
 struct last {
-	mx_str id;
-	unsigned char hash[1][MX_SHA256_SIZE];	/* where the room's events name it */
+	size_t n;			/* 1 but for a new room, and where the room has several ends */
+	mx_str id[MX_EVENT_MAX_PREV];
+	unsigned char hash[MX_EVENT_MAX_PREV][MX_SHA256_SIZE];	/* where the room's events name it */
 	int64_t depth;
 };
 
-static struct last
-last_of(const struct mx_tip *t)
+static void
+last_of(const struct mx_tip *t, struct last *out)
 {
-	struct last last = { .id = mx_str_of(t->last_id), .depth = t->depth };
-
-	memcpy(last.hash[0], t->last_hash, sizeof(last.hash[0]));
-	return last;
+	out->n = t->last_id[0] != '\0';
+	out->id[0] = mx_str_of(t->last_id);
+	out->depth = t->depth;
+	memcpy(out->hash[0], t->last_hash, sizeof(out->hash[0]));
+	if (t->forks.n == 0)
+		return;
+	out->n = t->forks.n < MX_EVENT_MAX_PREV ? t->forks.n : MX_EVENT_MAX_PREV;
+	for (size_t i = 0; i < out->n; i++) {
+		out->id[i] = mx_str_of(t->forks.v[i].id);
+		memcpy(out->hash[i], t->forks.v[i].hash, sizeof(out->hash[i]));
+	}
 }
 
 static void
@@ -254,9 +262,9 @@ build_one(struct send *s, size_t i, const struct last *last, const struct mx_sig
 		.redacts = w->redacts,
 		.ts = w->ts != 0 ? w->ts : mx_now(),
 		.depth = last->depth < r->version->max_depth ? last->depth + 1 : last->depth,
-		.prev = &last->id,
+		.prev = last->id,
 		.prev_hash = last->hash,
-		.prev_n = last->id.n > 0,
+		.prev_n = last->n,
 		.auth = auth,
 		.auth_hash = auth_hash,
 		.auth_n = auth_n,
@@ -299,7 +307,8 @@ membership_before(const struct send *s, size_t i)
 static mx_error *
 build_all(struct send *s, struct last *last)
 {
-	*last = last_of(&s->store.room->tip);
+	last_of(&s->store.room->tip, last);
+	s->store.joins = s->store.room->tip.forks.n > 0;
 	for (size_t i = 0; i < s->n; i++) {
 		struct mx_stored *v = &s->store.v[i];
 
@@ -308,7 +317,8 @@ build_all(struct send *s, struct last *last)
 			name_room(s->store.room, v->event);
 		if (v->event->state && mx_str_eq(mx_event_type(v->event), MX_S("m.room.member")))
 			v->was = membership_before(s, i);
-		last->id = mx_event_id(v->event);
+		last->n = 1;
+		last->id[0] = mx_event_id(v->event);
 		hash_of(v->event, last->hash[0]);
 		last->depth = v->event->depth;
 	}
@@ -336,8 +346,10 @@ move_tip(struct send *s, const struct last *last)
 	for (size_t i = 0; i < s->n; i++)
 		if (s->store.v[i].event->state && judges(s->works[i].draft->type))
 			mx_tip_set(t, s->works[i].key, s->store.v[i].event, s->store.seq);
-	memcpy(t->last_id, last->id.p, last->id.n);
-	t->last_id[last->id.n] = '\0';
+	memcpy(t->last_id, last->id[0].p, last->id[0].n);
+	t->last_id[last->id[0].n] = '\0';
+	if (s->store.joins)
+		mx_extremities_clear(&t->forks);
 	memcpy(t->last_hash, last->hash[0], sizeof(t->last_hash));
 	t->depth = last->depth;
 	t->in_flight++;
@@ -687,8 +699,9 @@ mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	if (e == NULL) {
 		pthread_mutex_lock(&r->tip.lock);
 		e = mx_tip_meet(r, c, s.needs, s.needs_n);
-		struct last last = last_of(&r->tip);
+		struct last last;
 
+		last_of(&r->tip, &last);
 		if (e == NULL)
 			e = build_one(&s, 0, &last, NULL, &s.store.v[0].event);
 		pthread_mutex_unlock(&r->tip.lock);

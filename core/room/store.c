@@ -18,13 +18,12 @@ static const struct mx_sql PUT_EVENT =
 	       "device, txn_id, json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
 	       "$13, $14, $15)");
 static const struct mx_sql PUT_MEMBER =
-	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local) "
-	       "VALUES ($1, $2, $3, $4, 0, $5) "
+	MX_SQL("INSERT INTO membership (room, \"user\", membership, event, forgotten, local, "
+	       "changed) VALUES ($1, $2, $3, $4, 0, $5, $6) "
 	       "ON CONFLICT (room, \"user\") DO UPDATE SET membership = excluded.membership, event "
-	       "= excluded.event, "
-	       "forgotten = 0");
+	       "= excluded.event, changed = excluded.changed, forgotten = 0");
 static const struct mx_sql REDACT =
-	MX_SQL("UPDATE event SET json = $2, flags = flags + 1, redacted_by = $3 WHERE nid = $1 AND "
+	MX_SQL("UPDATE event SET json = $2, flags = flags | 1, redacted_by = $3 WHERE nid = $1 AND "
 	       "redacted_by IS NULL");
 
 /* ---- what the commit changes in memory ---- */
@@ -46,12 +45,6 @@ is_fact(const struct mx_event *ev)
 			     mx_str_eq(type, MX_S("m.room.history_visibility")));
 }
 
-static int
-change(enum mx_membership was, enum mx_membership now, enum mx_membership which)
-{
-	return (now == which) - (was == which);
-}
-
 static void
 move_view(struct mx_store *s)
 {
@@ -63,6 +56,12 @@ move_view(struct mx_store *s)
 	if (r->version->refs_with_hashes)
 		mx_event_reference_hash(r->version, mx_event_json(last), hash);
 	pthread_mutex_lock(&r->lock);
+	r->view.seq = s->seq;
+	if (s->v[0].placing != NULL) {
+		mx_place_view(s);
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
 	if (s->start != NULL) {
 		r->view.joined = s->start->joined;
 		r->view.invited = s->start->invited;
@@ -72,10 +71,13 @@ move_view(struct mx_store *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mx_stored *v = &s->v[i];
 
-		mx_view_push(r, v->event->nid);
+		if (!v->event->hidden)
+			mx_view_push(r, v->event->nid);
 		if (is_member(v->event)) {
-			r->view.joined += change(v->was, v->event->membership, MX_MEMBER_JOIN);
-			r->view.invited += change(v->was, v->event->membership, MX_MEMBER_INVITE);
+			enum mx_membership now = v->event->membership;
+
+			r->view.joined += mx_member_change(v->was, now, MX_MEMBER_JOIN);
+			r->view.invited += mx_member_change(v->was, now, MX_MEMBER_INVITE);
 		}
 		if (is_fact(v->event) || (v->target != NULL && is_fact(v->target)))
 			mx_view_forget_facts(r);
@@ -83,7 +85,8 @@ move_view(struct mx_store *s)
 	r->view.last = last->nid;
 	r->view.depth = last->depth;
 	r->view.root = last->after;
-	r->view.seq = s->seq;
+	if (s->joins)
+		mx_extremities_clear(&r->view.forks);
 	memcpy(r->view.last_id, id.p, id.n);
 	r->view.last_id[id.n] = '\0';
 	memcpy(r->view.last_hash, hash, sizeof(hash));
@@ -106,16 +109,19 @@ committed_to_memory(struct mx_store *s)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct mx_event *ev = s->v[i].event;
 
-		if (is_member(ev))
+		if (s->v[i].placing != NULL)
+			mx_place_members(s);
+		else if (is_member(ev))
 			mx_stream_member_changed(rs->stream,
 						 &(struct mx_member){ .user = s->v[i].user,
 								      .room = s->room->nid,
 								      .membership = ev->membership,
 								      .event = ev->nid });
-		if (rs->event_stored != NULL)
+		if (rs->event_stored != NULL && !ev->rejected && !ev->soft_failed)
 			rs->event_stored(rs->arg, s->v[i].event);
 	}
-	atomic_fetch_add_explicit(&rs->sent, s->n, memory_order_relaxed);
+	if (s->v[0].arrival == NULL)
+		atomic_fetch_add_explicit(&rs->sent, s->n, memory_order_relaxed);
 }
 
 static void
@@ -137,9 +143,9 @@ after(void *arg, bool committed)
 /* Stores `after`, which is `before` with the event set. */
 static mx_error *
 put_root(struct mx_store *s, struct mx_tree *t, struct mx_state_root before,
-	 struct mx_state_root after, const struct mx_tree_entry *change)
+	 struct mx_state_root after, const struct mx_tree_entry *change, mx_nid nid)
 {
-	struct mx_node_rows rows = { .next = change->nid * MX_NODES_PER_EVENT };
+	struct mx_node_rows rows = { .next = nid * MX_NODES_PER_EVENT };
 
 	rows.end = rows.next + MX_NODES_PER_EVENT - MX_DELTAS_PER_EVENT;
 	if (!s->stored_known)
@@ -153,7 +159,7 @@ static mx_error *
 change_state(struct mx_store *s, struct mx_tree *t, struct mx_event *ev, struct mx_state_root *root)
 {
 	struct mx_tree_entry change = { mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)),
-					ev->nid };
+					mx_event_state_nid(ev) };
 	struct mx_state_root next;
 	size_t count;
 
@@ -162,13 +168,14 @@ change_state(struct mx_store *s, struct mx_tree *t, struct mx_event *ev, struct 
 	if (count > (size_t)s->room->rs->opt.max_state)
 		return mx_error_new(MX_E_TOO_LARGE,
 				    "the room has as many state events as this server allows");
-	MX_TRY(put_root(s, t, *root, next, &change));
+	MX_TRY(put_root(s, t, *root, next, &change, ev->nid));
 	*root = next;
 	return NULL;
 }
 
-static mx_error *
-move_state(struct mx_store *s, struct mx_conn *c, struct mx_event *ev, struct mx_state_root *root)
+mx_error *
+mx_state_move(struct mx_store *s, struct mx_conn *c, struct mx_event *ev,
+	      struct mx_state_root *root)
 {
 	struct mx_tree tree = mx_rooms_tree(s->room->rs, c);
 	mx_error *e = change_state(s, &tree, ev, root);
@@ -227,24 +234,35 @@ mx_event_put_row(struct mx_txn *tx, const struct mx_event *ev)
 	return mx_query_run(q);
 }
 
-static mx_error *
-put_member(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v)
+mx_error *
+mx_member_put(struct mx_txn *tx, struct mx_room *r, const struct mx_moved *m, mx_nid user,
+	      mx_pos at)
 {
-	mx_str user = mx_event_state_key(v->event);
-
-	MX_TRY(mx_name_intern(tx, user, &v->user));
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &PUT_MEMBER);
 
-	mx_bind_int(q, 1, s->room->nid);
-	mx_bind_int(q, 2, v->user);
-	mx_bind_int(q, 3, v->event->membership);
-	mx_bind_int(q, 4, v->event->nid);
-	mx_bind_int(q, 5, mx_rooms_is_local(s->room->rs, user));
+	mx_bind_int(q, 1, r->nid);
+	mx_bind_int(q, 2, user);
+	mx_bind_int(q, 3, m->now);
+	mx_bind_int(q, 4, m->event->nid);
+	mx_bind_int(q, 5, mx_rooms_is_local(r->rs, mx_event_state_key(m->event)));
+	if (m->event->nid == at)
+		mx_bind_null(q, 6);
+	else
+		mx_bind_int(q, 6, at);
 	return mx_query_run(q);
 }
 
 static mx_error *
-put_redaction(struct mx_txn *tx, const struct mx_stored *v)
+put_member(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v)
+{
+	struct mx_moved m = { .event = v->event, .now = v->event->membership };
+
+	MX_TRY(mx_name_intern(tx, mx_event_state_key(v->event), &v->user));
+	return mx_member_put(tx, s->room, &m, v->user, v->event->nid);
+}
+
+mx_error *
+mx_redaction_put(struct mx_txn *tx, const struct mx_stored *v)
 {
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &REDACT);
 
@@ -254,25 +272,40 @@ put_redaction(struct mx_txn *tx, const struct mx_stored *v)
 	return mx_query_run(q);
 }
 
+mx_error *
+mx_members_count(struct mx_conn *c, struct mx_room *r, int64_t joined, int64_t invited)
+{
+	if (joined == 0 && invited == 0)
+		return NULL;
+	struct mx_query *q = mx_query(c, &COUNT_MEMBERS);
+
+	mx_bind_int(q, 1, r->nid);
+	mx_bind_int(q, 2, joined);
+	mx_bind_int(q, 3, invited);
+	return mx_query_run(q);
+}
+
 static mx_error *
 count_members(struct mx_store *s, struct mx_conn *c)
 {
 	int64_t joined = 0, invited = 0;
 
+	if (s->v[0].placing != NULL)
+		return NULL;
 	for (size_t i = 0; i < s->n; i++)
 		if (is_member(s->v[i].event)) {
-			joined += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_JOIN);
-			invited += change(s->v[i].was, s->v[i].event->membership, MX_MEMBER_INVITE);
+			enum mx_membership was = s->v[i].was, now = s->v[i].event->membership;
+
+			joined += mx_member_change(was, now, MX_MEMBER_JOIN);
+			invited += mx_member_change(was, now, MX_MEMBER_INVITE);
 		}
+	if (!s->create && s->start == NULL)
+		return mx_members_count(c, s->room, joined, invited);
 	if (s->start != NULL) {
 		joined += s->start->joined;
 		invited += s->start->invited;
-	} else if (!s->create && joined == 0 && invited == 0) {
-		return NULL;
 	}
-	struct mx_query *q = mx_query(c, s->create          ? &PUT_ROOM
-					 : s->start != NULL ? &START_AGAIN
-							    : &COUNT_MEMBERS);
+	struct mx_query *q = mx_query(c, s->create ? &PUT_ROOM : &START_AGAIN);
 
 	mx_bind_int(q, 1, s->room->nid);
 	if (s->create)
@@ -306,16 +339,23 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 
 	ev->nid = mx_txn_pos(tx);
 	ev->room = s->room->nid;
+	if (v->arrival != NULL)
+		MX_TRY(mx_name_intern(tx, mx_event_sender(ev), &ev->sender_nid));
+	if (v->placing != NULL)
+		return mx_place_write(tx, s, v, root);
 	ev->before = *root;
 	if (ev->state)
-		MX_TRY(move_state(s, mx_txn_conn(tx), ev, root));
+		MX_TRY(mx_state_move(s, mx_txn_conn(tx), ev, root));
 	ev->after = *root;
 	MX_TRY(mx_event_put_row(tx, ev));
 	if (is_member(ev))
 		MX_TRY(put_member(tx, s, v));
 	if (v->redacted != NULL)
-		MX_TRY(put_redaction(tx, v));
-	publish(tx, s, v);
+		MX_TRY(mx_redaction_put(tx, v));
+	if (v->arrival != NULL)
+		MX_TRY(mx_arrival_put(tx, v));
+	if (!ev->hidden)
+		publish(tx, s, v);
 	return NULL;
 }
 
@@ -363,6 +403,8 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 	for (size_t i = 0; i < s->n; i++)
 		MX_TRY(write_one(tx, s, &s->v[i], &root));
 	MX_TRY(count_members(s, mx_txn_conn(tx)));
+	if (s->joins)
+		MX_TRY(mx_extremities_put(mx_txn_conn(tx), r, NULL, 0));
 	r->w.root = root;
 	r->w.stored = s->stored;
 	r->w.stored_known = s->stored_known;

@@ -33,6 +33,7 @@ void
 mx_tip_end(struct mx_tip *t)
 {
 	memo_clear(t);
+	mx_extremities_clear(&t->forks);
 	pthread_cond_destroy(&t->landed);
 	pthread_mutex_destroy(&t->lock);
 }
@@ -193,10 +194,10 @@ mx_tip_load(struct mx_room *r)
 {
 	struct mx_tip *t = &r->tip;
 
-	if (t->loaded)
+	if (t->loaded && !t->closed)
 		return;
 	atomic_fetch_add(&t->waiting, 1);
-	while (!t->loaded && atomic_load(&t->in_flight) > 0)
+	while (t->closed || (!t->loaded && atomic_load(&t->in_flight) > 0))
 		pthread_cond_wait(&t->landed, &t->lock);
 	atomic_fetch_sub(&t->waiting, 1);
 	if (t->loaded)
@@ -205,6 +206,8 @@ mx_tip_load(struct mx_room *r)
 	pthread_mutex_lock(&r->lock);
 	t->seq = r->view.seq;
 	t->depth = r->view.depth;
+	mx_extremities_clear(&t->forks);
+	t->forks = mx_extremities_copy(&r->view.forks);
 	memcpy(t->last_id, r->view.last_id, sizeof(t->last_id));
 	memcpy(t->last_hash, r->view.last_hash, sizeof(t->last_hash));
 	pthread_mutex_unlock(&r->lock);
@@ -218,6 +221,34 @@ mx_tip_reset(struct mx_tip *t)
 	t->loaded = false;
 	t->generation++;
 	memo_clear(t);
+}
+
+void
+mx_tip_close(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	pthread_mutex_lock(&t->lock);
+	while (t->closed)
+		pthread_cond_wait(&t->landed, &t->lock);
+	t->closed = true;
+	atomic_fetch_add(&t->waiting, 1);
+	while (atomic_load(&t->in_flight) > 0)
+		pthread_cond_wait(&t->landed, &t->lock);
+	atomic_fetch_sub(&t->waiting, 1);
+	mx_tip_reset(t);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
+mx_tip_open(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	pthread_mutex_lock(&t->lock);
+	t->closed = false;
+	pthread_cond_broadcast(&t->landed);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- loading ---- */

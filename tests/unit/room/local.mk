@@ -208,6 +208,16 @@ tests_unit_room_test_entry_LDADD = modules/storage-sqlite/libsqlitedriver.la $(t
 endif
 endif
 if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_accept
+tests_unit_room_test_accept_SOURCES = tests/unit/room/test_accept.c tests/unit/room/remote.h tests/unit/room/guests.h \
+	tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_accept_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
+if HAVE_CMOCKA
 if HAVE_PQ
 check_PROGRAMS += tests/unit/room/test_entry_postgres
 tests_unit_room_test_entry_postgres_SOURCES = tests/unit/room/test_entry.c tests/unit/room/house.h tests/unit/room/guests.h \
@@ -215,5 +225,15 @@ tests_unit_room_test_entry_postgres_SOURCES = tests/unit/room/test_entry.c tests
 tests_unit_room_test_entry_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_entry_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_entry_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_accept_postgres
+tests_unit_room_test_accept_postgres_SOURCES = tests/unit/room/test_accept.c tests/unit/room/remote.h \
+	tests/unit/room/guests.h tests/unit/room/house.h tests/unit/sql/place_postgres.c
+tests_unit_room_test_accept_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif

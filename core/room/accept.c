@@ -1,0 +1,602 @@
+/* The way in for events of other servers. Server-Server API, "Checks performed on receipt of a PDU". */
+#include "config.h"
+
+#include "core/room/intake.h"
+
+#include <stdlib.h>
+
+#define ATTEMPTS 10
+
+/* ---- all that are on their way ---- */
+
+static uint32_t *
+slot(const struct mx_intake *in, mx_str id)
+{
+	for (size_t i = (size_t)mx_hash(id.p, id.n) & (in->slots_n - 1);;
+	     i = (i + 1) & (in->slots_n - 1))
+		if (in->slots[i] == 0 ||
+		    mx_str_eq(mx_event_id(in->v[in->slots[i] - 1]->v->event), id))
+			return &in->slots[i];
+}
+
+struct mx_arriving *
+mx_intake_find(const struct mx_intake *in, mx_str id)
+{
+	uint32_t s = in->slots_n > 0 ? *slot(in, id) : 0;
+
+	return s != 0 ? in->v[s - 1] : NULL;
+}
+
+static void
+grow(struct mx_intake *in)
+{
+	in->slots_n = in->slots_n == 0 ? 64 : 2 * in->slots_n;
+	free(in->slots);
+	in->slots = mx_alloc(in->slots_n * sizeof(*in->slots));
+	for (size_t i = 0; i < in->n; i++)
+		*slot(in, mx_event_id(in->v[i]->v->event)) = (uint32_t)i + 1;
+}
+
+void
+mx_intake_add(struct mx_intake *in, struct mx_arriving *a)
+{
+	if (2 * (in->n + 1) > in->slots_n)
+		grow(in);
+	if (in->n == in->n_room) {
+		in->n_room = in->n_room == 0 ? 32 : 2 * in->n_room;
+		in->v = mx_realloc(in->v, in->n_room, sizeof(struct mx_arriving *));
+	}
+	*slot(in, mx_event_id(a->v->event)) = (uint32_t)in->n + 1;
+	in->v[in->n++] = a;
+}
+
+/* ---- life ---- */
+
+static void
+let_go(struct mx_arriving *a)
+{
+	for (size_t i = 0; i < a->prev_n; i++)
+		mx_event_unref(&a->prev[i]);
+	for (size_t i = 0; i < a->auth_n; i++)
+		mx_event_unref(&a->auth[i]);
+	a->prev_n = a->auth_n = 0;
+}
+
+static void
+drop_line(struct mx_intake *in)
+{
+	for (size_t i = 0; i < in->line_n; i++) {
+		mx_event_unref(&in->store[i].event);
+		mx_event_unref(&in->store[i].target);
+		mx_event_unref(&in->store[i].redacted);
+	}
+	in->line_n = 0;
+	in->line_redacts = false;
+}
+
+/* What the room is now, read from its view. */
+static mx_error *
+look(struct mx_intake *in)
+{
+	struct mx_room *r = in->room;
+	struct mx_extremities forks;
+	mx_error *e = NULL;
+	mx_nid last;
+
+	pthread_mutex_lock(&r->lock);
+	in->root = r->view.root;
+	last = r->view.last;
+	forks = mx_extremities_copy(&r->view.forks);
+	pthread_mutex_unlock(&r->lock);
+	in->ends = mx_alloc((forks.n + 1) * sizeof(struct mx_event *));
+	for (size_t i = 0; e == NULL && i < forks.n; i++) {
+		e = mx_event_by_nid(in->rs, in->conn, forks.v[i].nid, &in->ends[in->ends_n]);
+		in->ends_n += e == NULL;
+	}
+	if (forks.n == 0 && last != 0) {
+		e = mx_event_by_nid(in->rs, in->conn, last, &in->ends[0]);
+		in->ends_n = e == NULL;
+	}
+	mx_extremities_clear(&forks);
+	if (e == NULL)
+		e = mx_state_get(in->rs, in->conn, in->root, MX_S("m.room.create"), MX_S(""),
+				 &in->create);
+	if (e == NULL && in->create == NULL)
+		e = mx_error_new(MX_E_UNKNOWN, "the room has no m.room.create");
+	return e;
+}
+
+static mx_error *
+intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r)
+{
+	in->rs = rs;
+	in->conn = c;
+	in->room = r;
+	in->fresh = (struct mx_fresh_nodes){ .cache = rs->nodes };
+	mx_tip_close(r);
+	MX_TRY(mx_room_refresh(r, c));
+	MX_TRY(mx_waiting_any(c, r, &in->any_waiting));
+	return look(in);
+}
+
+static void
+intake_end(struct mx_intake *in)
+{
+	drop_line(in);
+	for (size_t i = 0; i < in->n; i++) {
+		let_go(in->v[i]);
+		if (in->v[i]->v == &in->v[i]->own && in->v[i]->done)
+			mx_arrivals_count(in->rs, in->v[i]->v, 1);
+		mx_event_unref(&in->v[i]->own.event);
+	}
+	for (size_t i = 0; i < in->ends_n; i++)
+		mx_event_unref(&in->ends[i]);
+	mx_intake_forget(in);
+	mx_power_unref(&in->power);
+	mx_event_unref(&in->power_event);
+	mx_event_unref(&in->create);
+	mx_fresh_nodes_done(&in->fresh);
+	free(in->ends);
+	free(in->v);
+	free(in->slots);
+	free(in->stored);
+	mx_tip_open(in->room);
+}
+
+/* ---- writing ---- */
+
+static mx_error *
+write_events(struct mx_txn *tx, void *arg)
+{
+	return mx_store_write(tx, arg);
+}
+
+mx_error *
+mx_intake_write(struct mx_intake *in, size_t n)
+{
+	struct mx_room *r = in->room;
+	struct mx_store s = { .room = r, .v = in->store, .n = n };
+
+	pthread_mutex_lock(&r->lock);
+	s.seq = r->view.seq + 1;
+	pthread_mutex_unlock(&r->lock);
+	mx_error *e = mx_write(in->rs->db, write_events, &s);
+
+	mx_fresh_nodes_done(&in->fresh);
+	if (mx_error_is(e, MX_E_UNCERTAIN))
+		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
+	if (e != NULL)
+		return e;
+	struct mx_state_root now = mx_room_root(r);
+
+	/* A line's events are what the state differs by; otherwise it may be anything. */
+	if (in->store[0].placing != NULL && !mx_root_eq(now, in->root))
+		mx_intake_forget(in);
+	in->root = now;
+	for (size_t i = 0; i < n; i++)
+		if (in->store[i].placing == NULL && in->store[i].event->state)
+			mx_intake_learn(in, in->store[i].event);
+	return NULL;
+}
+
+void
+mx_intake_stored(struct mx_intake *in, struct mx_arriving *a)
+{
+	a->done = true;
+	if (in->stored_n == in->stored_room) {
+		in->stored_room = in->stored_room == 0 ? 32 : 2 * in->stored_room;
+		in->stored = mx_realloc(in->stored, in->stored_room, sizeof(struct mx_arriving *));
+	}
+	in->stored[in->stored_n++] = a;
+}
+
+mx_error *
+mx_intake_flush(struct mx_intake *in)
+{
+	if (in->line_n == 0)
+		return NULL;
+	mx_error *e = mx_intake_write(in, in->line_n);
+
+	for (size_t i = 0; e == NULL && i < in->line_n; i++)
+		mx_intake_stored(in, in->line[i]);
+	if (e == NULL) {
+		for (size_t i = 0; i < in->ends_n; i++)
+			mx_event_unref(&in->ends[i]);
+		in->ends[0] = mx_event_ref(in->store[in->line_n - 1].event);
+		in->ends_n = 1;
+	}
+	drop_line(in);
+	return e;
+}
+
+/* ---- is its past here? ---- */
+
+mx_error *
+mx_intake_lookup(struct mx_intake *in, mx_str id, struct mx_event **out)
+{
+	mx_error *e = mx_event_get(in->rs, in->conn, id, out);
+
+	if (mx_error_is(e, MX_E_NOT_FOUND))
+		mx_error_free(&e);
+	return e;
+}
+
+static mx_error *
+find(struct mx_intake *in, mx_str id, struct mx_event **out)
+{
+	struct mx_arriving *near = mx_intake_find(in, id);
+
+	/* On the line, or written just now. */
+	if (near != NULL && (near->done || near->on_line)) {
+		*out = mx_event_ref(near->v->event);
+		return NULL;
+	}
+	return mx_intake_lookup(in, id, out);
+}
+
+/* Finds what it names. */
+static mx_error *
+find_past(struct mx_intake *in, struct mx_arriving *a)
+{
+	struct mx_event_ids it = mx_event_prev(a->v->event);
+	mx_str id;
+
+	let_go(a);
+	a->lacks_prev = a->lacks_auth = false;
+	while (a->prev_n < MX_EVENT_MAX_PREV && mx_event_ids_next(&it, &id)) {
+		struct mx_event *ev;
+
+		MX_TRY(find(in, id, &ev));
+		if (ev == NULL || ev->outlier) {
+			a->lacks_prev = true;
+			mx_event_unref(&ev);
+			continue;
+		}
+		a->prev[a->prev_n++] = ev;
+	}
+	it = mx_event_auth(a->v->event);
+	while (a->auth_n < MX_EVENT_MAX_AUTH && mx_event_ids_next(&it, &id)) {
+		MX_TRY(find(in, id, &a->auth[a->auth_n]));
+		if (a->auth[a->auth_n] == NULL)
+			a->lacks_auth = true;
+		else
+			a->auth_n++;
+	}
+	return NULL;
+}
+
+/* ---- one event ---- */
+
+static bool
+follows(const struct mx_intake *in, const struct mx_arriving *a)
+{
+	const struct mx_event *tail = NULL;
+
+	if (in->line_n > 0)
+		tail = in->store[in->line_n - 1].event;
+	else if (in->ends_n == 1 && mx_root_eq(in->ends[0]->after, in->root))
+		tail = in->ends[0];
+	return tail != NULL && a->prev_n == 1 && a->outlier == 0 && a->prev[0] == tail;
+}
+
+static mx_error *
+state_has_room(struct mx_intake *in, const struct mx_event *ev, bool *out)
+{
+	struct mx_tree tree = mx_rooms_tree(in->rs, in->conn);
+	size_t count = 0;
+	mx_error *e = ev->state ? mx_tree_count(&tree, in->root, &count) : NULL;
+
+	mx_tree_done(&tree);
+	*out = count + MX_LINE < (size_t)in->rs->opt.max_state;
+	return e;
+}
+
+/* Puts it at the end of the line if it may stand there; *taken. */
+static mx_error *
+join_line(struct mx_intake *in, struct mx_arriving *a, bool *taken)
+{
+	struct mx_event *ev = a->v->event;
+	struct mx_stored *s;
+	enum mx_reason reason;
+	mx_error *why;
+	bool room;
+
+	*taken = false;
+	MX_TRY(state_has_room(in, ev, &room));
+	if (!room)
+		return NULL;
+	why = mx_judge_auth(in, a, &reason);
+	if (why == NULL)
+		MX_TRY(mx_judge(in, ev, in->root, in->line_n, &why));
+	if (mx_error_drop(why))
+		return NULL;
+	/* What it redacts must be a row already. */
+	if (mx_is_redaction(ev))
+		MX_TRY(mx_intake_flush(in));
+	s = &in->store[in->line_n];
+	*s = (struct mx_stored){ .arrival = a->v, .redaction = a->redaction, .waiting = a->waiting };
+	if (ev->state && mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
+		MX_TRY(mx_intake_member(in, ev, in->line_n, &s->was));
+	ev->rejected = ev->soft_failed = ev->hidden = false;
+	MX_TRY(mx_find_target(in, ev, in->root, in->line_n, s));
+	s->event = mx_event_ref(ev);
+	in->line[in->line_n++] = a;
+	a->v->fate = MX_FATE_ACCEPTED;
+	a->on_line = *taken = true;
+	return in->line_n == MX_LINE ? mx_intake_flush(in) : NULL;
+}
+
+static mx_error *
+take_in(struct mx_intake *in, struct mx_arriving *a)
+{
+	bool taken = false;
+
+	MX_TRY(find_past(in, a));
+	if (a->lacks_prev || a->lacks_auth) {
+		MX_TRY(mx_intake_flush(in));
+		return mx_wait(in, a);
+	}
+	MX_TRY(mx_find_redaction(in, a));
+	if (follows(in, a))
+		MX_TRY(join_line(in, a, &taken));
+	if (!taken) {
+		/* The roots of those on the line are known once they are written. */
+		MX_TRY(mx_intake_flush(in));
+		MX_TRY(mx_place(in, a));
+	}
+	return NULL;
+}
+
+/* ---- in which order ---- */
+
+static void
+rest(struct mx_intake *in, struct mx_arriving *on, struct mx_arriving *who)
+{
+	if (on->rests_n == on->rests_room) {
+		size_t room = on->rests_room == 0 ? 4 : 2 * on->rests_room;
+		struct mx_arriving **more = mx_arena_alloc(in->arena, room * sizeof(*more));
+
+		if (on->rests_n > 0)
+			memcpy(more, on->rests, on->rests_n * sizeof(*more));
+		on->rests = more;
+		on->rests_room = room;
+	}
+	on->rests[on->rests_n++] = who;
+	who->waits++;
+}
+
+static void
+rest_on_all(struct mx_intake *in, struct mx_arriving *a, struct mx_event_ids it)
+{
+	mx_str id;
+
+	while (mx_event_ids_next(&it, &id)) {
+		struct mx_arriving *on = mx_intake_find(in, id);
+
+		if (on != NULL && on != a && !on->done && on->listed)
+			rest(in, on, a);
+	}
+}
+
+/* Each after what it names. */
+static struct mx_arriving **
+find_order(struct mx_intake *in, struct mx_arriving *const *list, size_t n)
+{
+	struct mx_arriving **order = mx_arena_alloc(in->arena, (n + 1) * sizeof(*order));
+	size_t ordered = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		list[i]->waits = list[i]->rests_n = 0;
+		list[i]->ordered = false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		rest_on_all(in, list[i], mx_event_prev(list[i]->v->event));
+		rest_on_all(in, list[i], mx_event_auth(list[i]->v->event));
+	}
+	for (size_t i = 0; i < n; i++)
+		if (list[i]->waits == 0)
+			order[ordered++] = list[i];
+	for (size_t at = 0; at < ordered; at++) {
+		order[at]->ordered = true;
+		for (size_t k = 0; k < order[at]->rests_n; k++)
+			if (--order[at]->rests[k]->waits == 0)
+				order[ordered++] = order[at]->rests[k];
+	}
+	/* Who rests on itself (ids are chosen in old versions), or on what waits. */
+	for (size_t i = 0; i < n; i++)
+		if (!list[i]->ordered)
+			order[ordered++] = list[i];
+	return order;
+}
+
+/* ---- all of them ---- */
+
+static mx_error *
+run(struct mx_intake *in)
+{
+	struct mx_arriving **list = mx_arena_alloc(in->arena, (in->n + 1) * sizeof(*list));
+	size_t n = in->n;
+
+	if (n > 0)
+		memcpy(list, in->v, n * sizeof(*list));
+	/* What is stored may be what others have waited for: those come next, and so on. */
+	while (n > 0) {
+		struct mx_arriving **order;
+
+		for (size_t i = 0; i < n; i++)
+			list[i]->listed = true;
+		order = find_order(in, list, n);
+		for (size_t i = 0; i < n; i++) {
+			order[i]->awake = false;
+			MX_TRY(take_in(in, order[i]));
+		}
+		MX_TRY(mx_intake_flush(in));
+		for (size_t i = 0; i < n; i++)
+			list[i]->listed = false;
+		n = 0;
+		if (in->any_waiting)
+			MX_TRY(mx_waiting_wake(in, &list, &n));
+	}
+	return NULL;
+}
+
+static void
+known(struct mx_arrival *v, struct mx_event *stored)
+{
+	struct mx_event *mine = v->event;
+
+	/* Where servers choose the ids, two events may have one. */
+	if (stored->version->event_id == MX_EVENT_ID_CHOSEN && !mx_event_same(mine, stored)) {
+		v->fate = MX_FATE_DROPPED;
+		mx_arrival_words(v, "another event of this id is here already");
+		mx_event_unref(&v->event);
+		mx_event_unref(&stored);
+	} else {
+		v->event = stored;
+		v->fate = stored->rejected      ? MX_FATE_REJECTED
+			  : stored->soft_failed ? MX_FATE_SOFT_FAILED
+						: MX_FATE_ACCEPTED;
+		v->words[0] = '\0';
+		mx_event_unref(&mine);
+	}
+	v->reason = MX_REASON_KNOWN;
+}
+
+static void
+drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
+{
+	mx_event_unref(&v->event);
+	v->fate = MX_FATE_DROPPED;
+	v->reason = reason;
+	mx_arrival_words(v, words);
+}
+
+/* Those of the caller that are new, each once, onto their way. */
+static mx_error *
+sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct mx_arriving *a = &all[i];
+		MX_AUTO(mx_event) *stored = NULL;
+
+		a->v = &v[i];
+		if (a->done || v[i].event == NULL)
+			continue;
+		a->on_line = false;
+		a->first = mx_intake_find(in, mx_event_id(v[i].event));
+		if (a->first != NULL)
+			continue;
+		MX_TRY(mx_intake_lookup(in, mx_event_id(v[i].event), &stored));
+		if (stored != NULL && !stored->outlier) {
+			known(&v[i], mx_event_ref(stored));
+			a->done = true;
+			continue;
+		}
+		if (stored != NULL)
+			MX_TRY(mx_intake_meet_outlier(in, a, stored));
+		if (in->any_waiting)
+			MX_TRY(mx_waiting_find(in, a));
+		mx_intake_add(in, a);
+	}
+	return NULL;
+}
+
+/* Repeated events tell what became of the first of them. */
+static void
+answer_twins(struct mx_arriving *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct mx_arriving *a = &all[i];
+		const struct mx_arrival *first = a->first != NULL ? a->first->v : NULL;
+
+		if (first == NULL || a->v->event == NULL)
+			continue;
+		if (first->event != NULL)
+			known(a->v, mx_event_ref(first->event));
+		else
+			drop(a->v, first->reason, first->words);
+		if (a->v->event != NULL)
+			a->v->fate = first->fate;
+	}
+}
+
+static mx_error *
+attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arriving *all,
+	struct mx_arrival *v, size_t n)
+{
+	struct mx_intake *in = mx_alloc(sizeof(*in));
+
+	in->arena = mx_arena_new();
+	mx_error *e = intake_begin(in, rs, c, r);
+
+	if (e == NULL)
+		e = sort_out(in, all, v, n);
+	if (e == NULL)
+		e = run(in);
+	if (e == NULL)
+		answer_twins(all, n);
+	intake_end(in);
+	mx_arena_free(&in->arena);
+	free(in);
+	return e;
+}
+
+static void
+check_room(struct mx_room *r, struct mx_arrival *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].event != NULL &&
+		    !mx_str_eq(mx_event_room_id(v[i].event), mx_room_id(r)))
+			drop(&v[i], MX_REASON_ROOM, "the event is of another room");
+}
+
+static mx_error *
+denied(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str origin, bool *out)
+{
+	bool allowed = true;
+
+	if (origin.n > 0)
+		MX_TRY(mx_room_server_allowed(rs, c, r, origin, &allowed));
+	*out = !allowed;
+	return NULL;
+}
+
+mx_error *
+mx_room_accept(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str origin,
+	       const mx_str *pdus, size_t n, struct mx_arrival *v)
+{
+	struct mx_arriving *all;
+	mx_error *e = NULL;
+	bool acl;
+
+	memset(v, 0, n * sizeof(*v));
+	if (n == 0)
+		return NULL;
+	MX_TRY(mx_room_refresh(r, c));
+	MX_TRY(denied(rs, c, r, origin, &acl));
+	if (acl) {
+		for (size_t i = 0; i < n; i++)
+			drop(&v[i], MX_REASON_ACL, "the room's access control list denies the server");
+		mx_arrivals_count(rs, v, n);
+		return NULL;
+	}
+	MX_TRY(mx_verify_events(rs, r->version, pdus, n, v));
+	check_room(r, v, n);
+	all = mx_alloc(n * sizeof(*all));
+	for (int i = 0; i < ATTEMPTS; i++) {
+		mx_error_free(&e);
+		e = attempt(rs, c, r, all, v, n);
+		if (!mx_error_is(e, MX_E_AGAIN))
+			break;
+	}
+	if (mx_error_is(e, MX_E_AGAIN)) {
+		mx_error_free(&e);
+		e = mx_error_new(MX_E_UNAVAILABLE, "the room is too busy");
+	}
+	free(all);
+	if (e != NULL)
+		mx_arrivals_clear(v, n);
+	else
+		mx_arrivals_count(rs, v, n);
+	return e;
+}

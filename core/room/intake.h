@@ -1,0 +1,130 @@
+/* Taking events of other servers into a room, from inside: one call of mx_room_accept, while the room
+ * is closed to everybody else (mx_tip_close).
+ *
+ *	accept.c	the call: verifies, sorts, goes through the events, and what waited for them
+ *	judge.c		may an event stand in a state?
+ *	placing.c	what the room is once an event is in it
+ *	waiting.c	events whose past is not here yet
+ *	redacting.c	what redacts what
+ *
+ * Events that simply follow each other are written together, as a line; any other is written alone. */
+#ifndef CORE_ROOM_INTAKE_H
+#define CORE_ROOM_INTAKE_H
+
+#include "core/room/outlier.h"
+
+#define MX_LINE 64
+#define MX_JUDGED_BY 9		/* those of mx_rules_auth_types, and the create event */
+#define MX_INTAKE_MEMO 64	/* a power of two */
+
+/* An event on its way in. */
+struct mx_arriving {
+	struct mx_arrival *v;		/* the caller's, or: */
+	struct mx_arrival own;
+	mx_nid waiting;			/* its row in event_waiting; 0: none */
+	bool done;			/* its fate is durable */
+	bool on_line, listed, ordered, awake;
+	struct mx_arriving *first;	/* one with its id that came before it in the batch, or NULL */
+	/* references, while it is looked at */
+	struct mx_event *prev[MX_EVENT_MAX_PREV], *auth[MX_EVENT_MAX_AUTH];
+	size_t prev_n, auth_n;
+	bool lacks_prev, lacks_auth;
+	mx_nid outlier;			/* stored as one: by this number */
+	mx_nid redaction;		/* it came before this */
+	/* of the order */
+	size_t waits, rests_n, rests_room;
+	struct mx_arriving **rests;	/* those that come after it */
+};
+
+struct mx_intake {
+	struct mx_rooms *rs;
+	struct mx_conn *conn;
+	struct mx_room *room;
+	struct mx_arena *arena;
+	struct mx_event *create;	/* a reference */
+
+	/* what the room is now, the line not counted */
+	struct mx_state_root root;
+	struct mx_event **ends;		/* the forward extremities, newest first; references */
+	size_t ends_n;
+
+	struct mx_arriving *line[MX_LINE];
+	struct mx_stored store[MX_LINE];
+	size_t line_n;
+	bool line_redacts;
+	struct mx_fresh_nodes fresh;	/* what merges have made for the next write */
+
+	struct mx_arriving **v;		/* all that are on their way, each id once */
+	size_t n, n_room;
+	uint32_t *slots;		/* by event id: place + 1 */
+	size_t slots_n;			/* a power of two */
+	bool any_waiting;		/* the room may have events in waiting */
+	size_t stored_from;		/* of stored: not looked at yet for who waits for them */
+	struct mx_arriving **stored;
+	size_t stored_n, stored_room;
+
+	struct {
+		struct mx_tree_key key;
+		struct mx_event *event;	/* a reference; NULL: no such state */
+		bool known;
+	} memo[MX_INTAKE_MEMO];		/* of the state `root` */
+	struct mx_power *power;		/* of these */
+	struct mx_event *power_event;
+};
+
+/* ---- accept.c ---- */
+/* The one on its way with this id; NULL. */
+struct mx_arriving *mx_intake_find(const struct mx_intake *in, mx_str id);
+/* The caller sees to it that there is none with its id yet. */
+void mx_intake_add(struct mx_intake *in, struct mx_arriving *a);
+/* The stored event; *out NULL when there is none. */
+mx_error *mx_intake_lookup(struct mx_intake *in, mx_str id, struct mx_event **out) MX_MUST_USE;
+/* Writes the line. */
+mx_error *mx_intake_flush(struct mx_intake *in) MX_MUST_USE;
+/* Writes what is in `store`; in order, and what the room is afterwards is known. */
+mx_error *mx_intake_write(struct mx_intake *in, size_t n) MX_MUST_USE;
+void mx_intake_stored(struct mx_intake *in, struct mx_arriving *a);
+
+/* ---- judge.c ---- */
+/* Whether the event may stand in the state, with the first `over` events of the line upon it. The
+ * words of *why, if it may not, are its rule; an error that is returned is another. */
+mx_error *mx_judge(struct mx_intake *in, const struct mx_event *ev, struct mx_state_root root,
+		   size_t over, mx_error **why) MX_MUST_USE;
+/* By its auth events. */
+mx_error *mx_judge_auth(struct mx_intake *in, const struct mx_arriving *a, enum mx_reason *reason);
+/* The power levels there; a reference. */
+mx_error *mx_intake_power(struct mx_intake *in, struct mx_state_root root, size_t over,
+			  struct mx_power **out) MX_MUST_USE;
+void mx_intake_forget(struct mx_intake *in);	/* the memo: the state is another */
+void mx_intake_learn(struct mx_intake *in, struct mx_event *ev);	/* it is in the state now */
+/* The member's state at the key of a member event, on the line. */
+mx_error *mx_intake_member(struct mx_intake *in, const struct mx_event *ev, size_t over,
+			   enum mx_membership *out) MX_MUST_USE;
+
+/* ---- placing.c ---- */
+/* Takes in an event that all of its past is here for, alone. */
+mx_error *mx_place(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+
+/* ---- redacting.c ---- */
+bool mx_is_redaction(const struct mx_event *ev);
+/* What an accepted event redacts, into s; ev is hidden when it does not redact anything (yet). */
+mx_error *mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root before,
+			 size_t over, struct mx_stored *s) MX_MUST_USE;
+/* The event is stored as an outlier: what is known of it from then. */
+mx_error *mx_intake_meet_outlier(struct mx_intake *in, struct mx_arriving *a,
+				 const struct mx_event *stored) MX_MUST_USE;
+/* Whether a redaction was there before it: then it is redacted itself. */
+mx_error *mx_find_redaction(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+
+/* ---- waiting.c ---- */
+mx_error *mx_waiting_any(struct mx_conn *c, struct mx_room *r, bool *out) MX_MUST_USE;
+/* Whether it is there already. */
+mx_error *mx_waiting_find(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+/* Those that lack what was stored since the last call; in the arena. */
+mx_error *mx_waiting_wake(struct mx_intake *in, struct mx_arriving ***list, size_t *n) MX_MUST_USE;
+/* Puts it aside, for what it lacks. */
+mx_error *mx_wait(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+/* Within a write: it waits no longer. */
+mx_error *mx_waiting_end(struct mx_txn *tx, mx_nid waiting) MX_MUST_USE;
+
+#endif

@@ -1,0 +1,127 @@
+/* Redactions of other servers. From room version 3 on they are accepted whatever they redact, and
+ * apply only if their sender may: so clients see one only when it does. Room version 3, "Handling
+ * redactions". */
+#include "config.h"
+
+#include "core/room/intake.h"
+
+static const struct mx_sql PENDING =
+	MX_SQL("SELECT redaction FROM redaction_pending WHERE id_hash = $1 AND id = $2 AND room = $3 "
+	       "ORDER BY redaction LIMIT 16");
+
+/* What it redacts, {NULL, 0} when it is no redaction. */
+static mx_str
+target_of(const struct mx_event *ev)
+{
+	if (ev->state || !mx_str_eq(mx_event_type(ev), MX_S("m.room.redaction")))
+		return (mx_str){ NULL, 0 };
+	return mx_event_redacts(ev);
+}
+
+static mx_error *
+applies(struct mx_intake *in, const struct mx_event *redaction, const struct mx_event *target,
+	struct mx_state_root root, size_t over, bool *out)
+{
+	MX_AUTO(mx_power) *power = NULL;
+
+	*out = true;
+	if (in->room->version->redaction_needs_power)
+		return NULL;	/* the auth rules have looked */
+	MX_TRY(mx_intake_power(in, root, over, &power));
+	*out = mx_rules_redaction_applies(redaction, target, power);
+	return NULL;
+}
+
+mx_error *
+mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root before, size_t over,
+	       struct mx_stored *s)
+{
+	mx_str id = target_of(ev);
+	MX_AUTO(mx_event) *target = NULL;
+	bool good;
+
+	if (id.n == 0)
+		return NULL;
+	if (!mx_id_event(id)) {
+		ev->hidden = true;
+		return NULL;
+	}
+	MX_TRY(mx_intake_lookup(in, id, &target));
+	if (target == NULL) {
+		s->awaits = true;
+		ev->hidden = true;
+		return NULL;
+	}
+	good = target->room == in->room->nid;
+	if (good)
+		MX_TRY(applies(in, ev, target, before, over, &good));
+	ev->hidden = !good;
+	if (!good || target->redacted)
+		return NULL;
+	s->redacted = mx_event_redact(target);
+	s->target = target;
+	target = NULL;
+	return NULL;
+}
+
+static void
+redact(struct mx_arriving *a)
+{
+	struct mx_event *whole = a->v->event;
+
+	if (whole->redacted)
+		return;
+	a->v->event = mx_event_redact(whole);
+	mx_event_unref(&whole);
+}
+
+mx_error *
+mx_intake_meet_outlier(struct mx_intake *in, struct mx_arriving *a, const struct mx_event *stored)
+{
+	MX_AUTO(mx_event) *by = NULL;
+
+	a->outlier = stored->nid;
+	MX_TRY(mx_event_redaction(in->rs, in->conn, stored, &by));
+	if (by != NULL) {
+		a->redaction = by->nid;
+		redact(a);
+	}
+	return NULL;
+}
+
+mx_error *
+mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
+{
+	mx_str id = mx_event_id(a->v->event);
+	mx_nid nids[16];
+	size_t n = 0;
+
+	if (a->redaction != 0)
+		return NULL;
+	struct mx_query *q = mx_query(in->conn, &PENDING);
+
+	mx_bind_int(q, 1, mx_event_id_hash(id));
+	mx_bind_str(q, 2, id);
+	mx_bind_int(q, 3, in->room->nid);
+	while (n < 16 && mx_query_next(q))
+		nids[n++] = mx_col_int(q, 0);
+	MX_TRY(mx_query_end(q));
+	for (size_t i = 0; i < n && a->redaction == 0; i++) {
+		MX_AUTO(mx_event) *redaction = NULL;
+		bool good;
+
+		MX_TRY(mx_event_by_nid(in->rs, in->conn, nids[i], &redaction));
+		MX_TRY(applies(in, redaction, a->v->event, redaction->before, 0, &good));
+		if (good)
+			a->redaction = redaction->nid;
+	}
+	if (a->redaction != 0)
+		redact(a);
+	return NULL;
+}
+
+bool
+mx_is_redaction(const struct mx_event *ev)
+{
+	return target_of(ev).n > 0;
+}

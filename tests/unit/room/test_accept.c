@@ -1,0 +1,403 @@
+/* Events of other servers come in. */
+#include "config.h"
+
+#include "tests/unit/room/remote.h"
+
+static const char *gina, *hugo;		/* of server 0 and 1 */
+
+/* alice's room with gina and hugo in it. */
+static struct mx_room *
+guest_room(struct remote **last)
+{
+	struct mx_room *room = house_room("12", "shared");
+	struct remote *start = remote_of(room), *join;
+
+	gina = remote_user(0, "gina");
+	hugo = remote_user(1, "hugo");
+	join = remote_member(room, 0, gina, gina, "join", start);
+	remote_accepted(room, join);
+	*last = remote_member(room, 1, hugo, hugo, "join", join);
+	remote_accepted(room, *last);
+	return room;
+}
+
+static struct mx_event *
+stored(const struct remote *r)
+{
+	struct mx_event *ev;
+
+	unit_ok(mx_event_get(rooms, conn, mx_event_id(r->ev), &ev));
+	return ev;
+}
+
+static void
+has_topic(struct mx_room *room, const char *topic)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+	MX_AUTO_JSON *content = NULL;
+
+	unit_ok(mx_room_state(rooms, conn, room, MX_S("m.room.topic"), MX_S(""), &ev));
+	if (topic == NULL) {
+		assert_null(ev);
+		return;
+	}
+	assert_non_null(ev);
+	content = mx_event_content_parse(ev);
+	assert_string_equal(json_string_value(json_object_get(content, "topic")), topic);
+}
+
+static void
+in_timeline(struct mx_room *room, const struct remote *r, bool wanted)
+{
+	struct mx_events l = { 0 };
+	bool more, found = false;
+
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 1000, false, &l, &more));
+	for (size_t i = 0; i < l.n; i++)
+		found |= mx_str_eq(mx_event_id(l.v[i]), mx_event_id(r->ev));
+	mx_events_clear(&l);
+	assert_int_equal(found, wanted);
+}
+
+static size_t
+extremities(struct mx_room *room)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *ids;
+	size_t n;
+
+	unit_ok(mx_room_extremities(rooms, conn, room, a, &ids, &n));
+	return n;
+}
+
+/* ---- */
+
+static void
+a_line_of_events_is_taken_in(void **state)
+{
+	struct remote *last, *line[5];
+	struct mx_arrival v[5];
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	line[0] = remote_say(room, 0, gina, last);
+	line[1] = remote_say(room, 1, hugo, line[0]);
+	line[2] = remote_member(room, 1, hugo, hugo, "leave", line[1]);
+	line[3] = remote_say(room, 0, gina, line[2]);
+	line[4] = remote_say(room, 0, gina, line[3]);
+	/* in any order */
+	struct remote *mixed[5] = { line[3], line[1], line[4], line[0], line[2] };
+
+	remote_hand_in(room, mixed, 5, v);
+	for (size_t i = 0; i < 5; i++) {
+		assert_int_equal(v[i].fate, MX_FATE_ACCEPTED);
+		assert_int_equal(v[i].reason, MX_REASON_NONE);
+		in_timeline(room, mixed[i], true);
+	}
+	mx_arrivals_clear(v, 5);
+	assert_int_equal(mx_room_joined_count(room), 2);
+	assert_int_equal(extremities(room), 1);
+	/* once more: they are known */
+	remote_fate(room, line[2], MX_FATE_ACCEPTED, MX_REASON_KNOWN);
+	/* and what is said here follows the last of them */
+	MX_AUTO(mx_event) *ev = house_say(room, &alice, "yes");
+	struct mx_event_ids it = mx_event_prev(ev);
+	mx_str prev;
+
+	assert_true(mx_event_ids_next(&it, &prev));
+	assert_true(mx_str_eq(prev, mx_event_id(line[4]->ev)));
+	assert_false(mx_event_ids_next(&it, &prev));
+	mx_room_unref(&room);
+}
+
+static void
+branches_come_together(void **state)
+{
+	struct remote *last, *a, *b;
+	struct mx_room *room = guest_room(&last);
+	struct mx_event *ev;
+
+	(void)state;
+	/* Two servers write at the same time. */
+	a = remote_say(room, 0, gina, last);
+	b = remote_say(room, 1, hugo, last);
+	remote_accepted(room, a);
+	remote_accepted(room, b);
+	assert_int_equal(extremities(room), 2);
+	ev = house_say(room, &alice, "both");
+	assert_int_equal(mx_event_prev_count(ev), 2);
+	assert_int_equal(mx_event_depth(ev), mx_event_depth(a->ev) + 1);
+	assert_int_equal(extremities(room), 1);
+	mx_event_unref(&ev);
+	ev = house_say(room, &alice, "next");
+	assert_int_equal(mx_event_prev_count(ev), 1);
+	mx_event_unref(&ev);
+	mx_room_unref(&room);
+}
+
+static void
+branches_survive_a_restart(void **state)
+{
+	struct remote *last, *a, *b, *c;
+	struct mx_room *room = guest_room(&last);
+	MX_AUTO(mx_buf) *id = mx_buf_new(0);
+
+	(void)state;
+	a = remote_say(room, 0, gina, last);
+	b = remote_say(room, 1, hugo, last);
+	c = remote_event(room, (struct remote_spec){ .server = 1, .sender = hugo,
+						     .type = "m.room.message", .content = "{}",
+						     .prev = { a, b } });
+	remote_accepted(room, a);
+	remote_accepted(room, b);
+	mx_buf_str(id, mx_room_id(room));
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_buf_view(id), &room));
+	assert_int_equal(extremities(room), 2);
+	remote_accepted(room, c);
+	assert_int_equal(extremities(room), 1);
+	in_timeline(room, a, true);
+	in_timeline(room, b, true);
+	in_timeline(room, c, true);
+	mx_room_unref(&room);
+}
+
+/* Power for all three. */
+static struct remote *
+share_power(struct mx_room *room)
+{
+	char content[512];
+
+	snprintf(content, sizeof(content),
+		 "{\"users\":{\"%s\":50,\"%s\":50},\"state_default\":50,\"redact\":50,\"ban\":50,"
+		 "\"kick\":50}",
+		 gina, hugo);
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
+	return remote_of(room);
+}
+
+static void
+a_conflict_is_resolved(void **state)
+{
+	struct remote *last, *a, *b;
+	struct mx_room *room = guest_room(&last);
+	struct mx_event *ev;
+
+	(void)state;
+	last = share_power(room);
+	a = remote_topic(room, 0, gina, "older", last);
+	b = remote_topic(room, 1, hugo, "newer", last);
+	remote_accepted(room, b);
+	has_topic(room, "newer");
+	/* It loses against the newer one, whichever comes first. */
+	remote_accepted(room, a);
+	has_topic(room, "newer");
+	assert_int_equal(extremities(room), 2);
+	in_timeline(room, a, true);
+	/* The events keep their own states. */
+	ev = stored(a);
+	MX_AUTO(mx_event) *topic = NULL;
+
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_after(ev), MX_S("m.room.topic"), MX_S(""),
+			     &topic));
+	assert_true(mx_str_eq(mx_event_id(topic), mx_event_id(a->ev)));
+	mx_event_unref(&ev);
+	/* Who sends here builds on what came out of it. */
+	ev = house_say(room, &alice, "so be it");
+	mx_event_unref(&topic);
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_before(ev), MX_S("m.room.topic"), MX_S(""),
+			     &topic));
+	assert_true(mx_str_eq(mx_event_id(topic), mx_event_id(b->ev)));
+	assert_true(mx_root_eq(mx_event_root_after(ev), mx_room_root(room)));
+	mx_event_unref(&ev);
+	mx_room_unref(&room);
+}
+
+static void
+members_move_with_the_resolution(void **state)
+{
+	struct remote *last, *ban, *say, *join, *both;
+	struct mx_room *room = guest_room(&last);
+	struct mx_member m;
+	mx_nid nid;
+
+	(void)state;
+	last = share_power(room);
+	const char *ivan = remote_user(2, "ivan");
+
+	/* ivan joins on one branch, is banned on the other. */
+	ban = remote_member(room, 0, gina, ivan, "ban", last);
+	join = remote_member(room, 2, ivan, ivan, "join", last);
+	remote_accepted(room, join);
+	assert_int_equal(mx_room_joined_count(room), 4);
+	remote_accepted(room, ban);
+	assert_int_equal(mx_room_joined_count(room), 3);
+	unit_ok(mx_name_find(conn, mx_str_of(ivan), &nid));
+	unit_ok(mx_room_member(rooms, conn, room, nid, &m));
+	assert_int_equal(m.membership, MX_MEMBER_BAN);
+	/* What ivan still says on his branch is kept, and not shown. */
+	say = remote_say(room, 2, ivan, join);
+	remote_fate(room, say, MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE);
+	in_timeline(room, say, false);
+	assert_int_equal(extremities(room), 2);
+	/* Somebody builds on it: the ban holds. */
+	both = remote_event(room, (struct remote_spec){ .server = 0, .sender = gina,
+							.type = "m.room.message", .content = "{}",
+							.prev = { ban, say } });
+	remote_accepted(room, both);
+	assert_int_equal(extremities(room), 1);
+	assert_int_equal(mx_room_joined_count(room), 3);
+	mx_room_unref(&room);
+}
+
+static void
+what_is_forbidden_is_rejected(void **state)
+{
+	struct remote *last, *topic, *after, *bad;
+	struct mx_room *room = guest_room(&last);
+	MX_AUTO(mx_event) *ev = NULL;
+
+	(void)state;
+	topic = remote_topic(room, 0, gina, "mine", last);
+	remote_fate(room, topic, MX_FATE_REJECTED, MX_REASON_AUTH);
+	remote_fate(room, topic, MX_FATE_REJECTED, MX_REASON_KNOWN);
+	in_timeline(room, topic, false);
+	has_topic(room, NULL);
+	ev = stored(topic);
+	assert_true(mx_root_eq(mx_event_root_before(ev), mx_event_root_after(ev)));
+	/* What comes after it stands, and joins what it named. */
+	after = remote_say(room, 0, gina, topic);
+	remote_accepted(room, after);
+	assert_int_equal(extremities(room), 1);
+	/* An auth event that was rejected. */
+	bad = remote_event(room, (struct remote_spec){ .server = 0, .sender = gina,
+						       .type = "m.room.message", .content = "{}",
+						       .prev = { after }, .more_auth = topic });
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH_EVENTS);
+	/* Too few. */
+	bad = remote_event(room, (struct remote_spec){ .server = 0, .sender = gina,
+						       .type = "m.room.message", .content = "{}",
+						       .prev = { after }, .fewer_auth = 1 });
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH);
+	mx_room_unref(&room);
+}
+
+static void
+what_is_missing_is_waited_for(void **state)
+{
+	struct remote *last, *line[4];
+	struct mx_room *room = guest_room(&last);
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	MX_AUTO(mx_buf) *id = mx_buf_new(0);
+	mx_str *lacks;
+	size_t n;
+
+	(void)state;
+	line[0] = remote_say(room, 0, gina, last);
+	line[1] = remote_say(room, 0, gina, line[0]);
+	line[2] = remote_say(room, 1, hugo, line[1]);
+	line[3] = remote_say(room, 1, hugo, line[2]);
+	remote_fate(room, line[3], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	remote_fate(room, line[1], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	remote_fate(room, line[1], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	unit_ok(mx_room_lacks(rooms, conn, room, a, 10, &lacks, &n));
+	assert_int_equal(n, 2);
+	mx_buf_str(id, mx_room_id(room));
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_buf_view(id), &room));
+	remote_fate(room, line[2], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	unit_ok(mx_room_lacks(rooms, conn, room, a, 10, &lacks, &n));
+	assert_int_equal(n, 1);
+	assert_true(mx_str_eq(lacks[0], mx_event_id(line[0]->ev)));
+	in_timeline(room, line[3], false);
+	/* The missing one brings all of them. */
+	remote_accepted(room, line[0]);
+	for (int i = 0; i < 4; i++)
+		in_timeline(room, line[i], true);
+	unit_ok(mx_room_lacks(rooms, conn, room, a, 10, &lacks, &n));
+	assert_int_equal(n, 0);
+	assert_int_equal(extremities(room), 1);
+	mx_room_unref(&room);
+}
+
+static void
+forgeries_are_dropped(void **state)
+{
+	struct remote *last, *ok;
+	struct mx_room *room = guest_room(&last), *other = house_room("12", "shared");
+	struct mx_arrival v[5];
+	mx_str pdus[5];
+
+	(void)state;
+	ok = remote_say(room, 0, gina, last);
+	/* signed by another server */
+	struct remote *forged = remote_event(
+		room, (struct remote_spec){ .server = 1, .sender = gina, .type = "m.room.message",
+					    .content = "{}", .prev = { last } });
+	/* another content than what was signed */
+	MX_AUTO_JSON *changed = json_loadb(mx_event_json(ok->ev).p, mx_event_json(ok->ev).n, 0, NULL);
+
+	json_object_set_new(json_object_get(changed, "content"), "body", json_string("evil"));
+	char *evil = json_dumps(changed, JSON_COMPACT);
+	struct remote *foreign = remote_say(other, 0, gina, remote_of(other));
+
+	pdus[0] = MX_S("{\"type\":");
+	pdus[1] = mx_event_json(forged->ev);
+	pdus[2] = mx_str_of(evil);
+	pdus[3] = mx_event_json(foreign->ev);
+	pdus[4] = mx_event_json(ok->ev);
+	unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, pdus, 5, v));
+	assert_int_equal(v[0].reason, MX_REASON_MALFORMED);
+	assert_int_equal(v[1].reason, MX_REASON_SIGNATURE);
+	assert_int_equal(v[3].reason, MX_REASON_ROOM);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(v[i].fate, i == 2 ? MX_FATE_ACCEPTED : MX_FATE_DROPPED);
+		assert_int_equal(v[i].event == NULL, i != 2);
+	}
+	/* The first of two copies counts: here the one whose content had to go. */
+	assert_int_equal(v[2].reason, MX_REASON_HASH);
+	assert_true(mx_event_redacted(v[2].event));
+	assert_int_equal(v[4].fate, MX_FATE_ACCEPTED);
+	assert_int_equal(v[4].reason, MX_REASON_KNOWN);
+	mx_arrivals_clear(v, 5);
+	free(evil);
+	mx_room_unref(&room);
+	mx_room_unref(&other);
+}
+
+static int
+accept_begin(void **state)
+{
+	return house_begin(state);
+}
+
+static int
+accept_end(void **state)
+{
+	remote_clear();
+	return house_end(state);
+}
+#define accept_case(fn) cmocka_unit_test_setup_teardown(fn, accept_begin, accept_end)
+
+int
+main(void)
+{
+	const struct CMUnitTest accept_tests[] = {
+		accept_case(a_line_of_events_is_taken_in),
+		accept_case(branches_come_together),
+		accept_case(branches_survive_a_restart),
+		accept_case(a_conflict_is_resolved),
+		accept_case(members_move_with_the_resolution),
+		accept_case(what_is_forbidden_is_rejected),
+		accept_case(what_is_missing_is_waited_for),
+		accept_case(forgeries_are_dropped),
+	};
+
+	guests_come();
+	int failed = HOUSE_MAIN(accept_tests);
+
+	guests_go();
+	return failed;
+}
