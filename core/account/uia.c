@@ -549,14 +549,34 @@ mx_uia_memory(struct mx_request *rq)
 	return s != NULL ? s->memory : NULL;
 }
 
+struct finishing {
+	struct mx_request *rq;
+	const struct session *s;
+};
+
+static mx_error *
+tell_stage(void *arg, const char *name, const void *ops, struct mx_module_self *self)
+{
+	const struct mx_stage_ops *o = ops;
+	const struct finishing *f = arg;
+
+	if (o->size > offsetof(struct mx_stage_ops, done) && o->done != NULL &&
+	    completed(f->s, name))
+		o->done(self, f->rq);
+	return NULL;
+}
+
 void
 mx_uia_finish(struct mx_request *rq)
 {
 	struct mx_accounts *as = mx_core_accounts(mx_request_core(rq));
 	struct session *s = held_by(as->uia, rq);
+	struct finishing f = { rq, s };
 
 	if (s == NULL)
 		return;
+	if (as->ports.providers != NULL)
+		mx_error_drop(as->ports.providers(as->ports.arg, "stage", tell_stage, &f));
 	pthread_mutex_lock(&as->uia->lock);
 	session_end(as->uia, s);
 	pthread_mutex_unlock(&as->uia->lock);

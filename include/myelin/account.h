@@ -146,6 +146,8 @@ struct mx_stage_ops {
 	uint32_t size;
 	mx_error *(*check)(struct mx_module_self *self, struct mx_request *rq, const json_t *auth);
 	json_t *(*params)(struct mx_module_self *self, struct mx_request *rq);	/* may be NULL */
+	/* What the stage was passed for is done; mx_uia_memory still works. May be NULL. */
+	void (*done)(struct mx_module_self *self, struct mx_request *rq);
 };
 
 /* Client-Server API, "User-Interactive Authentication API". flows: an array of arrays of stage

@@ -2,10 +2,11 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 
-from myelin import Client, quote
+from myelin import Client, quote, wait_for
 
 V3 = "/_matrix/client/v3"
 DUMMY = {"type": "m.login.dummy"}
@@ -188,3 +189,115 @@ def test_two_stages_in_two_requests(server):
     # The session is over.
     status, other = register(hs, body(name(), auth={"session": asked["session"]}))
     assert status == 401 and other["completed"] == [] and other["session"] != asked["session"]
+
+
+# ---- registration tokens that are counted ----
+
+ADMIN = "/_synapse/admin/v1/registration_tokens"
+STAGE = "m.login.registration_token"
+
+
+def with_token(hs, token, user=None, **more):
+    return register(hs, body(user or name(), auth={"type": STAGE, "token": token}, **more))
+
+
+def valid(hs, token):
+    return hs.client().ok("GET", "/_matrix/client/v1/register/%s/validity?token=%s" % (STAGE, token))["valid"]
+
+
+def test_admins_manage_registration_tokens(server):
+    hs = server(set={"client-register.stages": "token"})
+    admin = hs.register("admin", admin=True)
+    made = admin.ok("POST", ADMIN + "/new", {"token": "a.b_c~d-1", "uses_allowed": 1})
+    assert made == {"token": "a.b_c~d-1", "uses_allowed": 1, "pending": 0, "completed": 0, "expiry_time": None}
+    random = admin.ok("POST", ADMIN + "/new", {})
+    assert len(random["token"]) == 16 and random["uses_allowed"] is None and random["expiry_time"] is None
+    assert len(admin.ok("POST", ADMIN + "/new", {"length": 64})["token"]) == 64
+    assert admin.ok("GET", ADMIN + "/" + made["token"]) == made
+    assert valid(hs, made["token"]) and not valid(hs, "other")
+    assert with_token(hs, made["token"])[0] == 200
+    used = {**made, "completed": 1}
+    assert admin.ok("GET", ADMIN + "/" + made["token"]) == used
+    assert not valid(hs, made["token"]) and with_token(hs, made["token"])[1]["errcode"] == "M_UNAUTHORIZED"
+    tokens = lambda query="": [t["token"] for t in admin.ok("GET", ADMIN + query)["registration_tokens"]]
+    assert len(tokens()) == 3 and tokens("?valid=false") == [made["token"]] and len(tokens("?valid=true")) == 2
+    more = admin.ok("PUT", ADMIN + "/" + made["token"], {"uses_allowed": 2})
+    assert more == {**used, "uses_allowed": 2} and valid(hs, made["token"])
+    assert admin.ok("PUT", ADMIN + "/" + made["token"], {"uses_allowed": None})["uses_allowed"] is None
+    # A token that has expired: as if it were not there.
+    soon = int(time.time() * 1000) + 300
+    assert admin.ok("PUT", ADMIN + "/" + made["token"], {"expiry_time": soon})["expiry_time"] == soon
+    wait_for(lambda: not valid(hs, made["token"]), "the token to expire")
+    assert with_token(hs, made["token"])[0] == 401
+    assert admin.ok("DELETE", ADMIN + "/" + random["token"]) == {}
+    assert random["token"] not in tokens() and not valid(hs, random["token"])
+    for method in ("GET", "PUT", "DELETE"):
+        as_error(admin.call(method, ADMIN + "/" + random["token"], {} if method == "PUT" else None), 404, "M_NOT_FOUND")
+    hs.restart()
+    assert len(tokens()) == 2
+
+
+@pytest.mark.parametrize("wrong", [
+    {"token": "with space"}, {"token": ""}, {"token": "x" * 65}, {"token": 1}, {"token": None}, {"length": 0}, {"length": 65},
+    {"length": "8"}, {"uses_allowed": -1}, {"uses_allowed": 1.5}, {"uses_allowed": "1"}, {"expiry_time": 1}, {"expiry_time": "x"}])
+def test_registration_tokens_that_cannot_be(hs, wrong):
+    as_error(hs.register("admin", admin=True).call("POST", ADMIN + "/new", wrong), 400, "M_INVALID_PARAM")
+
+
+def test_registration_tokens_are_for_admins(hs):
+    user = hs.register("user")
+    for method, path in (("GET", ADMIN), ("POST", ADMIN + "/new"), ("GET", ADMIN + "/x"), ("PUT", ADMIN + "/x"), ("DELETE", ADMIN + "/x")):
+        as_error(user.call(method, path), 403, "M_FORBIDDEN")
+        as_error(hs.client().call(method, path), 401, "M_MISSING_TOKEN")
+    admin = hs.register("admin", admin=True)
+    token = admin.ok("POST", ADMIN + "/new", {})["token"]
+    as_error(admin.call("POST", ADMIN + "/new", {"token": token}), 400, "M_INVALID_PARAM")
+
+
+def test_a_use_is_pending_until_the_account_is_made(server):
+    hs = server(set={"client-register.stages": "token, dummy"})
+    admin = hs.register("admin", admin=True)
+    token = admin.ok("POST", ADMIN + "/new", {"uses_allowed": 2})["token"]
+    count = lambda: {k: admin.ok("GET", ADMIN + "/" + token)[k] for k in ("pending", "completed")}
+    user = name()
+    status, begun = with_token(hs, token, user)
+    assert status == 401 and begun["completed"] == [STAGE] and count() == {"pending": 1, "completed": 0}
+    # The same session shows it again: it is one use.
+    again = {"type": STAGE, "token": token, "session": begun["session"]}
+    assert register(hs, body(user, auth=again))[0] == 401 and count() == {"pending": 1, "completed": 0}
+    assert with_token(hs, token)[0] == 401 and count() == {"pending": 2, "completed": 0}
+    assert not valid(hs, token) and with_token(hs, token)[1]["errcode"] == "M_UNAUTHORIZED"
+    assert register(hs, body(user, auth={**DUMMY, "session": begun["session"]}))[0] == 200
+    assert count() == {"pending": 1, "completed": 1}
+
+
+@pytest.mark.threads
+def test_a_token_for_three_lets_three_in(server):
+    hs = server(set={"client-register.stages": "token"})
+    admin = hs.register("admin", admin=True)
+    token = admin.ok("POST", ADMIN + "/new", {"uses_allowed": 3})["token"]
+    got, users = [], [name() for _ in range(10)]
+    threads = [threading.Thread(target=lambda u=u: got.append(with_token(hs, token, u)[0])) for u in users]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert sorted(got) == [200] * 3 + [401] * 7
+    assert admin.ok("GET", ADMIN + "/" + token)["completed"] == 3
+
+
+def test_myelinctl_manages_registration_tokens(server):
+    hs = server(set={"client-register.stages": "token", "auth-token.max_registration_tokens": "2"})
+    ctl = lambda *words, **more: hs.ctl("registration-token", *words, **more)
+    token = ctl("create", "--uses", "1", "--days", "2").stdout.strip()
+    assert len(token) == 16 and valid(hs, token)
+    assert ctl("create", "--token", "mine").stdout == "mine\n"
+    assert with_token(hs, token)[0] == 200
+    lines = {line.split()[0]: line for line in ctl("list").stdout.splitlines()}
+    assert "used 1 of 1" in lines[token] and "not valid" in lines[token]
+    assert "used 0, pending 0, expires never" in lines["mine"]
+    for words in (["create"], ["create", "--uses", "0"], ["create", "--days"], ["create", "--token", "a b"], ["create", "--what", "1"],
+                  ["list", "x"], ["delete"], ["delete", "unknown"]):
+        refused = ctl(*words, check=False)
+        assert refused.returncode != 0 and refused.stderr, words
+    assert "mine" in ctl("delete", "mine").stdout and not valid(hs, "mine")
