@@ -2,6 +2,7 @@
 
 #include "core/room/rules.h"
 #include "tests/fuzz/fuzz_room.h"
+#include "tests/sim/oracle.h"
 
 /* Input: a byte for the version, one for the kind of event, one for what the state has; then lines:
  * the event's content, and those of m.room.create, m.room.power_levels, m.room.join_rules, the
@@ -109,6 +110,84 @@ check(const struct mx_event *ev, const struct mx_event *const *state, size_t n,
 	(void)!mx_error_drop(mx_rules_check_auth_events(ev, create, state, n));
 }
 
+/* ---- what the oracle says ---- */
+
+/* The oracle reads whole events: what the rules do not look at is filled in. */
+static int
+tell(struct oracle *o, const struct mx_event *ev, const char *id)
+{
+	json_t *json = json_loadb(mx_event_json(ev).p, mx_event_json(ev).n, 0, NULL);
+	char *bytes;
+	int e;
+
+	fuzz_holds(json != NULL);
+	json_object_set_new(json, "depth", json_integer(1));
+	json_object_set_new(json, "auth_events", json_array());
+	json_object_set_new(json, "event_id", json_string(id));
+	if (oracle_version(o) <= 2 && json_array_size(json_object_get(json, "prev_events")) != 0)
+		json_object_set_new(json, "prev_events", json_pack("[[s, {}]]", "$create"));
+	bytes = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	e = oracle_add(o, bytes, strlen(bytes), id, NULL);
+	free(bytes);
+	json_decref(json);
+	return e;
+}
+
+/* Levels beyond 64 bits are refused by us and unbounded in the text; the two differ there alone. */
+static bool
+has_huge_level(const json_t *v)
+{
+	const char *s = json_string_value(v), *key;
+	json_t *item;
+	size_t i;
+
+	if (json_is_real(v))
+		return !(json_real_value(v) > -9e15 && json_real_value(v) < 9e15);
+	if (s != NULL)
+		return strlen(s) > 15;
+	json_object_foreach((json_t *)v, key, item)
+		if (has_huge_level(item))
+			return true;
+	json_array_foreach((json_t *)v, i, item)
+		if (has_huge_level(item))
+			return true;
+	return json_is_integer(v) && json_integer_value(v) == INT64_MAX;
+}
+
+static void
+oracle_agrees(const struct mx_event *ev, const struct mx_event *const *state, size_t n)
+{
+	struct mx_rules_events set = { state, n, NULL };
+	struct mx_rules_state lookup = mx_rules_state_of(&set);
+	struct oracle *o = oracle_new(atoi(ev->version->name.p), NULL, NULL);
+	struct oracle_state s = { NULL, 0 };
+	bool known = true, allowed = !mx_error_drop(mx_rules_check(ev, &lookup));
+	int e;
+
+	for (size_t i = 0; i < n; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "$%zu", i);
+		e = tell(o, state[i], mx_str_eq(mx_event_type(state[i]), MX_S("m.room.create"))
+					      ? "$create"
+					      : id);
+		known = known && e != ORACLE_NONE && !has_huge_level(oracle_json(o, e));
+		if (e != ORACLE_NONE)
+			oracle_put(&s, oracle_key_of(o, e), e);
+	}
+	e = tell(o, ev, "$event");
+	known = known && e != ORACLE_NONE && !has_huge_level(oracle_json(o, e));
+	if (known && oracle_allows(o, e, &s) != allowed) {
+		fprintf(stderr, "version %d, %s by the core alone: %.*s\n", oracle_version(o),
+			allowed ? "allowed" : "refused", MX_SFMT(mx_event_json(ev)));
+		for (size_t i = 0; i < n; i++)
+			fprintf(stderr, "%.*s\n", MX_SFMT(mx_event_json(state[i])));
+		abort();
+	}
+	oracle_state_clear(&s);
+	oracle_free(o);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -149,6 +228,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ev != NULL) {
 		selections_agree(ev);
 		check(ev, state, n, create);
+		oracle_agrees(ev, state, n);
 	}
 	mx_event_unref(&ev);
 	for (size_t i = 0; i < 6; i++)

@@ -15,8 +15,8 @@ struct oracle_event {
 	int *prev, *auth; /* ORACLE_NONE: not there when last looked for */
 	int prev_n, auth_n;
 	bool redacted; /* its content hash was wrong */
-	bool linked;  /* all of them are there */
-	bool vouched; /* signed by the server of join_authorised_via_users_server, if it names one */
+	bool linked;   /* all of them are there */
+	bool vouched; /* signed by the server of who vouches for a restricted join, if any */
 	bool judging, chained;
 	enum oracle_verdict verdict;
 	bool before_known, after_known;

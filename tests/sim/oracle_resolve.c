@@ -296,53 +296,78 @@ conflict_at(struct resolution *r, int key, int *list)
 	return n;
 }
 
-static void
-resolve_type(struct resolution *r, const char *type)
+/* Whether a key is of the round: the text's passes. */
+static bool
+is_of_round(struct oracle *o, int key, int round)
 {
+	const char *type = o->keys[key].type;
+	int is = strcmp(type, "m.room.power_levels") == 0 && o->keys[key].name[0] == 0 ? 0
+		 : strcmp(type, "m.room.join_rules") == 0			       ? 1
+		 : strcmp(type, "m.room.member") == 0				       ? 2
+										       : 3;
+
+	return is == round;
+}
+
+/* The first, then each that is allowed in R with the one before it, until one is not. */
+static int
+pick_last(struct resolution *r, int key, const int *list, int n)
+{
+	struct oracle_state s;
+	int picked = list[0];
+
+	oracle_copy(&s, &r->result);
+	for (int i = 1; i < n; i++) {
+		struct oracle_lookup l = { &s, ORACLE_NONE };
+
+		oracle_put(&s, key, picked);
+		if (!oracle_rules(r->o, list[i], &l))
+			break;
+		picked = list[i];
+	}
+	oracle_state_clear(&s);
+	return picked;
+}
+
+/* The text does not say what happens when none passes: the servers that hold such rooms then keep
+ * the one with the least depth. */
+static int
+pick_newest(struct resolution *r, const int *list, int n)
+{
+	struct oracle_lookup l = { &r->result, ORACLE_NONE };
+
+	while (n > 1 && !oracle_rules(r->o, list[n - 1], &l))
+		n--;
+	return list[n - 1];
+}
+
+/* Nor does it say in which order the keys of one pass come: those servers let none of them see what
+ * became of the others. */
+static void
+resolve_round(struct resolution *r, int round)
+{
+	struct oracle_state picked = { NULL, 0 };
 	int list[ORACLE_EVENTS], n, keys = r->o->keys_n;
 
 	for (int k = 0; k < keys; k++) {
-		if (strcmp(r->o->keys[k].type, type) != 0)
-			continue;
-		n = conflict_at(r, k, list);
-		for (int i = 0; i < n; i++) {
-			struct oracle_lookup l = { &r->result, ORACLE_NONE };
-
-			if (i != 0 && !oracle_rules(r->o, list[i], &l))
-				break;
-			oracle_put(&r->result, k, list[i]);
-		}
+		n = is_of_round(r->o, k, round) ? conflict_at(r, k, list) : 0;
+		if (n != 0)
+			oracle_put(&picked, k,
+				   round < 3 ? pick_last(r, k, list, n) : pick_newest(r, list, n));
 	}
-}
-
-static bool
-is_auth_type(const char *type)
-{
-	return strcmp(type, "m.room.power_levels") == 0 || strcmp(type, "m.room.join_rules") == 0 ||
-	       strcmp(type, "m.room.member") == 0;
+	for (int k = 0; k < picked.n; k++)
+		if (picked.v[k] != ORACLE_NONE)
+			oracle_put(&r->result, k, picked.v[k]);
+	oracle_state_clear(&picked);
 }
 
 static void
 resolve_1(struct resolution *r)
 {
-	int list[ORACLE_EVENTS], n, keys = r->o->keys_n;
-
 	split(r, true);
 	oracle_copy(&r->result, &r->unconflicted);
-	resolve_type(r, "m.room.power_levels");
-	resolve_type(r, "m.room.join_rules");
-	resolve_type(r, "m.room.member");
-	for (int k = 0; k < keys; k++) {
-		struct oracle_lookup l = { &r->result, ORACLE_NONE };
-
-		if (is_auth_type(r->o->keys[k].type))
-			continue;
-		n = conflict_at(r, k, list);
-		while (n > 0 && !oracle_rules(r->o, list[n - 1], &l))
-			n--;
-		if (n > 0)
-			oracle_put(&r->result, k, list[n - 1]);
-	}
+	for (int round = 0; round < 4; round++)
+		resolve_round(r, round);
 }
 
 void

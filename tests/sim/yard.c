@@ -280,8 +280,6 @@ resolve_both(struct yard *y)
 	oracle_resolve(y->o, states, count, &want);
 	e = in.conflicts_n != 0 ? mx_resolve_state(&in, a, &resolved, &n) : NULL;
 	oracle_copy(&got, &call.agreed);
-	if (mx_error_is(e, MX_E_UNSUPPORTED_ROOM_VERSION))
-		goto done;
 	if (e != NULL)
 		differ(y, ORACLE_NONE, "resolution: %s", mx_error_text(e));
 	for (size_t i = 0; i < n; i++) {
@@ -297,7 +295,6 @@ resolve_both(struct yard *y)
 	tell_difference(y, &want, &got);
 	y->count->resolved++;
 	y->count->conflicts += in.conflicts_n;
-done:
 	mx_error_free(&e);
 	oracle_state_clear(&want);
 	oracle_state_clear(&got);
