@@ -79,6 +79,19 @@ mx_rules_auth_types_of(const struct mx_event *ev, struct mx_auth_types *out)
 		     member ? &m : NULL, out);
 }
 
+bool
+mx_rules_is_auth_type(const struct mx_event *ev)
+{
+	static const char *const types[] = { "m.room.create", "m.room.power_levels",
+					     "m.room.join_rules", "m.room.member",
+					     "m.room.third_party_invite" };
+
+	for (size_t i = 0; ev->state && i < sizeof(types) / sizeof(types[0]); i++)
+		if (mx_str_eq(mx_event_type(ev), mx_str_of(types[i])))
+			return true;
+	return false;
+}
+
 /* ---- the auth_events that an event names ---- */
 
 static bool

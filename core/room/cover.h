@@ -1,27 +1,41 @@
 /* Who stands in whose auth chain, kept beside the state events, so that the difference of two auth
  * chains is found without walking the graph and without looking at what both states share. All nids
- * here are those of mx_event_state_nid. */
+ * here are those of mx_event_state_nid.
+ *
+ * What each event rests on is a row of cover (as numbers, so that a walk parses no event), and who
+ * rests on it are rows of cover_above. What follows from the others is left out where it is seen at
+ * once: of the auth_events of a rename, the earlier member event names the rest itself. So a state
+ * event mostly has one row in each. Of rejected events there are none, they are in no state. */
 #ifndef CORE_ROOM_COVER_H
 #define CORE_ROOM_COVER_H
 
+#include "core/room/difference.h"
 #include "core/room/engine.h"
 
-/* Within the write that stores a state event, for each of them, outliers and rejected ones too:
- * after its auth events. */
-mx_error *mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs,
-		       const struct mx_event *ev) MX_MUST_USE;
+/* Within the write that stores a state event, for each of them, outliers too: after its auth
+ * events. Does nothing for what is no state, is rejected or is covered already. Reads nothing when
+ * the auth events are in the cache, or among the last that were put. */
+mx_error *mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev) MX_MUST_USE;
 
-/* The auth difference of states (Room version 2, "Definitions"): every event that is in the full
- * auth chain of some of them but not of all. conflicted: the nids at the keys where the states
- * differ, of state i from at[i] up to at[i + 1]. agreed: whether the states all have this event
- * at its key: what such an event rests on is in every chain. nids sorted, in the arena. */
-mx_error *mx_cover_difference(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *conflicted,
-			      const size_t *at, size_t states,
-			      mx_error *(*agreed)(void *arg, mx_nid nid, bool *out), void *arg,
-			      struct mx_arena *a, mx_nid **out, size_t *n) MX_MUST_USE;
+/* mx_auth_difference over what is stored. agreed: as there. */
+mx_error *mx_cover_difference(struct mx_rooms *rs, struct mx_conn *c,
+			      const struct mx_conflicted *v, size_t n, size_t states, bool subgraph,
+			      mx_error *(*agreed)(void *arg, mx_nid nid, bool leaf, bool *out),
+			      void *arg, struct mx_arena *a, mx_nid **out,
+			      size_t *out_n) MX_MUST_USE;
 
-/* The auth chain of these events, without themselves, in no order; in the arena. */
+/* The auth chain of these events, without themselves unless one rests on another, in no order; in
+ * the arena. Any events may be asked about. */
 mx_error *mx_cover_chain(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *of, size_t of_n,
 			 struct mx_arena *a, mx_nid **out, size_t *n) MX_MUST_USE;
+
+/* cover_fill.c: makes the covers of the events that were stored before there were any. At opening;
+ * costs one read when there is nothing to do, and goes on where it was interrupted. */
+mx_error *mx_cover_fill(struct mx_rooms *rs) MX_MUST_USE;
+
+/* ---- the last that were put: engine.h has a pointer to it ---- */
+struct mx_cover_recent;
+struct mx_cover_recent *mx_cover_recent_new(void);
+void mx_cover_recent_free(struct mx_cover_recent **r);
 
 #endif

@@ -144,6 +144,7 @@ struct mx_rooms {
 	struct mx_node_cache *nodes;
 	struct mx_event_cache *events;
 	struct mx_txn_table *txns;
+	struct mx_cover_recent *covers;
 
 	pthread_mutex_t lock;		/* guards the cache of rooms */
 	pthread_cond_t loaded;

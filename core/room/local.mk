@@ -6,7 +6,7 @@ core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.
 	core/room/visible.c core/room/extremities.c core/room/place.c core/room/intake.h core/room/accept.c \
 	core/room/judge.c core/room/placing.c core/room/redacting.c core/room/waiting.c
 
-core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c
+core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c core/room/cover.c core/room/cover_fill.c
 
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \
@@ -15,7 +15,7 @@ core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.
 	core/room/build.c core/room/build.h core/room/verify.c core/room/verify.h core/room/power.c core/room/power.h \
 	core/room/rules.c core/room/rules.h core/room/rules_private.h core/room/rules_member.c \
 	core/room/rules_third_party.c core/room/rules_levels.c core/room/auth_types.c \
-	core/room/resolve.c core/room/resolve.h core/room/resolve_private.h core/room/resolve_chains.c \
+	core/room/resolve.c core/room/resolve.h core/room/resolve_private.h core/room/difference.c core/room/difference.h \
 	core/room/resolve_order.c core/room/resolve_check.c core/room/resolve_v1.c
 
 # For who answers with events: filters, and events as a reader gets them.

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "core/room/cover.h"
 #include "core/room/merge.h"
 
 #include <stdlib.h>
@@ -38,6 +39,8 @@ struct merge {
 	struct met **met;	/* a hash table by id */
 	size_t met_n, met_room;
 	struct mx_events held;
+	struct mx_nidmap others;	/* the first state without members */
+	bool others_known;
 };
 
 /* ---- the events that it meets ---- */
@@ -99,6 +102,7 @@ static void
 done(struct merge *m)
 {
 	mx_events_clear(&m->held);
+	mx_nidmap_clear(&m->others);
 	mx_tree_done(&m->tree);
 	mx_arena_free(&m->a);
 }
@@ -122,6 +126,13 @@ too_much(const struct merge *m)
 	return mx_error_new(MX_E_LIMIT_EXCEEDED,
 			    "the states of the room differ in more than %lld entries",
 			    (long long)m->rs->opt.max_conflict);
+}
+
+/* How many events a resolution may look at: what conflicts, and what that rests on. */
+static size_t
+max_events(const struct merge *m)
+{
+	return 4 * (size_t)m->rs->opt.max_conflict + 10000;
 }
 
 static mx_error *
@@ -307,32 +318,93 @@ agreed(void *arg, mx_str type, mx_str key, mx_str *id)
 	return NULL;
 }
 
-struct each {
-	struct merge *m;
-	mx_error *(*visit)(void *arg, mx_str id);
-	void *arg;
-};
+/* ---- what the difference asks ---- */
 
 static mx_error *
-visit_agreed(void *arg, struct mx_tree_key key, mx_nid nid)
-{
-	struct each *each = arg;
-	struct mx_event *ev;
-
-	if (is_conflict(each->m, key))
-		return NULL;
-	MX_TRY(mx_event_by_nid(each->m->rs, each->m->c, nid, &ev));
-	met_add(each->m, ev);
-	return each->visit(each->arg, mx_event_id(ev));
-}
-
-static mx_error *
-each_agreed(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+add_other(void *arg, struct mx_tree_key key, mx_nid nid)
 {
 	struct merge *m = arg;
-	struct each each = { m, visit, visit_arg };
 
-	return mx_tree_each(&m->tree, m->roots[0], MX_TREE_ALL, visit_agreed, &each);
+	(void)key;
+	mx_nidmap_put(&m->others, nid, m);
+	return NULL;
+}
+
+/* nid is none of the conflicting ones. What nobody can rest on is no member, and of that there is
+ * mostly little in a state; but there may be very many such events to ask about. */
+static mx_error *
+is_agreed(void *arg, mx_nid nid, bool leaf, bool *out)
+{
+	struct merge *m = arg;
+	struct mx_event *ev;
+	mx_nid at;
+
+	if (!leaf) {
+		MX_TRY(mx_event_by_nid(m->rs, m->c, nid, &ev));
+		met_add(m, ev);
+		MX_TRY(mx_tree_get(&m->tree, m->roots[0],
+				   mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)), &at));
+		*out = at == nid;
+		return NULL;
+	}
+	if (!m->others_known)
+		MX_TRY(mx_tree_each(&m->tree, m->roots[0], MX_TREE_NO_MEMBERS, add_other, m));
+	m->others_known = true;
+	*out = mx_nidmap_get(&m->others, nid) != NULL;
+	return NULL;
+}
+
+/* The conflicting entries, each with the states that have it. */
+static struct mx_conflicted *
+list_conflicted(const struct merge *m, size_t *n)
+{
+	struct mx_conflicted *v = mx_arena_alloc(m->a, (m->n * m->roots_n + 1) * sizeof(*v));
+
+	*n = 0;
+	for (size_t k = 0; k < m->n; k++) {
+		size_t first = *n;
+
+		for (size_t s = 0; s < m->roots_n; s++) {
+			mx_nid nid = m->v[k].nids[s];
+			size_t at = first;
+
+			while (at < *n && v[at].nid != nid)
+				at++;
+			if (nid == 0)
+				continue;
+			if (at == *n)
+				v[(*n)++] = (struct mx_conflicted){
+					.nid = nid, .leaf = !mx_rules_is_auth_type(m->v[k].any)
+				};
+			v[at].states |= UINT64_C(1) << s;
+		}
+	}
+	return v;
+}
+
+/* What is to be looked at beyond the conflicting entries, as ids. */
+static mx_error *
+find_others(struct merge *m, const mx_str **out, size_t *n)
+{
+	struct mx_events l = { 0 };
+	size_t conflicted_n;
+	struct mx_conflicted *conflicted = list_conflicted(m, &conflicted_n);
+	bool subgraph = m->room->version->resolution == MX_RESOLUTION_2_1;
+	mx_nid *nids;
+	mx_str *ids;
+
+	MX_TRY(mx_cover_difference(m->rs, m->c, conflicted, conflicted_n, m->roots_n, subgraph,
+				   is_agreed, m, m->a, &nids, n));
+	if (*n > max_events(m))
+		return too_much(m);
+	MX_TRY(mx_events_load(m->rs, m->c, nids, *n, &l));
+	*out = ids = mx_arena_alloc(m->a, (*n + 1) * sizeof(*ids));
+	for (size_t i = 0; i < *n; i++) {
+		ids[i] = mx_event_id(l.v[i]);
+		met_add(m, l.v[i]);
+	}
+	free(l.v);
+	return NULL;
 }
 
 /* ---- the whole ---- */
@@ -386,12 +458,15 @@ resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out
 				 .states = m->roots_n,
 				 .event = event,
 				 .agreed = agreed,
-				 .each_agreed = each_agreed,
-				 .arg = m };
+				 .arg = m,
+				 .max_events = max_events(m) };
 	struct mx_resolve_conflict *conflicts;
 	struct mx_resolved *resolved;
 	size_t n;
 
+	if (m->roots_n > MX_RESOLVE_STATES)
+		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
+				    MX_RESOLVE_STATES);
 	MX_TRY(find_conflicts(m));
 	MX_TRY(name_conflicts(m));
 	MX_TRY(find_create(m, &in.create));
@@ -402,6 +477,8 @@ resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out
 							     m->v[i].ids };
 	in.conflicts = conflicts;
 	in.conflicts_n = m->n;
+	if (in.version->resolution != MX_RESOLUTION_1)
+		MX_TRY(find_others(m, &in.others, &in.others_n));
 	MX_TRY(mx_resolve_state(&in, m->a, &resolved, &n));
 	return apply(m, resolved, n, fresh, out);
 }

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "core/room/cover.h"
 #include "core/room/outlier.h"
 
 #include <stdlib.h>
@@ -318,6 +319,7 @@ write_some(struct mx_txn *tx, void *arg)
 		if (there)
 			return mx_error_new(MX_E_AGAIN, "an event was stored meanwhile");
 		MX_TRY(mx_outlier_put(tx, b->room->nid, first + (mx_nid)i, v->event));
+		MX_TRY(mx_cover_put(tx, b->rs, v->event));
 		MX_TRY(mx_fate_put(tx, v));
 	}
 	return NULL;

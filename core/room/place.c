@@ -3,6 +3,7 @@
  * (placing.c); here it becomes rows. */
 #include "config.h"
 
+#include "core/room/cover.h"
 #include "core/room/hash.h"
 #include "core/room/intake.h"
 #include "core/room/merge.h"
@@ -172,6 +173,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 	}
 	ev->forked = accepted && (!mx_root_eq(room, ev->after) || !mx_root_eq(*root, ev->before));
 	MX_TRY(put_row(tx, p, ev, accepted ? room : ev->after));
+	MX_TRY(mx_cover_put(tx, s->room->rs, ev));
 	MX_TRY(mx_arrival_put(tx, v));
 	if (v->redacted != NULL)
 		MX_TRY(mx_redaction_put(tx, v));

@@ -2,6 +2,7 @@
  * Server-Server API, "Checks performed on receipt of a PDU", 4 to 6, "Soft failure". */
 #include "config.h"
 
+#include "core/room/cover.h"
 #include "core/room/intake.h"
 #include "core/room/merge.h"
 
@@ -131,7 +132,8 @@ put_outlier(struct mx_txn *tx, void *arg)
 	mx_nid nid;
 
 	MX_TRY(mx_outlier_nids(tx, 1, &nid));
-	return mx_outlier_put(tx, o->room->nid, nid, o->event);
+	MX_TRY(mx_outlier_put(tx, o->room->nid, nid, o->event));
+	return mx_cover_put(tx, o->room->rs, o->event);
 }
 
 /* States name events by number, and a position is given to an event only when it is written. What

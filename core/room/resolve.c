@@ -152,21 +152,28 @@ is_conflict(const struct mx_resolved *sorted, size_t n, mx_str type, mx_str key)
 }
 
 static mx_error *
-load_conflicts(struct mx_res *r)
+add_full(struct mx_res *r, mx_str id)
 {
-	for (size_t i = 0; i < r->in->conflicts_n; i++) {
-		for (size_t s = 0; s < r->in->states; s++) {
-			mx_str id = r->in->conflicts[i].ids[s];
-			struct mx_res_node *node;
+	struct mx_res_node *node;
 
-			if (id.p == NULL)
-				continue;
-			MX_TRY(mx_res_node(r, id, &node));
-			if (!node->conflicted)
-				mx_res_add(r, &r->conflicted, node);
-			node->conflicted = true;
-		}
-	}
+	if (id.p == NULL)
+		return NULL;
+	MX_TRY(mx_res_node(r, id, &node));
+	if (node->full || node->ev == NULL)
+		return NULL;
+	node->full = true;
+	mx_res_add(r, &r->full, node);
+	return NULL;
+}
+
+static mx_error *
+find_full_set(struct mx_res *r)
+{
+	for (size_t i = 0; i < r->in->conflicts_n; i++)
+		for (size_t s = 0; s < r->in->states; s++)
+			MX_TRY(add_full(r, r->in->conflicts[i].ids[s]));
+	for (size_t i = 0; i < r->in->others_n; i++)
+		MX_TRY(add_full(r, r->in->others[i]));
 	return NULL;
 }
 
@@ -223,8 +230,7 @@ mx_resolve_state(const struct mx_resolve *in, struct mx_arena *a, struct mx_reso
 				    MX_RESOLVE_STATES);
 	if (in->version->resolution == MX_RESOLUTION_1)
 		return mx_res_first(&r, out, n);
-	MX_TRY(load_conflicts(&r));
-	MX_TRY(mx_res_full_set(&r));
+	MX_TRY(find_full_set(&r));
 	MX_TRY(mx_res_power_order(&r, &order));
 	MX_TRY(mx_res_check(&r, &order));
 	MX_TRY(mx_res_get(&r, MX_S("m.room.power_levels"), (mx_str){ "", 0 }, &levels));

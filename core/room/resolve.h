@@ -6,6 +6,8 @@
 
 #include "core/room/rules.h"
 
+#define MX_RESOLVE_STATES 64	/* that can be resolved at once */
+
 /* A key at which the states differ: in each of them an event id, or {NULL, 0} where it has none. */
 struct mx_resolve_conflict {
 	mx_str type, key;
@@ -22,6 +24,10 @@ struct mx_resolve {
 	size_t states;				/* how many are resolved, from 2 */
 	const struct mx_resolve_conflict *conflicts;	/* every key that is not the same in all of them */
 	size_t conflicts_n;
+	/* What is to be looked at beyond these: the auth difference and, for 2.1, the conflicted
+	 * state subgraph (difference.h). */
+	const mx_str *others;
+	size_t others_n;
 
 	/* The event with this id, borrowed until mx_resolve_state returns; *out NULL when the
 	 * server does not have it: it counts as rejected, and its chain ends there. */
@@ -29,10 +35,6 @@ struct mx_resolve {
 	/* The event id at a key at which all states agree, {NULL, 0} for none; borrowed as above.
 	 */
 	mx_error *(*agreed)(void *arg, mx_str type, mx_str key, mx_str *id);
-	/* Calls visit for the id of every entry at which all states agree: for their auth chains.
-	 */
-	mx_error *(*each_agreed)(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id),
-				 void *visit_arg);
 	void *arg;
 	size_t max_events;			/* how many events it may look at: MX_E_LIMIT_EXCEEDED; 0: 500,000 */
 };

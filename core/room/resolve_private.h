@@ -4,15 +4,12 @@
 
 #include "core/room/resolve.h"
 
-#define MX_RESOLVE_STATES 64	/* states that can be resolved at once: a bit each */
-
 struct mx_res_node {
 	const struct mx_event *ev;	/* NULL: the server does not have it */
 	mx_str id;
 	struct mx_res_node **auth;	/* filled by mx_res_expand */
 	struct mx_res_node *next;	/* in its hash bucket */
 	struct mx_power *power;		/* of a power levels event, once parsed */
-	uint64_t chains;		/* the states in whose auth chain it is */
 	int64_t mainline;		/* of power levels: the place in the mainline that they lead to; 0: none */
 	int64_t place;			/* of any other event in the set: that of its power levels */
 	int64_t level;			/* of its sender, by its own auth_events */
@@ -20,13 +17,9 @@ struct mx_res_node {
 	uint32_t waiting;		/* Kahn: auth events in the set that are not placed yet */
 	uint32_t children_n, children_at;
 	bool expanded;
-	bool agreed;			/* in the auth chain of what all states agree on */
-	bool conflicted;		/* stands in a state, where others have something else */
 	bool full;			/* in the full conflicted set */
 	bool power_set;			/* in X: sorted by power */
 	bool in_mainline, placed;	/* mainline is known */
-	bool seen;			/* by the walk for the subgraph */
-	bool reaches;			/* the chain leads to a conflicted event */
 };
 
 struct mx_res_list {
@@ -39,7 +32,7 @@ struct mx_res {
 	struct mx_arena *a;
 	struct mx_res_node **buckets;
 	size_t buckets_n, nodes_n, max;
-	struct mx_res_list conflicted, full;
+	struct mx_res_list full;
 	struct mx_power *no_levels;	/* what holds while there is no power levels event */
 	struct mx_res_entry **state;	/* hash of (type, key) to node */
 	size_t state_size, state_n;
@@ -62,8 +55,6 @@ struct mx_res_node *mx_res_auth_of(const struct mx_res_node *node, mx_str type);
 /* The levels by a node (a power levels event, or NULL for none). */
 const struct mx_power *mx_res_levels(struct mx_res *r, struct mx_res_node *node);
 
-/* resolve_chains.c: the full conflicted set, into r->full. */
-mx_error *mx_res_full_set(struct mx_res *r) MX_MUST_USE;
 /* resolve_order.c: the power events and what they rest on, in reverse topological power order. */
 mx_error *mx_res_power_order(struct mx_res *r, struct mx_res_list *out) MX_MUST_USE;
 /* The rest of the full set, in mainline order of this power levels event (NULL: none). */

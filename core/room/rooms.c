@@ -4,6 +4,7 @@
 
 #include "core/room/acl.h"
 #include "core/room/crew.h"
+#include "core/room/cover.h"
 #include "core/room/engine.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ const struct mx_option mx_rooms_option_rows[] = {
 		       "the oldest go."),
 	MX_OPT(struct mx_rooms_options, max_waiting_room, .def = "1000", .min = 10, .max = 1000000,
 	       .help = "The same for one room."),
-	MX_OPT(struct mx_rooms_options, max_conflict, .def = "20000", .min = 100, .max = 10000000,
+	MX_OPT(struct mx_rooms_options, max_conflict, .def = "10000", .min = 100, .max = 10000000,
 	       .help = "Entries in which states of a room that come together may differ."),
 };
 const size_t mx_rooms_option_count = sizeof(mx_rooms_option_rows) / sizeof(mx_rooms_option_rows[0]);
@@ -47,7 +48,7 @@ static const struct mx_rooms_options DEFAULTS = {
 	.max_extremities = 100,
 	.max_waiting = 20000,
 	.max_waiting_room = 1000,
-	.max_conflict = 20000,
+	.max_conflict = 10000,
 };
 
 #define KEEP_TXNS 4096
@@ -142,11 +143,16 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->nodes = mx_node_cache_new((size_t)o->state_cache.bytes);
 	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
+	rs->covers = mx_cover_recent_new();
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_cond_init(&rs->loaded, NULL);
 	mx_stream_on_foreign(rs->stream, mx_rooms_foreign, load_events, rs);
+	mx_error *e = mx_cover_fill(rs);
+
+	if (e != NULL)
+		mx_rooms_close(&rs);
 	*out = rs;
-	return NULL;
+	return e;
 }
 
 void
@@ -164,6 +170,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 	mx_rooms_drop_all(rs);
 	mx_nidmap_clear(&rs->by_nid);
 	mx_txn_table_free(&rs->txns);
+	mx_cover_recent_free(&rs->covers);
 	mx_event_cache_free(&rs->events);
 	mx_node_cache_free(&rs->nodes);
 	pthread_cond_destroy(&rs->loaded);

@@ -48,6 +48,8 @@ struct mx_auth_types {
 void mx_rules_auth_types(const struct mx_room_version *v, mx_str type, mx_str sender,
 			 mx_str state_key, const json_t *content, struct mx_auth_types *out);
 void mx_rules_auth_types_of(const struct mx_event *ev, struct mx_auth_types *out);
+/* Whether it is of a type that may be selected at all. */
+bool mx_rules_is_auth_type(const struct mx_event *ev);
 
 /* Whether an m.room.redaction that the rules allow and whose target is known applies: its sender has
  * the power to redact, or is of the target's sender's server; where the rules themselves ask for

@@ -3,6 +3,7 @@
  * room is in room->w until the batch is durable. */
 #include "config.h"
 
+#include "core/room/cover.h"
 #include "core/room/engine.h"
 #include "core/room/hash.h"
 
@@ -348,6 +349,7 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 		MX_TRY(mx_state_move(s, mx_txn_conn(tx), ev, root));
 	ev->after = *root;
 	MX_TRY(mx_event_put_row(tx, ev));
+	MX_TRY(mx_cover_put(tx, s->room->rs, ev));
 	if (is_member(ev))
 		MX_TRY(put_member(tx, s, v));
 	if (v->redacted != NULL)

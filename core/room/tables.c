@@ -28,7 +28,11 @@
  * that is not the member event's (state resolution did it). event_waiting: events whose
  * prev_events or auth_events are missing, and event_lack which (auth 1: an auth event). event_gap:
  * prev_events that were missing when their event was taken in all the same (with a state that
- * another server told). redaction_pending: redactions whose target is not here yet. */
+ * another server told). redaction_pending: redactions whose target is not here yet. *
+ * cover: what a state event rests on (cover.c). cover_above: what rests on an event; below is twice
+ * its number, and one more where others can rest on what is above. cover_fill: a row while events
+ * from before these tables are left to cover: up to which it is done, and up to which there are.
+ */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -80,6 +84,13 @@ static const struct mx_migration MIGRATIONS[] = {
 	{ 4, "rooms that are being entered",
 	  "CREATE TABLE entry (room {key}, store BIGINT NOT NULL, token BIGINT NOT NULL, "
 	  "at BIGINT NOT NULL)" },
+	{ 5, "who rests on whom",
+	  "CREATE TABLE cover (nid {key}, auth {blob} NOT NULL);\n"
+	  "CREATE TABLE cover_above (below BIGINT NOT NULL, above BIGINT NOT NULL, PRIMARY KEY "
+	  "(below, above)) {unkeyed};\n"
+	  "CREATE TABLE cover_fill (done BIGINT NOT NULL, upto BIGINT NOT NULL);\n"
+	  "INSERT INTO cover_fill (done, upto) SELECT 0, m.newest FROM (SELECT MAX(nid) AS newest "
+	  "FROM event) m WHERE m.newest > 0" },
 };
 
 mx_error *

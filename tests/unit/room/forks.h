@@ -7,6 +7,7 @@
 
 #include "tests/unit/room/house.h"
 
+#include "core/room/cover.h"
 #include "core/room/merge.h"
 
 struct forks {
@@ -23,6 +24,8 @@ forks_clear(struct mx_txn *tx)
 		MX_SQL("DELETE FROM event"),
 		MX_SQL("DELETE FROM room"),
 		MX_SQL("DELETE FROM state_node"),
+		MX_SQL("DELETE FROM cover"),
+		MX_SQL("DELETE FROM cover_above"),
 	};
 
 	for (size_t i = 0; i < sizeof(sql) / sizeof(sql[0]); i++)
@@ -57,6 +60,13 @@ forks_tree(const struct forks *f, const struct graph_state *s, struct mx_fresh_n
 }
 
 static inline mx_error *
+forks_put_row(struct mx_txn *tx, struct mx_event *ev)
+{
+	MX_TRY(mx_event_put_row(tx, ev));
+	return mx_cover_put(tx, rooms, ev);
+}
+
+static inline mx_error *
 forks_put_event(struct mx_txn *tx, struct forks *f, int i, struct mx_fresh_nodes *fresh)
 {
 	struct mx_event *ev = f->g->ev[i];
@@ -65,7 +75,7 @@ forks_put_event(struct mx_txn *tx, struct forks *f, int i, struct mx_fresh_nodes
 	ev->room = f->room->nid;
 	MX_TRY(mx_name_intern(tx, mx_event_sender(ev), &ev->sender_nid));
 	if ((f->g->hidden >> i & 1) == 0)
-		MX_TRY(mx_event_put_row(tx, ev));
+		MX_TRY(forks_put_row(tx, ev));
 	MX_TRY(forks_tree(f, &f->g->after[i], fresh, &f->after[i]));
 	return mx_merge_store(tx, rooms, (struct mx_state_root){ { 0 } }, f->after[i], ev->nid);
 }

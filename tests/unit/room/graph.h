@@ -6,6 +6,7 @@
 
 #include "tests/unit/room/events.h"
 
+#include "core/room/difference.h"
 #include "core/room/resolve.h"
 
 #define GRAPH_MAX 64
@@ -92,13 +93,49 @@ graph_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
 	return NULL;
 }
 
+/* Numbers in the graph of auth events: one more than the place. */
 static inline mx_error *
-graph_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+graph_rows(void *arg, struct mx_auth_row *v, size_t n)
 {
 	const struct graph_call *c = arg;
 
+	for (size_t i = 0; i < n; i++) {
+		int e = (int)v[i].nid - 1;
+
+		v[i].height = v[i].nid;
+		for (int k = 0; k < c->g->n; k++)
+			if ((c->g->hidden >> e & 1) == 0 && (c->g->auth[e] >> k & 1) != 0)
+				v[i].auth[v[i].n++] = k + 1;
+	}
+	return NULL;
+}
+
+/* Page by page, newest first; what nobody rests on last. */
+static inline mx_error *
+graph_above(void *arg, mx_nid nid, struct mx_above *page)
+{
+	const struct graph_call *c = arg;
+	bool leaf = page->begun && page->last.leaf;
+	int from = page->begun ? (int)page->last.nid - 2 : c->g->n - 1;
+
+	for (int pass = leaf; pass < 2; pass++, from = c->g->n - 1)
+		for (int e = from; e >= 0 && page->n < MX_ABOVE; e--)
+			if ((c->g->auth[e] >> (nid - 1) & 1) != 0 &&
+			    !mx_rules_is_auth_type(c->g->ev[e]) == pass) {
+				page->v[page->n].nid = e + 1;
+				page->v[page->n++].leaf = pass;
+			}
+	return NULL;
+}
+
+static inline mx_error *
+graph_is_agreed(void *arg, mx_nid nid, bool leaf, bool *out)
+{
+	const struct graph_call *c = arg;
+
+	assert_int_equal(leaf, !mx_rules_is_auth_type(c->g->ev[nid - 1]));
 	for (int i = 0; i < c->agreed->n; i++)
-		MX_TRY(visit(visit_arg, mx_event_id(c->g->ev[c->agreed->v[i]])));
+		*out = *out || c->agreed->v[i] == (int)nid - 1;
 	return NULL;
 }
 
@@ -121,6 +158,35 @@ graph_split(const struct graph *g, const struct graph_state *const *sets, size_t
 	}
 }
 
+/* The auth difference, and the subgraph in version 12. */
+static inline const mx_str *
+graph_others(struct graph_call *call, const struct graph_state *const *sets, size_t n,
+	     struct mx_arena *a, size_t *out_n)
+{
+	const struct graph *g = call->g;
+	struct mx_auth_graph asked = { graph_rows, graph_above, graph_is_agreed, call, GRAPH_MAX };
+	struct mx_conflicted v[GRAPH_MAX];
+	size_t conflicted = 0;
+	mx_nid *nids;
+	mx_str *ids;
+
+	for (int e = 0; e < g->n; e++) {
+		v[conflicted] = (struct mx_conflicted){ e + 1, 0, !mx_rules_is_auth_type(g->ev[e]) };
+		for (size_t s = 0; s < n; s++)
+			if (graph_at(g, sets[s], mx_event_type(g->ev[e]),
+				     mx_event_state_key(g->ev[e])) == e)
+				v[conflicted].states |= UINT64_C(1) << s;
+		if (v[conflicted].states != 0 && v[conflicted].states != (UINT64_C(1) << n) - 1)
+			conflicted++;
+	}
+	unit_ok(mx_auth_difference(&asked, v, conflicted, n, strcmp(g->version, "12") == 0, a,
+				   &nids, out_n));
+	ids = mx_arena_alloc(a, (*out_n + 1) * sizeof(*ids));
+	for (size_t i = 0; i < *out_n; i++)
+		ids[i] = mx_event_id(g->ev[nids[i] - 1]);
+	return ids;
+}
+
 static inline mx_error *
 graph_resolve(const struct graph *g, const struct graph_state *const *sets, size_t n,
 	      struct graph_state *out)
@@ -129,14 +195,13 @@ graph_resolve(const struct graph *g, const struct graph_state *const *sets, size
 	struct graph_state agreed, keys;
 	struct mx_resolve_conflict conflicts[GRAPH_MAX];
 	mx_str ids[GRAPH_MAX][8];
-	struct graph_call call = { g, &agreed };
+	struct graph_call call = { .g = g, .agreed = &agreed };
 	struct mx_resolve in = { .version = version_of(g->version),
 				 .create = g->ev[0],
 				 .states = n,
 				 .conflicts = conflicts,
 				 .event = graph_event,
 				 .agreed = graph_agreed,
-				 .each_agreed = graph_each,
 				 .arg = &call,
 				 .max_events = g->max_events };
 	struct mx_resolved *resolved;
@@ -154,6 +219,7 @@ graph_resolve(const struct graph *g, const struct graph_state *const *sets, size
 			ids[k][s] = e < 0 ? (mx_str){ NULL, 0 } : mx_event_id(g->ev[e]);
 		}
 	}
+	in.others = graph_others(&call, sets, n, a, &in.others_n);
 	MX_TRY(mx_resolve_state(&in, a, &resolved, &count));
 	*out = agreed;
 	for (size_t i = 0; i < count; i++) {

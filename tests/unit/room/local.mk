@@ -70,6 +70,11 @@ endif
 endif
 
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/room/test_difference
+tests_unit_room_test_difference_SOURCES = tests/unit/room/test_difference.c
+tests_unit_room_test_difference_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_difference_CFLAGS = $(test_cflags)
+tests_unit_room_test_difference_LDADD = $(test_ldadd)
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/room/test_merge
 tests_unit_room_test_merge_SOURCES = tests/unit/room/test_merge.c tests/unit/room/house.h tests/unit/room/forks.h \

@@ -434,16 +434,6 @@ large_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
 	return NULL;
 }
 
-static mx_error *
-large_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
-{
-	struct large *l = arg;
-
-	for (int i = 0; i < 3; i++)
-		MX_TRY(visit(visit_arg, mx_event_id(l->ev[i])));
-	return NULL;
-}
-
 static void
 large_fill(struct large *l, const char *version)
 {
@@ -478,6 +468,7 @@ large_resolve(struct large *l, const char *version)
 	MX_AUTO(mx_arena) *a = mx_arena_new();
 	struct mx_resolve_conflict *conflicts = mx_arena_alloc(a, (CROWD + 1) * sizeof(*conflicts));
 	mx_str (*ids)[2] = mx_arena_alloc(a, (CROWD + 1) * sizeof(*ids));
+	mx_str between[LINE - 2];
 	struct mx_resolve in = { .version = version_of(version),
 				 .create = l->ev[0],
 				 .states = 2,
@@ -485,7 +476,8 @@ large_resolve(struct large *l, const char *version)
 				 .conflicts_n = CROWD + 1,
 				 .event = large_event,
 				 .agreed = large_agreed,
-				 .each_agreed = large_each,
+				 .others = between,
+				 .others_n = LINE - 2,
 				 .arg = l };
 	struct mx_resolved *out;
 	size_t n;
@@ -500,6 +492,8 @@ large_resolve(struct large *l, const char *version)
 	ids[CROWD][1] = mx_event_id(l->ev[3]);
 	conflicts[CROWD] =
 		(struct mx_resolve_conflict){ MX_S("m.room.power_levels"), MX_S(""), ids[CROWD] };
+	for (int i = 0; i < LINE - 2; i++)
+		between[i] = mx_event_id(l->ev[4 + i]);
 	unit_ok(mx_resolve_state(&in, a, &out, &n));
 	assert_int_equal(n, CROWD + 1);
 	for (size_t i = 0; i < n; i++)
