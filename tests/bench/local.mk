@@ -42,9 +42,15 @@ tests_bench_events_LDADD = core/libcore.la $(core_libs)
 
 if HAVE_SQLITE
 noinst_PROGRAMS += tests/bench/enter
-tests_bench_enter_SOURCES = tests/bench/enter.c
+tests_bench_enter_SOURCES = tests/bench/enter.c tests/bench/large.h
 tests_bench_enter_CPPFLAGS = $(core_cppflags)
 tests_bench_enter_CFLAGS = $(program_cflags)
 tests_bench_enter_LDFLAGS = $(program_ldflags)
 tests_bench_enter_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
+noinst_PROGRAMS += tests/bench/accept
+tests_bench_accept_SOURCES = tests/bench/accept.c tests/bench/large.h
+tests_bench_accept_CPPFLAGS = $(core_cppflags)
+tests_bench_accept_CFLAGS = $(program_cflags)
+tests_bench_accept_LDFLAGS = $(program_ldflags)
+tests_bench_accept_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
 endif
