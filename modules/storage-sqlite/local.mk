@@ -2,7 +2,8 @@ EXTRA_DIST += modules/storage-sqlite/sqlite.h
 if HAVE_SQLITE
 # The driver as an archive too, so that unit tests of what stands on the database can link it.
 noinst_LTLIBRARIES += modules/storage-sqlite/libsqlitedriver.la
-modules_storage_sqlite_libsqlitedriver_la_SOURCES = modules/storage-sqlite/sqlite.c modules/storage-sqlite/checkpoint.c
+modules_storage_sqlite_libsqlitedriver_la_SOURCES = modules/storage-sqlite/sqlite.c modules/storage-sqlite/checkpoint.c \
+	modules/storage-sqlite/log_file.c
 modules_storage_sqlite_libsqlitedriver_la_CPPFLAGS = $(module_cppflags)
 modules_storage_sqlite_libsqlitedriver_la_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 

@@ -118,7 +118,7 @@ sqlite_open_file(struct mx_storage *s, sqlite3 **out)
 	MX_TRY(create_file(s->path));
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 		    SQLITE_OPEN_PRIVATECACHE;
-	if (sqlite3_open_v2(s->path, out, flags, NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(s->path, out, flags, s->vfs.zName) != SQLITE_OK) {
 		mx_error *e = mx_error_new(MX_E_UNAVAILABLE, "SQLite: cannot open %s: %s", s->path,
 					   *out != NULL ? sqlite3_errmsg(*out) : "no memory");
 		sqlite3_close(*out);
@@ -178,6 +178,7 @@ op_open(const void *options, mx_str where, struct mx_storage **out)
 					      .busy = { 5000 } };
 	if (options != NULL)
 		s->options = *(const struct sqlite_options *)options;
+	log_file_begin(s);
 	*out = s;
 	return NULL;
 }
@@ -190,6 +191,7 @@ op_close(struct mx_storage **sp)
 	if (s == NULL)
 		return;
 	*sp = NULL;
+	log_file_end(s);
 	free(s->path);
 	free(s);
 }
@@ -211,10 +213,11 @@ set_up(struct mx_storage_conn *c, bool writer)
 		return set_pragma(c->db, "PRAGMA query_only = 1");
 	}
 	MX_TRY(use_wal(c->db, c->storage->path));
-	snprintf(text, sizeof(text), "PRAGMA journal_size_limit = %lld", (long long)o->wal.bytes);
+	snprintf(text, sizeof(text), "PRAGMA journal_size_limit = %lld", (long long)o->wal.bytes * 4);
 	MX_TRY(set_pragma(c->db, text));
 	MX_TRY(set_pragma(c->db, "PRAGMA wal_autocheckpoint = 0"));
 	sqlite3_wal_hook(c->db, checkpointer_committed, c->storage);
+	sqlite3_rollback_hook(c->db, log_file_forget, c->db);
 	return NULL;
 }
 

@@ -39,7 +39,15 @@ struct mx_storage {
 	char *path;
 	struct sqlite_options options;
 	struct checkpointer checkpointer;
+	sqlite3_vfs vfs;		/* log_file.c; zName NULL: SQLite's own */
+	char vfs_name[32];
 };
+
+/* Writes of the log by the piece, for connections that are opened between these two. */
+void log_file_begin(struct mx_storage *s);
+void log_file_end(struct mx_storage *s);
+/* A transaction on this sqlite3 * was undone. */
+void log_file_forget(void *db);
 
 mx_error *checkpointer_start(struct mx_storage *s) MX_MUST_USE;
 void checkpointer_stop(struct mx_storage *s);
