@@ -102,8 +102,9 @@ http(struct mx_core *core, struct mx_buf *b)
 	mx_buf_printf(b,
 		      "myelin_http_requests_queued{pool=\"local\"} "
 		      "%zu\nmyelin_http_requests_queued{pool=\"remote\"} %zu\n"
-		      "myelin_http_requests_queued{pool=\"cpu\"} %zu\n",
-		      st.queued_local, st.queued_remote, st.queued_cpu);
+		      "myelin_http_requests_queued{pool=\"cpu\"} %zu\n"
+		      "myelin_http_requests_queued{pool=\"upload\"} %zu\n",
+		      st.queued_local, st.queued_remote, st.queued_cpu, st.queued_upload);
 }
 
 static void

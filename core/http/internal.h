@@ -23,6 +23,7 @@
 
 struct bufferevent;
 struct mx_guests;
+struct mx_upload;
 struct mx_tls;
 struct mx_io;
 
@@ -48,6 +49,7 @@ enum link_phase {
 	PHASE_WRITE = 4,
 	PHASE_LINGER = 5,		/* answered early: what still comes is thrown away */
 	PHASE_CLOSED = 6,		/* mx_link_run frees it */
+	PHASE_UPLOAD = 7,		/* its handler waits for more of the body */
 };
 
 enum link_todo {			/* why a link is in the queue of its I/O thread */
@@ -56,6 +58,7 @@ enum link_todo {			/* why a link is in the queue of its I/O thread */
 	TODO_OUTPUT = 3,		/* its request has an answer to be written */
 	TODO_BODY = 4,			/* its sender is known: go on reading the body */
 	TODO_THEN = 5,			/* what its held request waited for has happened */
+	TODO_READ = 6,			/* its handler wants more of the body */
 };
 
 enum park_state {			/* the low bits of link->park; the others count the parkings */
@@ -156,6 +159,7 @@ struct mx_request {
 	mx_handler *then;		/* of a held one */
 	mx_error *refusal;		/* decided before the body was read */
 	struct mx_answer answer;
+	struct mx_upload *upload;	/* of a route with MX_ROUTE_STREAM */
 	char *body;
 	uint32_t body_n, body_cap, body_limit;
 	mx_msec arrived;
@@ -224,6 +228,7 @@ struct mx_http {
 	struct mx_guests *guests;
 	struct mx_tls *tls;
 	struct mx_pool *local, *remote, *cpu;
+	struct mx_pool *upload;		/* made when it is first needed; under the lock */
 	struct mx_io *ios;
 	unsigned n_ios, next_io;
 	struct mx_listener *listeners;
@@ -258,6 +263,9 @@ mx_error *mx_link_adopt(struct mx_link *l) MX_MUST_USE;
 void mx_link_run(struct mx_link *l);
 void mx_link_event(struct mx_link *l, uint32_t bits);
 void mx_link_body(struct mx_link *l);		/* TODO_BODY */
+void mx_link_read(struct mx_link *l);		/* TODO_READ */
+/* A link that its I/O thread does not want any more: frees it, or has its handler told. */
+void mx_link_drop(struct mx_link *l, enum mx_code code, const char *why);
 void mx_link_timeout(struct mx_link *l);
 void mx_link_linger(struct mx_link *l);		/* it is to be closed, so that its answer arrives; then run it */
 void mx_link_free(struct mx_link *l);
@@ -283,6 +291,8 @@ struct mx_request *mx_request_new(struct mx_link *l, const struct mx_input *in);
 void mx_request_free(struct mx_request **rq);
 /* Frees what the next run does not need. */
 void mx_request_shrink(struct mx_request *rq);
+/* Before a run waits for somebody outside. */
+void mx_request_conn_back(struct mx_request *rq);
 
 /* run.c */
 /* The body is complete: has rq answered. The link is busy from here on. */
@@ -294,6 +304,17 @@ void mx_request_lost(struct mx_link *l);	/* the client is gone */
 void mx_request_expired(struct mx_link *l, uint32_t now);	/* now: l->park when its deadline was looked at */
 void mx_request_drain(struct mx_link *l);
 void mx_request_then(struct mx_link *l);	/* TODO_THEN */
+
+/* upload.c: by the I/O thread */
+void mx_upload_begin(struct mx_request *rq, struct mx_input *in);	/* with what came with the head */
+void mx_upload_feed(struct mx_request *rq, struct mx_input *in);
+bool mx_upload_has(const struct mx_request *rq);	/* something for the handler */
+void mx_upload_fail(struct mx_request *rq, enum mx_code code, const char *why);	/* why: a constant */
+int64_t mx_upload_wait(struct mx_request *rq);	/* begins to wait; until when */
+void mx_upload_give(struct mx_request *rq);	/* wakes the handler, whose the link is then */
+/* By who has the request. */
+bool mx_upload_unread(const struct mx_request *rq);
+void mx_upload_free(struct mx_upload **u);
 
 /* reply.c */
 /* The answer's head into out: everything but the module's headers and the empty line. */

@@ -75,6 +75,9 @@ handle(struct mx_link *l)
 	case TODO_BODY:
 		mx_link_body(l);
 		break;
+	case TODO_READ:
+		mx_link_read(l);
+		break;
 	case TODO_THEN:
 		mx_request_then(l);
 		break;
@@ -126,7 +129,7 @@ quiet_link(struct mx_link *l)
 	if (!mx_link_is_mine(l))
 		mx_request_drain(l);
 	else
-		mx_link_free(l);
+		mx_link_drop(l, MX_E_UNAVAILABLE, "The server is shutting down");
 }
 
 static void

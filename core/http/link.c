@@ -196,6 +196,56 @@ send_continue(struct mx_link *l)
 	mx_link_text(l, MX_S(text));
 }
 
+static bool
+is_upload(const struct mx_request *rq)
+{
+	return rq->route != NULL && (rq->route->flags & MX_ROUTE_STREAM) != 0;
+}
+
+/* Its handler reads the body, but for what has come already. */
+static void
+begin_upload(struct mx_link *l, struct mx_input *in)
+{
+	struct mx_request *rq = l->rq;
+
+	if (in->len - in->parsed > 1)
+		rq->expects = false;
+	mx_upload_begin(rq, in);
+	keep(l, in, false);
+	mx_request_dispatch(rq);
+}
+
+/* The link is its handler's again, which finds what has come, or why nothing does. */
+static void
+give_upload(struct mx_link *l)
+{
+	struct mx_request *rq = l->rq;
+
+	l->phase = PHASE_BUSY;
+	atomic_fetch_or_explicit(&l->state, LINK_BUSY, memory_order_acq_rel);
+	mx_upload_give(rq);
+}
+
+static void
+feed_upload(struct mx_link *l, struct mx_input *in)
+{
+	mx_upload_feed(l->rq, in);
+	keep(l, in, false);
+	if (mx_upload_has(l->rq))
+		give_upload(l);
+}
+
+void
+mx_link_drop(struct mx_link *l, enum mx_code code, const char *why)
+{
+	if (l->phase != PHASE_UPLOAD) {
+		mx_link_free(l);
+		return;
+	}
+	mx_upload_fail(l->rq, code, why);
+	give_upload(l);
+}
+
 /* The head is complete: refuses, asks who it is, or goes on to the body. False when the link is
  * given away. */
 static bool
@@ -206,6 +256,10 @@ begin(struct mx_link *l, struct mx_input *in)
 
 	l->rq = rq;
 	l->phase = PHASE_BODY;
+	if (rq->refusal == NULL && is_upload(rq)) {
+		begin_upload(l, in);
+		return false;
+	}
 	if (length > rq->body_limit && rq->refusal == NULL)
 		rq->refusal = mx_error_new(
 			MX_E_TOO_LARGE, "The body is too large: at most %u bytes", rq->body_limit);
@@ -311,7 +365,9 @@ feed_head(struct mx_link *l, struct mx_input *in)
 static void
 feed(struct mx_link *l, struct mx_input *in)
 {
-	if (l->phase == PHASE_BODY || feed_head(l, in))
+	if (l->phase == PHASE_UPLOAD)
+		feed_upload(l, in);
+	else if (l->phase == PHASE_BODY || feed_head(l, in))
 		feed_body(l, in);
 }
 
@@ -362,7 +418,7 @@ read_some(struct mx_link *l)
 		return true;
 	}
 	if (n <= 0) {
-		mx_link_free(l);
+		mx_link_drop(l, MX_E_BAD_REQUEST, "The body ended early");
 		return false;
 	}
 	/* Edges come for new bytes only: what did not fit, and the end of the stream, are asked
@@ -462,6 +518,20 @@ mx_link_body(struct mx_link *l)
 }
 
 void
+mx_link_read(struct mx_link *l)
+{
+	atomic_fetch_and_explicit(&l->state, ~(uint32_t)LINK_BUSY, memory_order_acq_rel);
+	l->phase = PHASE_UPLOAD;
+	mx_io_deadline(l, mx_upload_wait(l->rq));
+	if (l->io->quiet) {
+		mx_link_drop(l, MX_E_UNAVAILABLE, "The server is shutting down");
+		return;
+	}
+	send_continue(l);
+	mx_link_run(l);
+}
+
+void
 mx_link_linger(struct mx_link *l)
 {
 	l->phase = PHASE_CLOSED;
@@ -485,7 +555,7 @@ mx_link_timeout(struct mx_link *l)
 		answer_early(l, mx_error_new(MX_E_TIMEOUT, "The body came too slowly"));
 		break;
 	default:
-		mx_link_free(l);
+		mx_link_drop(l, MX_E_TIMEOUT, "The body came too slowly");
 		break;
 	}
 }

@@ -5,5 +5,5 @@ core_libcore_la_SOURCES += \
 	core/http/link.c core/http/listen.c core/http/options.c core/http/output.c core/http/parse.c \
 	core/http/parse.h core/http/rate.c core/http/rate.h core/http/reply.c core/http/request.c \
 	core/http/router.c core/http/router.h core/http/run.c core/http/server.c core/http/server.h \
-	core/http/text.c core/http/text.h core/http/tls.c core/http/wheel.c core/http/wheel.h \
+	core/http/text.c core/http/text.h core/http/tls.c core/http/upload.c core/http/wheel.c core/http/wheel.h \
 	core/runtime/pool.c core/runtime/pool.h

@@ -20,6 +20,8 @@ const struct mx_option mx_http_option_rows[] = {
 	HTTP(workers, .def = "16", .min = 1, .max = 1024, .help = "Threads that run handlers."),
 	HTTP(remote_workers, .def = "32", .min = 1, .max = 4096,
 	     .help = "Threads that wait for other servers."),
+	HTTP(upload_workers, .def = "32", .min = 1, .max = 4096,
+	     .help = "Threads that take uploads, one each while it comes."),
 	HTTP(cpu_workers, .max = 256,
 	     .help = "Threads for heavy computing (password hashes); 0: one a core."),
 	HTTP(backlog, .def = "1024", .min = 1, .max = 65535,

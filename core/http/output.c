@@ -238,8 +238,9 @@ void
 mx_answer_send(struct mx_request *rq, bool on_io)
 {
 	struct mx_link *l = rq->link;
-	bool alive =
-		rq->keep_alive && !atomic_load_explicit(&rq->http->draining, memory_order_acquire);
+	bool unread = mx_upload_unread(rq);
+	bool alive = rq->keep_alive && !unread &&
+		     !atomic_load_explicit(&rq->http->draining, memory_order_acquire);
 	char head[MX_HEAD_BYTES];
 	struct parts p = { .total = 0 };
 	struct msghdr m = { .msg_iov = p.v, .msg_iovlen = PARTS };
@@ -253,6 +254,7 @@ mx_answer_send(struct mx_request *rq, bool on_io)
 								    : MX_S(""));
 	count(rq);
 	l->closing = !alive;
+	l->unread = l->unread || unread;
 	l->rq = NULL;
 	if (l->tls == NULL) {
 		n = sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);

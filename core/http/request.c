@@ -257,6 +257,7 @@ mx_request_free(struct mx_request **request)
 	mx_error_free(&rq->refusal);
 	mx_buf_free(&rq->answer.body);
 	mx_buf_free(&rq->answer.headers);
+	mx_upload_free(&rq->upload);
 	free(rq->body);
 	free(rq->asked);
 	mx_router_unref(&rq->router);

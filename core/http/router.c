@@ -37,8 +37,8 @@ struct mx_router {
 
 static const char *const methods[] = { "DELETE", "GET", "PATCH", "POST", "PUT" };
 enum {
-	KNOWN_FLAGS = MX_ROUTE_INLINE | MX_ROUTE_CPU | MX_ROUTE_REMOTE | MX_ROUTE_RAW_BODY |
-		      MX_ROUTE_SUSPENDED_OK
+	KNOWN_FLAGS = MX_ROUTE_INLINE | MX_ROUTE_CPU | MX_ROUTE_REMOTE | MX_ROUTE_STREAM |
+		      MX_ROUTE_RAW_BODY | MX_ROUTE_SUSPENDED_OK
 };
 enum { VERSION_SEGMENT = 2 };		/* /_matrix/client/v3 */
 
@@ -151,9 +151,10 @@ check(const struct mx_router_row *row)
 		return malformed(row, "a path begins with /");
 	if (row->route->handler == NULL)
 		return malformed(row, "it has no handler");
-	if ((row->route->flags & MX_ROUTE_STREAM) != 0)
-		return malformed(row,
-				 "this version of Myelin has no streamed bodies (MX_ROUTE_STREAM)");
+	if ((row->route->flags & MX_ROUTE_STREAM) != 0 &&
+	    (row->route->flags & (MX_ROUTE_INLINE | MX_ROUTE_CPU)) != 0)
+		return malformed(row, "who reads a body waits for it: MX_ROUTE_STREAM excludes "
+				      "MX_ROUTE_INLINE and MX_ROUTE_CPU");
 	if ((row->route->flags & ~(uint32_t)KNOWN_FLAGS) != 0)
 		return malformed(row, "it has a flag that this version of Myelin does not know");
 	return NULL;

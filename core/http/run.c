@@ -102,12 +102,25 @@ is_inline(const struct mx_request *rq)
 			      (r->auth == MX_AUTH_OPTIONAL && rq->asked->token.p == NULL)));
 }
 
+static void
+put_conn(const struct mx_http *h, struct mx_run *run)
+{
+	if (run->conn != NULL)
+		h->hooks.conn_put(h->hooks.arg, run->conn);
+	run->conn = NULL;
+}
+
+void
+mx_request_conn_back(struct mx_request *rq)
+{
+	put_conn(rq->http, rq->run);
+}
+
 /* The request itself may be gone. */
 static void
 end_run(const struct mx_http *h, struct mx_run *run)
 {
-	if (run->conn != NULL)
-		h->hooks.conn_put(h->hooks.arg, run->conn);
+	put_conn(h, run);
 	if (run->self != NULL && h->hooks.unpin != NULL)
 		h->hooks.unpin(run->self);
 	*run = (struct mx_run){ 0 };

@@ -209,6 +209,8 @@ mx_http_stop(struct mx_http **http)
 	mx_pool_stop(&h->local);
 	mx_pool_stop(&h->remote);
 	mx_pool_stop(&h->cpu);
+	if (h->upload != NULL)
+		mx_pool_stop(&h->upload);
 	pthread_mutex_lock(&h->lock);
 	while (atomic_load(&h->held) > 0)
 		pthread_cond_wait(&h->changed, &h->lock);
@@ -218,9 +220,25 @@ mx_http_stop(struct mx_http **http)
 	destroy(http);
 }
 
+/* Most servers never need it, and some for nothing but it. */
+static struct mx_pool *
+upload_pool(struct mx_http *h)
+{
+	struct mx_pool *p;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->upload == NULL)
+		h->upload = mx_pool_new("upload", (unsigned)h->o->upload_workers, 0);
+	p = h->upload;
+	pthread_mutex_unlock(&h->lock);
+	return p;
+}
+
 struct mx_pool *
 mx_http_pool(struct mx_http *h, uint32_t route_flags)
 {
+	if ((route_flags & MX_ROUTE_STREAM) != 0)
+		return upload_pool(h);
 	if ((route_flags & MX_ROUTE_REMOTE) != 0)
 		return h->remote;
 	return (route_flags & MX_ROUTE_CPU) != 0 ? h->cpu : h->local;
@@ -248,4 +266,8 @@ mx_http_stats(struct mx_http *h, struct mx_http_stats *out)
 		out->queued_remote = mx_pool_queued(h->remote);
 		out->queued_cpu = mx_pool_queued(h->cpu);
 	}
+	pthread_mutex_lock(&h->lock);
+	if (h->upload != NULL)
+		out->queued_upload = mx_pool_queued(h->upload);
+	pthread_mutex_unlock(&h->lock);
 }

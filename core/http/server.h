@@ -18,7 +18,7 @@ struct mx_http;
 struct mx_http_options {
 	struct mx_list listen, trusted_proxies;
 	const char *unix_mode, *tls_certificate, *tls_key;
-	int64_t io_threads, workers, remote_workers, cpu_workers;
+	int64_t io_threads, workers, remote_workers, upload_workers, cpu_workers;
 	int64_t backlog, max_connections, max_connections_per_address, max_queue;
 	struct mx_size body_limit, header_limit, uri_limit;
 	int64_t header_count;
@@ -61,7 +61,7 @@ struct mx_http_stats {
 	uint64_t requests[6];			/* answered, by the status's first digit; [0]: client gone before */
 	uint64_t limited;			/* by a rate limit */
 	size_t open, active, parked;		/* now: connections, requests being worked on, requests that wait */
-	size_t queued_local, queued_remote, queued_cpu;
+	size_t queued_local, queued_remote, queued_cpu, queued_upload;
 };
 
 /* o and what it points to must outlive the server. MX_E_CONFIG. */

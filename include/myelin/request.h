@@ -51,7 +51,7 @@ enum mx_route_flags {
 	MX_ROUTE_INLINE = 1 << 0,	/* never blocks: runs on the I/O thread */
 	MX_ROUTE_CPU = 1 << 1,		/* heavy computing (password hashes): runs in the small, niced pool */
 	MX_ROUTE_REMOTE = 1 << 2,	/* waits for other servers: runs in a pool of its own */
-	MX_ROUTE_STREAM = 1 << 3,	/* the body is read by the handler, not collected before it */
+	MX_ROUTE_STREAM = 1 << 3,	/* the body is read by the handler, not collected before it: mx_request_read */
 	MX_ROUTE_RAW_BODY = 1 << 4,	/* the body need not be JSON */
 	MX_ROUTE_SUSPENDED_OK = 1 << 5,	/* also for suspended or locked users (logout …) */
 };
@@ -150,5 +150,20 @@ MX_API bool mx_request_draining(const struct mx_request *rq);
 MX_API void mx_request_hold(struct mx_request *rq, mx_handler *then);
 /* Once, from any thread: rq may be gone when it returns. */
 MX_API void mx_request_resume(struct mx_request *rq);
+
+/* ---- bodies that a handler reads itself: routes with MX_ROUTE_STREAM ---- */
+/* Their handlers run when the head is there and its sender is known, in a pool of their own. What
+ * they do not read is not taken from the socket: the sender waits. A connection that
+ * mx_request_conn gave is not kept while one of these waits. Who answers before the end ends the
+ * connection with the answer. */
+
+/* The next bytes of the body, as they come; waits for at least one. *n is 0 at the end. Every
+ * further call fails the same way: MX_E_TOO_LARGE, MX_E_TIMEOUT (slower than [http] body_timeout
+ * lets), MX_E_BAD_REQUEST (malformed, or broken off), MX_E_UNAVAILABLE (the server stops). */
+MX_API mx_error *mx_request_read(struct mx_request *rq, void *to, size_t space,
+				 size_t *n) MX_MUST_USE;
+MX_API int64_t mx_request_length(const struct mx_request *rq);	/* as announced; -1: it was not */
+/* The most bytes of body, instead of the route's: for a limit that is an option. */
+MX_API void mx_request_set_limit(struct mx_request *rq, uint64_t most);
 
 #endif

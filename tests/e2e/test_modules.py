@@ -16,6 +16,7 @@ from myelin import BUILD, SOURCE, Server, quote, wait_for
 
 EXAMPLE = os.path.join(SOURCE, "tests", "example-module")
 NOTES = "/_matrix/client/unstable/org.example.module/notes"
+MEASURE = "/_matrix/client/unstable/org.example.module/measure"
 
 
 def run(*command, **more):
@@ -114,7 +115,7 @@ def test_the_example_module_serves_what_it_declares(server, modules):
     assert hs.ctl("example", "count", "more", check=False).returncode == 2
     assert "example count" in hs.ctl("--help").stdout
     shown = json.loads(hs.ctl("module", "show", "example-module", "--json").stdout)
-    assert [(r["method"], r["path"]) for r in shown["routes"]] == [("GET", NOTES), ("POST", NOTES)]
+    assert [(r["method"], r["path"]) for r in shown["routes"]] == [("GET", NOTES), ("POST", NOTES), ("POST", MEASURE)]
     hooks = hs.ctl("module", "hooks").stdout
     assert "example-module" in hooks
 
@@ -149,6 +150,32 @@ def test_other_servers_are_asked_but_not_our_own_network(server, modules):
         assert allowing.stop(seconds=8) == 0
         assert waiting.wait(10) != 0
         waiting.stderr.close()
+
+
+def test_a_body_is_read_by_its_handler_as_it_comes(server, modules):
+    hs = server(path_config(modules, "[example-module]\nmeasured = 48M\n"))
+    alice = hs.register("alice")
+
+    def memory():
+        with open("/proc/%d/status" % hs.process.pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1))
+
+    line = b"x" * 1023 + b"\n"
+    assert alice.ok("POST", MEASURE, line.decode()) == {"bytes": 1024, "lines": 1}
+    before = memory()
+    status, _, text = alice.raw("POST", MEASURE, line * (48 << 10))
+    assert (status, json.loads(text)) == (200, {"bytes": 48 << 20, "lines": 48 << 10})
+    if not sanitizers():
+        assert memory() - before < 8 << 10
+    status, _, text = alice.raw("POST", MEASURE, iter([line] * 3000))
+    assert (status, json.loads(text)) == (200, {"bytes": 3000 << 10, "lines": 3000})
+
+    # Who may not send, or too much, is told so at once, although the body is still to come.
+    for token, length, expected in ((None, 1 << 20, 401), ("wrong", 1 << 20, 401), (alice.token, (48 << 20) + 1, 413)):
+        with socket.create_connection(("127.0.0.1", hs.port), 20) as s:
+            who = "Authorization: Bearer %s\r\n" % token if token else ""
+            s.sendall(("POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (MEASURE, who, length)).encode())
+            assert s.recv(100).startswith(b"HTTP/1.1 %d " % expected)
 
 
 def test_a_reload_takes_up_its_options(server, modules):

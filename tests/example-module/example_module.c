@@ -12,6 +12,7 @@ struct example_options {
 	const char *refused_word;
 	int64_t notes;
 	struct mx_duration keep;
+	struct mx_size measured;
 };
 
 static const struct mx_option options[] = {
@@ -21,6 +22,8 @@ static const struct mx_option options[] = {
 	       .help = "The most notes that a user may keep."),
 	MX_OPT(struct example_options, keep, .def = "30d", .min = 1000, .flags = MX_OPT_RELOAD,
 	       .help = "How long a note is kept."),
+	MX_OPT(struct example_options, measured, .def = "8M", .min = 1, .max = 1 << 30, .flags = MX_OPT_RELOAD,
+	       .help = "The longest body that is measured."),
 };
 
 /* ---- what it keeps: a table of its own, named with its prefix ---- */
@@ -115,11 +118,35 @@ get_notes(struct mx_request *rq)
 	return e != NULL ? mx_reply_error(rq, e) : mx_reply_buf(rq, 200, &b);
 }
 
+/* A body is read as it comes, and never kept as a whole. */
+static enum mx_outcome
+measure(struct mx_request *rq)
+{
+	const struct example_options *o = mx_self_options(mx_request_self(rq));
+	int64_t bytes = 0, lines = 0;
+	char piece[16384];
+	size_t n;
+
+	mx_request_set_limit(rq, (uint64_t)o->measured.bytes);
+	do {
+		mx_error *e = mx_request_read(rq, piece, sizeof(piece), &n);
+
+		if (e != NULL)
+			return mx_reply_error(rq, e);
+		for (size_t i = 0; i < n; i++)
+			lines += piece[i] == '\n';
+		bytes += (int64_t)n;
+	} while (n > 0);
+	return mx_reply_json(rq, 200, json_pack("{s:I,s:I}", "bytes", (json_int_t)bytes, "lines", (json_int_t)lines));
+}
+
 #define NOTES "/_matrix/client/unstable/org.example.module/notes"
+#define MEASURE "/_matrix/client/unstable/org.example.module/measure"
 
 static const struct mx_route routes[] = {
 	{ "GET", NOTES, get_notes, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
 	{ "POST", NOTES, post_note, MX_AUTH_USER, MX_RATE_WRITE, 0, 4096 },
+	{ "POST", MEASURE, measure, MX_AUTH_USER, MX_RATE_WRITE, MX_ROUTE_STREAM | MX_ROUTE_RAW_BODY, 0 },
 };
 
 /* ---- hooks ---- */

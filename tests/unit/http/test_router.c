@@ -172,7 +172,7 @@ mistakes_in_tables_are_refused(void **state)
 		R("", "/a"),
 		R("GET", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}"),
 		{ .method = "GET", .path = "/a" },
-		{ .method = "GET", .path = "/a", .handler = handler, .flags = MX_ROUTE_STREAM },
+		{ .method = "GET", .path = "/a", .handler = handler, .flags = MX_ROUTE_STREAM | MX_ROUTE_INLINE },
 		{ .method = "GET", .path = "/a", .handler = handler, .flags = 1u << 30 },
 	};
 

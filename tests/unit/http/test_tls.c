@@ -29,6 +29,28 @@ big(struct mx_request *rq)
 	return mx_reply_bytes(rq, 200, "text/plain", &b);
 }
 
+/* Reads a body in pieces. */
+static enum mx_outcome
+measure(struct mx_request *rq)
+{
+	struct mx_buf *b = mx_buf_new(0);
+	char piece[5000];
+	size_t all = 0, n;
+
+	do {
+		mx_error *e = mx_request_read(rq, piece, sizeof(piece), &n);
+
+		if (e != NULL) {
+			mx_buf_free(&b);
+			return mx_reply_error(rq, e);
+		}
+		for (size_t i = 0; i < n; i++)
+			all += piece[i] == 'x';
+	} while (n > 0);
+	mx_buf_printf(b, "%zu", all);
+	return mx_reply_bytes(rq, 200, "text/plain", &b);
+}
+
 static enum mx_outcome
 park(struct mx_request *rq)
 {
@@ -45,6 +67,8 @@ static const struct mx_route routes[] = {
 	{ .method = "POST", .path = "/echo", .handler = echo },
 	{ .method = "GET", .path = "/big", .handler = big },
 	{ .method = "GET", .path = "/park", .handler = park },
+	{ .method = "POST", .path = "/measure", .handler = measure, .flags = MX_ROUTE_STREAM,
+	  .body_limit = 1 << 24 },
 };
 
 /* A key and a certificate that it signs itself, for `name`. */
@@ -186,6 +210,35 @@ tls_carries_requests(void **state)
 }
 
 static void
+tls_carries_uploads(void **state)
+{
+	static const char head[] = "POST /measure HTTP/1.1\r\n" HOST "Content-Length: 3000000\r\n\r\n";
+	char *block = malloc(3000000), text[2000] = "";
+	struct server s;
+	SSL *ssl;
+
+	(void)state;
+	begin(&s);
+	memset(block, 'x', 3000000);
+	ssl = tls_dial(&s, TLS1_3_VERSION, NULL);
+	for (int i = 0; i < 2; i++) {
+		SSL_write(ssl, head, sizeof(head) - 1);
+		assert_int_equal(SSL_write(ssl, block, 3000000), 3000000);
+		(void)tls_hear(ssl, text, sizeof(text));
+		assert_status(text, 200);
+		assert_string_equal(body_of(text), "3000000");
+	}
+	/* Half a body, and no more. */
+	SSL_write(ssl, head, sizeof(head) - 1);
+	SSL_write(ssl, block, 100000);
+	EVENTUALLY(stats(&s).active == 1);
+	tls_end(ssl);
+	EVENTUALLY(stats(&s).open == 0 && stats(&s).active == 0);
+	free(block);
+	server_stop(&s);
+}
+
+static void
 old_versions_and_other_protocols_are_refused(void **state)
 {
 	struct server s;
@@ -288,6 +341,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_carries_requests),
+		cmocka_unit_test(tls_carries_uploads),
 		cmocka_unit_test(old_versions_and_other_protocols_are_refused),
 		cmocka_unit_test(a_tls_client_that_hangs_up_ends_its_wait),
 		cmocka_unit_test(a_reload_brings_the_new_certificate),
