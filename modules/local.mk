@@ -10,6 +10,7 @@ include modules/client-history/local.mk
 include modules/client-sync/local.mk
 include modules/client-profile/local.mk
 include modules/client-account-data/local.mk
+include modules/client-fallback/local.mk
 include modules/client-push/local.mk
 include modules/client-receipts/local.mk
 include modules/client-typing/local.mk

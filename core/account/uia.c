@@ -17,9 +17,11 @@ struct session {
 	char id[ID_LENGTH + 1];
 	char *method, *path;
 	mx_nid who;			/* 0: nobody yet */
+	char *user_id;			/* of who; NULL */
 	int64_t last_us;		/* mx_monotonic_us when it was last worked with */
 	unsigned attempts;		/* that failed */
 	json_t *completed;		/* stage names, at most STAGES_MAX */
+	json_t *flows;			/* what was asked for, as the client has it; NULL: nothing yet */
 	json_t *memory;
 	struct mx_request *holder;	/* the request that works with it, or NULL */
 	struct hold *hold;		/* in that request's arena */
@@ -52,6 +54,8 @@ session_free(struct session *s)
 {
 	json_decref(s->completed);
 	json_decref(s->memory);
+	json_decref(s->flows);
+	free(s->user_id);
 	free(s->method);
 	free(s->path);
 	free(s);
@@ -204,9 +208,11 @@ session_fits(const struct session *s, const struct mx_request *rq, mx_nid who)
 	       mx_str_eq(mx_str_of(s->path), mx_request_path(rq));
 }
 
-/* The session of that id for this request, held; *out NULL when there is none. */
+/* The session of that id, held by this request; *out NULL when there is none. own: it must be one of
+ * this very operation, of the user who. */
 static mx_error *
-session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct session **out)
+session_take(struct uia *u, struct mx_request *rq, mx_str id, bool own, mx_nid who,
+	     struct session **out)
 {
 	bool busy = false;
 	struct session *s;
@@ -215,7 +221,7 @@ session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct
 	expire(u);
 	for (s = *bucket_of(u, id); s != NULL && !mx_str_eq(mx_str_of(s->id), id); s = s->chain)
 		;
-	if (s != NULL && !session_fits(s, rq, who))
+	if (s != NULL && own && !session_fits(s, rq, who))
 		s = NULL;
 	if (s != NULL && s->holder != NULL && s->holder != rq)
 		busy = true;
@@ -236,15 +242,24 @@ session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct
 	return NULL;
 }
 
+static mx_error *
+session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct session **out)
+{
+	return session_take(u, rq, id, true, who, out);
+}
+
 static struct session *
-session_new(struct uia *u, struct mx_request *rq, mx_nid who)
+session_new(struct uia *u, struct mx_request *rq, const struct mx_auth *who)
 {
 	struct session *s = mx_alloc(sizeof(*s));
 
 	mx_random_text(s->id, ID_LENGTH);
 	s->method = mx_str_dup(mx_request_method(rq));
 	s->path = mx_str_dup(mx_request_path(rq));
-	s->who = who;
+	if (who != NULL) {
+		s->who = who->user;
+		s->user_id = mx_str_dup(who->user_id);
+	}
 	s->completed = json_array();
 	s->memory = json_object();
 	s->uia = u;
@@ -403,8 +418,8 @@ flows_json(mx_flows flows, size_t n)
 
 /* The 401. why (taken, may be NULL): what was wrong with the attempt. */
 static mx_error *
-ask(struct mx_accounts *as, struct mx_request *rq, const struct session *s, mx_flows flows,
-    size_t n, mx_error *why)
+ask(struct mx_accounts *as, struct mx_request *rq, struct session *s, mx_flows flows, size_t n,
+    mx_error *why)
 {
 	struct asking a = { .rq = rq, .flows = flows, .n = n, .params = json_object() };
 	mx_error *e = mx_error_new(MX_E_UIA, "user-interactive authentication");
@@ -416,10 +431,27 @@ ask(struct mx_accounts *as, struct mx_request *rq, const struct session *s, mx_f
 	}
 	if (as->ports.providers != NULL)
 		mx_error_drop(as->ports.providers(as->ports.arg, "stage", add_params, &a));
-	e = mx_error_with(e, "flows", flows_json(flows, n));
+	json_decref(s->flows);
+	s->flows = flows_json(flows, n);
+	e = mx_error_with(e, "flows", json_deep_copy(s->flows));
 	e = mx_error_with(e, "params", a.params);
 	e = mx_error_with(e, "session", json_string(s->id));
 	return mx_error_with(e, "completed", json_copy(s->completed));
+}
+
+/* Tries the stage, unless the session has passed it. */
+static mx_error *
+try_in(struct mx_accounts *as, struct session *s, struct trial *t)
+{
+	if (completed(s, t->stage))
+		return NULL;
+	if (s->attempts >= ATTEMPTS_MAX)
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "Too many attempts in this session: begin a new one");
+	MX_TRY(attempt(as, t));
+	if (json_array_size(s->completed) < STAGES_MAX)
+		json_array_append_new(s->completed, json_string(t->stage));
+	return NULL;
 }
 
 /* Works the request's auth dict into its session: NULL when that went well or there was nothing to
@@ -432,15 +464,7 @@ advance(struct mx_accounts *as, struct session *s, struct trial *t, mx_flows flo
 	if (memchr(type.p, '\0', type.n) != NULL || !flows_name(flows, n, t->stage))
 		return mx_error_new(MX_E_INVALID_PARAM,
 				    "This authentication type is in none of the flows");
-	if (completed(s, t->stage))
-		return NULL;
-	if (s->attempts >= ATTEMPTS_MAX)
-		return mx_error_new(MX_E_FORBIDDEN,
-				    "Too many attempts in this session: begin a new one");
-	MX_TRY(attempt(as, t));
-	if (json_array_size(s->completed) < STAGES_MAX)
-		json_array_append_new(s->completed, json_string(t->stage));
-	return NULL;
+	return try_in(as, s, t);
 }
 
 static mx_error *
@@ -464,7 +488,7 @@ check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who
 	if (id.n > 0)
 		MX_TRY(session_find(as->uia, rq, id, nid, &s));
 	if (s == NULL)
-		s = session_new(as->uia, rq, nid);
+		s = session_new(as->uia, rq, who);
 	t.auth = auth;
 	mx_error *e = type.n > 0 ? advance(as, s, &t, flows, n, type) : NULL;
 	/* Trying again with the same session helps who mistyped, not who is somebody else, and not
@@ -547,6 +571,50 @@ mx_uia_memory(struct mx_request *rq)
 			return NULL;
 	}
 	return s != NULL ? s->memory : NULL;
+}
+
+/* ---- by a browser ---- */
+
+static bool
+asks_for(const struct session *s, mx_str stage)
+{
+	const json_t *flow, *name;
+	size_t i, k;
+
+	json_array_foreach(s->flows, i, flow)
+		json_array_foreach(json_object_get(flow, "stages"), k, name)
+			if (mx_str_eq(stage, mx_str_of(json_string_value(name))))
+				return true;
+	return false;
+}
+
+mx_error *
+mx_uia_pass(struct mx_request *rq, mx_str session, mx_str stage, json_t *auth)
+{
+	struct mx_accounts *as = mx_core_accounts(mx_request_core(rq));
+	struct mx_auth who = { 0 };
+	struct trial t = { .rq = rq, .auth = auth };
+	struct session *s = NULL;
+	mx_error *e;
+
+	MX_TRY(session_take(as->uia, rq, session, false, 0, &s));
+	if (s == NULL || !asks_for(s, stage))
+		return mx_error_new(MX_E_NOT_FOUND, "This authentication session is over, or does "
+						    "not ask for this: begin anew in your client");
+	if (s->user_id != NULL) {
+		who.user = s->who;
+		who.user_id = mx_str_of(s->user_id);
+		t.who = &who;
+		json_object_set_new(auth, "identifier",
+				    json_pack("{s:s, s:s}", "type", "m.id.user", "user",
+					      s->user_id));
+	}
+	t.stage = mx_arena_str(mx_request_arena(rq), stage).p;
+	e = try_in(as, s, &t);
+	if (e != NULL && mx_error_status(e) < 500 && !mx_error_is(e, MX_E_LIMIT_EXCEEDED))
+		s->attempts++;
+	unhold(s->hold);
+	return e;
 }
 
 struct finishing {

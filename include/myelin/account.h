@@ -164,6 +164,11 @@ MX_API mx_error *mx_uia_confirm(struct mx_request *rq) MX_MUST_USE;
  * the session runs beside this one. NULL when the request has no live session (mx_uia_check makes
  * one). */
 MX_API json_t *mx_uia_memory(struct mx_request *rq);
+/* Passes one stage of the session of another request, which goes on without it: for who comes by a
+ * browser instead. auth: as the auth dict would have it; the user of a login stage is the
+ * session's. MX_E_NOT_FOUND when there is no such session, or it does not ask for that stage. */
+MX_API mx_error *mx_uia_pass(struct mx_request *rq, mx_str session, mx_str stage,
+			     json_t *auth) MX_MUST_USE;
 MX_API void mx_uia_finish(struct mx_request *rq);	/* after mx_uia_check: the operation is done, the session is over */
 
 #endif
