@@ -13,12 +13,14 @@
 #include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/runtime/durable.h"
+#include "core/runtime/hooks.h"
 #include "core/runtime/jobs.h"
 #include "core/runtime/loader.h"
 #include "core/runtime/option.h"
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
 #include "core/sql/db.h"
+#include "core/stream/stream.h"
 
 enum { DEFER_THREADS = 2 };
 
@@ -193,6 +195,7 @@ start_all(struct mx_server *s)
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
 	MX_TRY(mx_control_start(core, core->server.control));
+	mx_stream_on_told(core->stream, mx_hooks_told, core);
 	MX_TRY(mx_db_follow(core->db));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));

@@ -4,6 +4,7 @@
 
 #include "core/runtime/durable.h"
 #include "core/runtime/registry.h"
+#include "core/sql/db.h"
 
 enum { SLOW_US = 100000, SLOW_SAID_EVERY_MS = 60000 };
 
@@ -200,6 +201,27 @@ mx_hooks_event_stored(void *arg, struct mx_event *event)
 	}
 	if (filled(core, MX_HOOK_ID_event_after))
 		mx_durable_poke(core);
+}
+
+void
+mx_hooks_told(void *arg, mx_str text)
+{
+	struct mx_core *core = arg;
+	mx_str topic;
+
+	if (filled(core, MX_HOOK_ID_told) && mx_str_cut(text, ' ', &topic, &text))
+		run_told(core, &topic, NULL, topic, text);
+}
+
+void
+mx_core_tell(struct mx_core *core, mx_str topic, mx_str text)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(topic.n + text.n + 1);
+
+	mx_buf_str(b, topic);
+	mx_buf_byte(b, ' ');
+	mx_buf_str(b, text);
+	mx_db_tell(core->db, mx_buf_view(b));
 }
 
 void

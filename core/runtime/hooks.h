@@ -9,6 +9,8 @@
 mx_error *mx_hooks_event_check(void *core, struct mx_room *room,
 			       const struct mx_draft *draft) MX_MUST_USE;
 void mx_hooks_event_stored(void *core, struct mx_event *event);
+/* As mx_stream_on_told wants it. */
+void mx_hooks_told(void *core, mx_str text);
 
 void mx_run_user_created(struct mx_core *core, mx_nid user, mx_str user_id);
 void mx_run_user_deactivated(struct mx_core *core, mx_nid user, mx_str user_id);

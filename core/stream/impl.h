@@ -90,6 +90,8 @@ struct mx_stream {
 
 	mx_stream_foreign_fn *on_foreign;
 	mx_stream_events_fn *load_events;
+	void (*on_told)(void *arg, mx_str text);
+	void *on_told_arg;
 	struct {
 		mx_stream_foreign_fn *fn;
 		void *arg;

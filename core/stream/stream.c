@@ -157,6 +157,22 @@ closing(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 	return mx_stream_log_put(arg, c, since, upto);
 }
 
+static void
+told(void *arg, mx_str text)
+{
+	struct mx_stream *s = arg;
+
+	if (s->on_told != NULL)
+		s->on_told(s->on_told_arg, text);
+}
+
+void
+mx_stream_on_told(struct mx_stream *s, void (*fn)(void *arg, mx_str text), void *arg)
+{
+	s->on_told_arg = arg;
+	s->on_told = fn;
+}
+
 void
 mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn, mx_stream_events_fn *events,
 		     void *arg)
@@ -188,12 +204,14 @@ mx_stream_announce(struct mx_stream *s, const struct mx_item *item)
 {
 	struct mx_item it = *item;
 	struct mx_waiter *wake = NULL;
+	mx_pos now = mx_now() * 1000;
 
 	it.ephemeral = true;
 	if (it.event != NULL)
 		mx_event_ref(it.event);
 	pthread_mutex_lock(&s->lock);
 	it.pos = atomic_load(&s->passing_head) + 1;
+	it.pos = it.pos < now ? now : it.pos;
 	mx_ring_add(&s->passing, &it);
 	atomic_store(&s->passing_head, it.pos);
 	mx_wake_collect(s, &it, &wake);
@@ -284,8 +302,9 @@ mx_stream_open(struct mx_db *db, const struct mx_stream_options *options, struct
 	struct mx_db_watch watch = { .published = published,
 				     .caught_up = caught_up,
 				     .closing = closing,
+				     .told = told,
 				     .arg = s };
-	mx_pos passing = mx_now() * 1000;	/* a process that announces less often than once a µs never runs backwards */
+	mx_pos passing = mx_now() * 1000;
 
 	s->db = db;
 	s->opt = options != NULL

@@ -55,6 +55,8 @@ void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn,
 enum { MX_STREAM_FOLLOWERS = 4 };
 void mx_stream_follow(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
 void mx_stream_unfollow(struct mx_stream *s, void *arg);	/* when nothing writes any more */
+/* What other processes tell in passing (mx_db_tell) goes to fn, on a thread of its own. */
+void mx_stream_on_told(struct mx_stream *s, void (*fn)(void *arg, mx_str text), void *arg);
 void mx_stream_forget_rooms(struct mx_stream *s);	/* of everybody */
 
 struct mx_stream_stats {

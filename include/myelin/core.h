@@ -24,6 +24,11 @@ MX_API mx_error *mx_core_providers(struct mx_core *c, const char *kind,
 						   struct mx_module_self *self),
 				   void *arg) MX_MUST_USE;
 
+/* Tells the other processes of this server something in passing: their handlers of the hook told
+ * get it. It leaves no trace, and who cannot hear now misses it. topic: without a space, by custom
+ * the module's name; both without NUL, together under 3,900 bytes. Never blocks; any thread. */
+MX_API void mx_core_tell(struct mx_core *c, mx_str topic, mx_str text);
+
 /* Runs fn(arg) on a worker thread soon; arg is freed by fn. For what a hook may not do in place. */
 MX_API void mx_core_defer(struct mx_core *c, void (*fn)(struct mx_core *c, void *arg), void *arg);
 

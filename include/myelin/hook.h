@@ -61,7 +61,7 @@ struct mx_hook_row {
 	uint32_t id;			/* enum mx_hook_id */
 	int32_t priority;
 	union mx_hook_fn fn;
-	const char *const *types;	/* event_check, event_stored, event_after: only these event types, NULL-ended; NULL: all */
+	const char *const *types;	/* event_check, event_stored, event_after: only these event types, told: topics; NULL-ended; NULL: all */
 };
 /* static const struct mx_hook_row hooks[] = { MX_ON(event_check, MX_PRIO_POLICY, no_spam), }; */
 #define MX_ON(name, prio, handler) { .id = MX_HOOK_ID_##name, .priority = (prio), .fn.name = (handler) }

@@ -4,7 +4,8 @@
  * of items belong to whoever writes them.
  *
  * Typing and other passing things have no row: they take ephemeral positions of a second sequence,
- * which starts at the process's start time, so that it never runs backwards. A token carries both:
+ * which is each process's own but goes by the clock, so that it runs backwards neither when a
+ * process starts anew nor when a client is balanced to another one. A token carries both:
  * "s123_456". */
 #ifndef MYELIN_STREAM_H
 #define MYELIN_STREAM_H

@@ -5,14 +5,43 @@ struct typing_options {
 	struct mx_duration max_timeout;
 };
 
+#define TOPIC "client-typing"
+
 static const struct mx_option options[] = {
 	MX_OPT(struct typing_options, max_timeout, .def = "2m", .min = 1000, .max = 3600000,
 	       .flags = MX_OPT_RELOAD,
 	       .help = "The longest time for which a client may say that its user types."),
 };
 
+/* Here and in the other processes. ms: for how long; 0: the user has stopped. */
+static void
+type_for(struct mx_module_self *self, mx_nid room, mx_str user_id, mx_msec ms)
+{
+	MX_AUTO(mx_buf) *text = NULL;
+
+	if (!typing_set(mx_self_state(self), room, user_id,
+			ms > 0 ? mx_monotonic_us() + ms * 1000 : 0))
+		return;
+	text = mx_buf_new(0);
+	mx_buf_printf(text, "%lld %lld %.*s", (long long)room, (long long)ms, MX_SFMT(user_id));
+	mx_core_tell(mx_self_core(self), MX_S(TOPIC), mx_buf_view(text));
+}
+
+static void
+told(struct mx_module_self *self, mx_str topic, mx_str text)
+{
+	mx_str room, ms;
+	int64_t nid, left;
+
+	(void)topic;
+	if (mx_str_cut(text, ' ', &room, &text) && mx_str_cut(text, ' ', &ms, &text) &&
+	    mx_str_int(room, 1, INT64_MAX, &nid) && mx_str_int(ms, 0, 3600000, &left))
+		typing_set(mx_self_state(self), nid, text,
+			   left > 0 ? mx_monotonic_us() + left * 1000 : 0);
+}
+
 static mx_error *
-read_body(struct mx_request *rq, int64_t *until)
+read_body(struct mx_request *rq, mx_msec *ms)
 {
 	const struct typing_options *o = mx_self_options(mx_request_self(rq));
 	int64_t timeout = 30000;
@@ -28,7 +57,7 @@ read_body(struct mx_request *rq, int64_t *until)
 		return mx_error_new(MX_E_INVALID_PARAM, "timeout is negative");
 	if (timeout > o->max_timeout.ms)
 		timeout = o->max_timeout.ms;
-	*until = typing ? mx_monotonic_us() + timeout * 1000 : 0;
+	*ms = typing ? timeout : 0;
 	return NULL;
 }
 
@@ -39,18 +68,18 @@ set_typing(struct mx_request *rq)
 	const struct mx_auth *who = mx_request_auth(rq);
 	MX_AUTO(mx_room) *room = NULL;
 	struct mx_member m;
-	int64_t until = 0;
+	mx_msec ms = 0;
 
 	MX_TRY(mx_id_check_user(mx_request_param(rq, "userId"), "userId"));
 	MX_TRY(mx_id_check_room(mx_request_param(rq, "roomId"), "roomId"));
 	if (!mx_str_eq(mx_request_param(rq, "userId"), who->user_id))
 		return mx_error_new(MX_E_FORBIDDEN, "nobody can type for somebody else");
-	MX_TRY(read_body(rq, &until));
+	MX_TRY(read_body(rq, &ms));
 	MX_TRY(mx_room_get(rs, mx_request_conn(rq), mx_request_param(rq, "roomId"), &room));
 	MX_TRY(mx_room_member(rs, mx_request_conn(rq), room, who->user, &m));
 	if (m.membership != MX_MEMBER_JOIN)
 		return mx_error_new(MX_E_FORBIDDEN, "you are not in this room");
-	typing_set(mx_self_state(mx_request_self(rq)), mx_room_nid(room), who->user_id, until);
+	type_for(mx_request_self(rq), mx_room_nid(room), who->user_id, ms);
 	return NULL;
 }
 
@@ -66,9 +95,10 @@ put(struct mx_request *rq)
 static void
 stored(struct mx_module_self *self, struct mx_event *event)
 {
-	typing_set(mx_self_state(self), mx_event_room(event), mx_event_sender(event), 0);
+	type_for(self, mx_event_room(event), mx_event_sender(event), 0);
 }
 
+static const char *const topics[] = { TOPIC, NULL };
 static const char *const messages[] = { "m.room.message", "m.room.encrypted", NULL };
 
 static void
@@ -108,6 +138,7 @@ static const struct mx_route routes[] = {
 static const struct mx_hook_row hooks[] = {
 	MX_ON(sync_section, MX_PRIO_NORMAL, section),
 	MX_ON_TYPES(event_stored, MX_PRIO_NORMAL, stored, messages),
+	MX_ON_TYPES(told, MX_PRIO_NORMAL, told, topics),
 };
 
 static mx_error *

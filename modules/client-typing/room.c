@@ -235,27 +235,31 @@ begin(struct typing *t, mx_nid nid, mx_str user_id, int64_t until)
 	}
 }
 
-static void
+static bool
 end(struct typing *t, mx_nid nid, mx_str user_id)
 {
 	struct room *r = *slot_of(t, nid);
 	size_t i = r != NULL ? typist_of(r, user_id) : 0;
 
 	if (r == NULL || i == r->n)
-		return;
+		return false;
 	drop_typist(r, i);
 	announce(t, r);
+	return true;
 }
 
-void
+bool
 typing_set(struct typing *t, mx_nid room, mx_str user_id, int64_t until)
 {
+	bool typed = true;
+
 	pthread_mutex_lock(&t->lock);
 	if (until > 0)
 		begin(t, room, user_id, until);
 	else
-		end(t, room, user_id);
+		typed = end(t, room, user_id);
 	pthread_mutex_unlock(&t->lock);
+	return typed;
 }
 
 bool

@@ -114,6 +114,37 @@ def test_what_a_client_has_done_is_known_to_every_process(pair):
     assert laptop.call("GET", "/_matrix/client/v3/account/whoami")[0] == 401
 
 
+def test_typing_is_seen_through_every_process(pair):
+    one, two = pair
+    alice, bob = one.register("alice"), one.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    he = through(two, bob)
+    since = he.sync()["next_batch"]
+
+    def typing(body):
+        nonlocal since
+        alice.ok("PUT", "/_matrix/client/v3/rooms/%s/typing/%s" % (room, alice.user_id), body)
+        seen = []
+
+        def heard():
+            nonlocal since
+            answer = he.sync(since, timeout=5000)
+            since = answer["next_batch"]
+            joined = answer.get("rooms", {}).get("join", {}).get(room, {})
+            seen.extend(e["content"]["user_ids"] for e in joined.get("ephemeral", {}).get("events", []))
+            return seen
+        wait_for(heard, "the other process to hear of it")
+        return seen[-1]
+
+    assert typing({"typing": True, "timeout": 60000}) == [alice.user_id]
+    assert typing({"typing": False}) == []
+    assert typing({"typing": True, "timeout": 60000}) == [alice.user_id]
+    # Who sends has stopped, wherever it was sent.
+    through(two, alice).send(room, "hello")
+    wait_for(lambda: "'user_ids': []" in str(alice.sync(since)), "the first process to hear of it")
+
+
 def test_who_comes_and_goes(pair, server):
     one, two = pair
     alice = one.register("alice")
