@@ -65,7 +65,9 @@ endif
 EXTRA_DIST += tests/fuzz/fuzz_event.dict tests/fuzz/fuzz_rules.dict \
 	tests/fuzz/corpus/fuzz_event/create tests/fuzz/corpus/fuzz_event/member tests/fuzz/corpus/fuzz_event/redaction \
 	tests/fuzz/corpus/fuzz_id/alias tests/fuzz/corpus/fuzz_id/user \
-	tests/fuzz/corpus/fuzz_rules/invite tests/fuzz/corpus/fuzz_rules/levels
+	tests/fuzz/corpus/fuzz_event/first tests/fuzz/corpus/fuzz_rules/first tests/fuzz/corpus/fuzz_rules/invite \
+	tests/fuzz/corpus/fuzz_rules/levels tests/fuzz/corpus/fuzz_redact/levels tests/fuzz/corpus/fuzz_redact/member \
+	tests/fuzz/corpus/fuzz_sign/member tests/fuzz/corpus/fuzz_sign/redaction
 if FUZZERS
 noinst_PROGRAMS += tests/fuzz/fuzz_event
 tests_fuzz_fuzz_event_SOURCES = tests/fuzz/fuzz_event.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h
@@ -77,6 +79,16 @@ tests_fuzz_fuzz_id_SOURCES = tests/fuzz/fuzz_id.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_id_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_id_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_id_LDADD = $(fuzz_ldadd)
+noinst_PROGRAMS += tests/fuzz/fuzz_redact
+tests_fuzz_fuzz_redact_SOURCES = tests/fuzz/fuzz_redact.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h
+tests_fuzz_fuzz_redact_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_redact_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_redact_LDADD = $(fuzz_ldadd)
+noinst_PROGRAMS += tests/fuzz/fuzz_sign
+tests_fuzz_fuzz_sign_SOURCES = tests/fuzz/fuzz_sign.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h
+tests_fuzz_fuzz_sign_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_sign_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_sign_LDADD = $(fuzz_ldadd)
 noinst_PROGRAMS += tests/fuzz/fuzz_rules
 tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c tests/fuzz/fuzz_room.h tests/fuzz/fuzz.h $(oracle_sources)
 tests_fuzz_fuzz_rules_CPPFLAGS = $(fuzz_cppflags)

@@ -439,51 +439,115 @@ a_create_event_of_version_12_names_its_room(void **state)
 	unit_refused(mx_event_from_bytes(version_of("11"), MX_S(json), &old), MX_E_MISSING_PARAM);
 }
 
-/* No version that rooms are made with is like this, but the first two are. */
+/* What one version takes and another does not. */
 static void
-ids_may_be_chosen_and_references_may_be_pairs(void **state)
+each_version_has_its_format(void **state)
 {
-	struct mx_room_version v = *version_of("10");
-	MX_AUTO(mx_event) *ev = NULL, *bad = NULL;
-	struct mx_event_ids it;
-	mx_str id;
+#define HEAD ",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,"
+#define NAMES "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"
+#define REFS(ref) "{\"auth_events\":[" ref "],\"content\":{},\"depth\":1" HEAD "\"prev_events\":[" ref "]," NAMES
+#define WITH_ID(id) "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":" id HEAD "\"prev_events\":[]," NAMES
+#define PAIRS(pair) \
+	"{\"auth_events\":[" pair "],\"content\":{},\"depth\":1,\"event_id\":\"$me:x\"" HEAD \
+	"\"prev_events\":[]," NAMES
+#define CONTENT(content, depth) \
+	"{\"auth_events\":[],\"content\":" content ",\"depth\":" depth ",\"event_id\":\"$me:x\"" HEAD \
+	"\"prev_events\":[]," NAMES
+	static const struct {
+		const char *which, *json, *refused;
+	} cases[] = {
+		/* references */
+		{ "3-", REFS("\"$a\""), NULL },
+		{ "3-", REFS("[\"$a:x\",{\"sha256\":\"y\"}]"), "list of event ids" },
+		{ "1-2", WITH_ID("\"$me:x\""), NULL },
+		{ "1-2", REFS("\"$a:x\""), "event_id" },
+		{ "1-2", PAIRS("[\"$a:x\",{\"sha256\":\"y\"}]"), NULL },
+		{ "1-2", PAIRS("\"$a:x\""), "list of ids and hashes" },
+		{ "1-2", PAIRS("[\"$a:x\"]"), "list of ids and hashes" },
+		{ "1-2", PAIRS("[1,{}]"), "list of event ids" },
+		/* ids: without a server nobody could say whose signature they need */
+		{ "1-2", WITH_ID("\"$me\""), "event_id is not an event id" },
+		{ "1-2", WITH_ID("\"me:x\""), "event_id is not an event id" },
+		{ "1-2", WITH_ID("1"), "event_id" },
+		{ "1-2", WITH_ID("\"$m\\\"e:x\""), "event_id is not an event id" },
+		{ "3-", WITH_ID("\"$me:x\""), NULL },	/* anybody may say anything, and it counts for nothing */
+		/* numbers */
+		{ "1-5", CONTENT("{\"n\":1.5}", "1"), NULL },
+		{ "1-5", CONTENT("{\"n\":[1e10,1.0,-0.0,9007199254740992]}", "1"), NULL },
+		{ "6-", CONTENT("{\"n\":1.5}", "1"), "no integer" },
+		{ "6-", CONTENT("{\"n\":1e10}", "1"), "no integer" },
+		{ "6-", CONTENT("{\"n\":1.0}", "1"), "no integer" },
+		{ "6-", CONTENT("{\"n\":9007199254740992}", "1"), "beyond 2^53" },
+		{ NULL, CONTENT("{\"n\":9007199254740991}", "1"), NULL },
+		{ NULL, CONTENT("{\"n\":1e999}", "1"), "" },
+		/* depth */
+		{ "1-5", CONTENT("{}", "9223372036854775807"), NULL },
+		{ "6-", CONTENT("{}", "9007199254740991"), NULL },
+		{ "6-", CONTENT("{}", "9007199254740992"), "depth" },
+		{ NULL, CONTENT("{}", "1.0"), "depth" },
+		{ NULL, CONTENT("{}", "-1"), "depth" },
+	};
 
 	(void)state;
-	v.event_id = MX_EVENT_ID_CHOSEN;
-	v.refs_with_hashes = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t v = 0; v < ALL_VERSIONS; v++) {
+			MX_AUTO(mx_event) *ev = NULL;
+			mx_error *e = NULL;
+
+			if (!is_version(cases[i].which, all_versions[v]))
+				continue;
+			e = mx_event_from_bytes(version_of(all_versions[v]),
+						mx_str_of(cases[i].json), &ev);
+			if ((e != NULL) != (cases[i].refused != NULL))
+				fail_msg("row %zu, version %s: %s", i, all_versions[v],
+					 e != NULL ? mx_error_text(e) : "accepted");
+			if (e != NULL && strstr(mx_error_text(e), cases[i].refused) == NULL)
+				fail_msg("row %zu, version %s: '%s', not '%s'", i, all_versions[v],
+					 mx_error_text(e), cases[i].refused);
+			mx_error_free(&e);
+		}
+	}
+}
+
+static void
+old_references_are_read_out_of_their_pairs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		MX_AUTO(mx_event) *ev = NULL;
+		struct mx_event_ids it;
+		mx_str id;
+
+		unit_ok(mx_event_from_bytes(
+			version_of(all_versions[i]),
+			MX_S("{\"auth_events\":[[\"$a:x\",{\"sha256\":\"y\"}],[\"$b:x\",{}]],"
+			     "\"content\":{},\"depth\":1,\"event_id\":\"$me:x\"" HEAD
+			     "\"prev_events\":[]," NAMES),
+			&ev));
+		unit_text(mx_event_id(ev), "$me:x");
+		it = mx_event_auth(ev);
+		assert_true(mx_event_ids_next(&it, &id));
+		unit_text(id, "$a:x");
+		assert_true(mx_event_ids_next(&it, &id));
+		unit_text(id, "$b:x");
+		assert_false(mx_event_ids_next(&it, &id));
+	}
+}
+
+/* Old events were signed as Python writes them. */
+static void
+old_numbers_are_kept_as_they_were_signed(void **state)
+{
+	MX_AUTO(mx_event) *ev = NULL;
+
+	(void)state;
 	unit_ok(mx_event_from_bytes(
-		&v,
-		MX_S("{\"auth_events\":[[\"$a:x\",{\"sha256\":\"y\"}],[\"$b:x\",{}]],\"content\":{}"
-		     ","
-		     "\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"},\"origin_"
-		     "server_ts\":1,\"prev_events\":[],"
-		     "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"),
+		version_of("1"),
+		MX_S(CONTENT("{\"n\":[1.0, 100000000000000000000.0, 1e-7, -0.0, 0.10, "
+			     "-9223372036854775808, 12e2]}", "1")),
 		&ev));
-	unit_text(mx_event_id(ev), "$me:x");
-	it = mx_event_auth(ev);
-	assert_true(mx_event_ids_next(&it, &id));
-	unit_text(id, "$a:x");
-	assert_true(mx_event_ids_next(&it, &id));
-	unit_text(id, "$b:x");
-	assert_false(mx_event_ids_next(&it, &id));
-	unit_refused(mx_event_from_bytes(
-			     &v,
-			     MX_S("{\"auth_events\":[\"$a:x\"],\"content\":{},"
-				  "\"depth\":1,\"event_id\":\"$me:x\",\"hashes\":{\"sha256\":\"x\"}"
-				  ",\"origin_server_ts\":1,\"prev_events\":[],"
-				  "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},"
-				  "\"type\":\"x\"}"),
-			     &bad),
-		     MX_E_BAD_JSON);
-	unit_refused(
-		mx_event_from_bytes(&v,
-				    MX_S("{\"auth_events\":[],\"content\":{},"
-					 "\"depth\":1,\"event_id\":\"me\",\"hashes\":{\"sha256\":"
-					 "\"x\"},\"origin_server_ts\":1,\"prev_events\":[],"
-					 "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{"
-					 "},\"type\":\"x\"}"),
-				    &bad),
-		MX_E_BAD_JSON);
+	unit_text(mx_event_content(ev),
+		  "{\"n\":[1.0,1e+20,1e-07,-0.0,0.1,-9223372036854775808,1200.0]}");
 }
 
 /* Bytes of which the event can be made, and its redacted form cannot. */
@@ -537,7 +601,9 @@ main(void)
 		unit_case(a_strangers_event_becomes_canonical_without_unsigned),
 		unit_case(the_largest_event_has_65536_bytes),
 		unit_case(a_create_event_of_version_12_names_its_room),
-		unit_case(ids_may_be_chosen_and_references_may_be_pairs),
+		unit_case(each_version_has_its_format),
+		unit_case(old_references_are_read_out_of_their_pairs),
+		unit_case(old_numbers_are_kept_as_they_were_signed),
 		unit_case(a_damaged_event_can_still_be_redacted),
 		unit_case(damaged_rows_are_refused),
 	};

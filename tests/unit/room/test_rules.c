@@ -1,5 +1,6 @@
-/* The authorisation rules, one table a subject: what is asked in which state, and how it is
- * answered. */
+/* The authorisation rules, one table a rule: what is asked in which state, in which versions, and how
+ * it is answered. The rules are named by their places in version 1, and by the version that changed
+ * them: A1.5-join is rule 5 of version 1 for joins, A7 what version 7 adds. */
 #include "tests/unit/room/events.h"
 
 /* A row leaves out what it does not need. */
@@ -146,6 +147,7 @@ check_cases(const struct rule_case *cases, size_t n)
 
 /* ---- joining ---- */
 
+/* A1.5-join; A7: the rule knock. */
 static void
 joins(void **state)
 {
@@ -200,6 +202,7 @@ joins(void **state)
 #define VOUCHED(by) "m.room.member", "alice", "alice", \
 	"{\"join_authorised_via_users_server\":" by ",\"membership\":\"join\"}"
 
+/* A8; A10: knock_restricted. */
 static void
 restricted_joins_need_somebody_who_may_invite(void **state)
 {
@@ -241,6 +244,7 @@ restricted_joins_need_somebody_who_may_invite(void **state)
 
 /* ---- inviting, leaving, kicking, banning, knocking ---- */
 
+/* A1.5-invite without a third party. */
 static void
 invites(void **state)
 {
@@ -270,6 +274,7 @@ invites(void **state)
 	CHECK(cases);
 }
 
+/* A1.5-leave; A7: from knock. */
 static void
 leaving_and_kicking(void **state)
 {
@@ -310,6 +315,7 @@ leaving_and_kicking(void **state)
 	CHECK(cases);
 }
 
+/* A1.5-ban. */
 static void
 bans(void **state)
 {
@@ -332,6 +338,7 @@ bans(void **state)
 	CHECK(cases);
 }
 
+/* A7, A10: knocking. */
 static void
 knocks(void **state)
 {
@@ -371,6 +378,7 @@ knocks(void **state)
 #define TEXT "m.room.message", NULL
 #define NAME "m.room.name", ""
 
+/* A1.6 to A1.9, A1.12; A3: redactions as any event; A6: aliases too. */
 static void
 sending_needs_membership_and_power(void **state)
 {
@@ -429,6 +437,7 @@ sending_needs_membership_and_power(void **state)
 	CHECK(cases);
 }
 
+/* A1.3. */
 static void
 a_room_may_be_for_one_server(void **state)
 {
@@ -452,6 +461,7 @@ a_room_may_be_for_one_server(void **state)
 #define OLD "{\"ban\":50,\"events\":{\"m.room.name\":60,\"x\":10},\"notifications\":{\"room\":60},\"state_default\":0," \
 	"\"users\":{\"@admin:a\":100,\"@mod:a\":50,\"@moe:a\":50}}"
 
+/* A1.10, its grammar: P1, P6, P10. */
 static void
 power_levels_must_be_levels(void **state)
 {
@@ -503,6 +513,7 @@ power_levels_must_be_levels(void **state)
 	CHECK(cases);
 }
 
+/* A1.10, its changes; A6: notifications. */
 static void
 nobody_changes_levels_above_their_own(void **state)
 {
@@ -598,6 +609,7 @@ nobody_changes_levels_above_their_own(void **state)
 
 #define PARTNER .create = "\"additional_creators\":[\"@partner:b\"]"
 
+/* A12.4, C12. */
 static void
 creators_rank_above_every_level(void **state)
 {
@@ -640,6 +652,7 @@ creators_rank_above_every_level(void **state)
 
 /* ---- m.room.create ---- */
 
+/* A1.1, A11, A12.1. */
 static void
 a_room_begins_with_its_create_event(void **state)
 {
@@ -683,6 +696,7 @@ a_room_begins_with_its_create_event(void **state)
 	CHECK(cases);
 }
 
+/* A12.2. */
 static void
 an_event_is_judged_in_its_own_room(void **state)
 {
@@ -762,6 +776,7 @@ key_content(const struct mx_signing_key *key, const char *before, const char *af
 	return out;
 }
 
+/* A1.5-invite with a third party. */
 static void
 a_third_party_invite_needs_the_identity_servers_signature(void **state)
 {
@@ -848,124 +863,142 @@ expect_types(const char *version, struct spec s, const char *expected)
 	assert_string_equal(mx_buf_cstr(b), expected);
 }
 
+/* A-select. */
 static void
 auth_events_are_selected(void **state)
 {
+	static const struct {
+		const char *which;	/* versions */
+		const char *type, *key, *content;
+		const char *more;	/* beside the create event, the power levels and the sender */
+	} rows[] = {
+		{ NULL, "x", NULL, "{\"membership\":\"join\"}", "" },
+		{ NULL, "m.room.member", "alice", "{\"membership\":\"join\"}",
+		  "m.room.join_rules| " },
+		{ NULL, "m.room.member", "bob", "{\"membership\":\"ban\"}",
+		  "m.room.member|@bob:a " },
+		{ NULL, "m.room.member", "bob", "{\"membership\":\"leave\"}",
+		  "m.room.member|@bob:a " },
+		{ NULL, "m.room.member", "bob", "{\"membership\":\"invite\"}",
+		  "m.room.member|@bob:a m.room.join_rules| " },
+		{ NULL, "m.room.member", "bob",
+		  "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{\"token\":\"a\\nb\"}"
+		  "}}",
+		  "m.room.member|@bob:a m.room.join_rules| m.room.third_party_invite|a\nb " },
+		{ NULL, "m.room.member", "bob",
+		  "{\"membership\":\"join\",\"third_party_invite\":{\"signed\":{\"token\":\"t\"}}}",
+		  "m.room.member|@bob:a m.room.join_rules| " },
+		{ "7-", "m.room.member", "bob", "{\"membership\":\"knock\"}",
+		  "m.room.member|@bob:a m.room.join_rules| " },
+		{ "1-6", "m.room.member", "bob", "{\"membership\":\"knock\"}",
+		  "m.room.member|@bob:a " },
+		{ "8-", "m.room.member", "alice",
+		  "{\"join_authorised_via_users_server\":\"@bob:b\",\"membership\":\"join\"}",
+		  "m.room.join_rules| m.room.member|@bob:b " },
+		{ "1-7", "m.room.member", "alice",
+		  "{\"join_authorised_via_users_server\":\"@bob:b\",\"membership\":\"join\"}",
+		  "m.room.join_rules| " },
+		{ NULL, "m.room.member", "alice",
+		  "{\"join_authorised_via_users_server\":\"@bob:b\",\"membership\":\"leave\"}", "" },
+	};
+
 	(void)state;
-	expect_types(
-		"11",
-		(struct spec){
-			.type = "m.room.create", .key = "", .sender = "creator", .content = "{}" },
-		"");
-	expect_types("11", (struct spec){ .type = "x", .sender = "alice", .content = "{}" },
-		     "m.room.create| m.room.power_levels| m.room.member|@alice:a ");
-	expect_types("12",
-		     (struct spec){ .type = "x",
-				    .sender = "alice",
-				    .content = "{\"membership\":\"join\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a ");
-	expect_types("12",
-		     (struct spec){ .type = "m.room.member",
-				    .key = "alice",
-				    .sender = "alice",
-				    .content = "{\"membership\":\"join\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.join_rules| ");
-	expect_types("12",
-		     (struct spec){ .type = "m.room.member",
-				    .key = "alice",
-				    .sender = "alice",
-				    .content = "{\"join_authorised_via_users_server\":\"@bob:b\","
-					       "\"membership\":\"join\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.join_rules| "
-		     "m.room.member|@bob:b ");
-	expect_types("12", (struct spec){ .type = "m.room.member", .key = "bob", .sender = "alice",
-					  .content = "{\"membership\":\"ban\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a ");
-	expect_types("12",
-		     (struct spec){ .type = "m.room.member",
-				    .key = "bob",
-				    .sender = "alice",
-				    .content = "{\"membership\":\"knock\"}" },
-		     "m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a "
-		     "m.room.join_rules| ");
-	expect_types(
-		"12",
-		(struct spec){
-			.type = "m.room.member",
-			.key = "bob",
-			.sender = "alice",
-			.content = "{\"membership\":\"invite\",\"third_party_invite\":{\"signed\":{"
-				   "\"token\":\"a\\nb\"}}}" },
-		"m.room.power_levels| m.room.member|@alice:a m.room.member|@bob:a "
-		"m.room.join_rules| "
-		"m.room.third_party_invite|a\nb ");
+	for (size_t v = 0; v < ALL_VERSIONS; v++) {
+		expect_types(all_versions[v],
+			     (struct spec){ .type = "m.room.create",
+					    .key = "",
+					    .sender = "creator",
+					    .content = "{}" },
+			     "");
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			char expected[256];
+
+			if (!is_version(rows[i].which, all_versions[v]))
+				continue;
+			snprintf(expected, sizeof(expected),
+				 "%sm.room.power_levels| m.room.member|@alice:a %s",
+				 is_version("12", all_versions[v]) ? "" : "m.room.create| ",
+				 rows[i].more);
+			expect_types(all_versions[v],
+				     (struct spec){ .type = rows[i].type,
+						    .key = rows[i].key,
+						    .sender = "alice",
+						    .content = rows[i].content },
+				     expected);
+		}
+	}
+}
+
+/* A1.2, A12.3: rows say which events are named: c(reate), l(evels), L (others), R (ejected ones), n(ame),
+ * m(ember: the sender's), e (levels of another room). */
+static void
+check_named(const char *version, const char *names, bool allowed)
+{
+	static const struct {
+		char letter;
+		struct spec spec;
+	} known[] = {
+		{ 'c', { .id = "$create", .type = "m.room.create", .key = "" } },
+		{ 'l', { .id = "$pl", .type = "m.room.power_levels", .key = "" } },
+		{ 'L', { .id = "$pl2", .type = "m.room.power_levels", .key = "" } },
+		{ 'R', { .id = "$pl3", .type = "m.room.power_levels", .key = "", .rejected = true } },
+		{ 'n', { .id = "$n", .type = "m.room.name", .key = "" } },
+		{ 'm', { .id = "$m", .type = "m.room.member", .key = "creator" } },
+		{ 'e', { .id = "$e", .type = "m.room.power_levels", .key = "" } },
+	};
+	struct mx_event *made[7] = { NULL };
+	const struct mx_event *list[7];
+	MX_AUTO(mx_event) *text = make_event((struct spec){ .version = version,
+							    .type = "m.room.message",
+							    .sender = "creator",
+							    .content = "{}" });
+	size_t n = 0;
+	mx_error *e;
+
+	for (size_t i = 0; i < 7; i++) {
+		struct spec s = known[i].spec;
+
+		/* what room 12's events are named by is no other room's id */
+		s.version = known[i].letter != 'e' ? version
+			    : is_version("12", version) ? "11"
+							: "12";
+		s.sender = "creator";
+		s.content = "{\"membership\":\"join\"}";
+		made[i] = make_event(s);
+		if (strchr(names, known[i].letter) != NULL)
+			list[n++] = made[i];
+	}
+	e = mx_rules_check_auth_events(text, made[0], list, n);
+	if ((e == NULL) != allowed)
+		fail_msg("version %s, '%s': %s", version, names,
+			 e != NULL ? mx_error_text(e) : "allowed");
+	mx_error_free(&e);
+	for (size_t i = 0; i < 7; i++)
+		mx_event_unref(&made[i]);
 }
 
 static void
 auth_events_must_be_what_is_selected(void **state)
 {
-	MX_AUTO(mx_event) *create = make_event((struct spec){ .version = "11",
-							      .id = "$create",
-							      .type = "m.room.create",
-							      .key = "",
-							      .sender = "creator",
-							      .content = "{}" });
-	MX_AUTO(mx_event) *levels = make_event((struct spec){ .version = "11",
-							      .id = "$pl",
-							      .type = "m.room.power_levels",
-							      .key = "",
-							      .sender = "creator",
-							      .content = "{}" });
-	MX_AUTO(mx_event) *again = make_event((struct spec){ .version = "11",
-							     .id = "$pl2",
-							     .type = "m.room.power_levels",
-							     .key = "",
-							     .sender = "creator",
-							     .content = "{}" });
-	MX_AUTO(mx_event) *refused = make_event((struct spec){ .version = "11",
-							       .id = "$pl3",
-							       .type = "m.room.power_levels",
-							       .key = "",
-							       .sender = "creator",
-							       .content = "{}",
-							       .rejected = true });
-	MX_AUTO(mx_event) *name = make_event((struct spec){ .version = "11",
-							    .id = "$n",
-							    .type = "m.room.name",
-							    .key = "",
-							    .sender = "creator",
-							    .content = "{}" });
-	MX_AUTO(mx_event) *text = make_event((struct spec){ .version = "11",
-							    .id = "$t",
-							    .type = "m.room.message",
-							    .sender = "creator",
-							    .content = "{}" });
-	MX_AUTO(mx_event) *text12 = make_event((struct spec){ .version = "12",
-							      .id = "$t",
-							      .type = "m.room.message",
-							      .sender = "creator",
-							      .content = "{}" });
-	MX_AUTO(mx_event) *elsewhere = make_event((struct spec){ .version = "12",
-								 .id = "$e",
-								 .type = "m.room.power_levels",
-								 .key = "",
-								 .sender = "creator",
-								 .content = "{}" });
-	const struct mx_event *good[] = { create, levels }, *none[] = { levels },
-			      *twice[] = { create, levels, again };
-	const struct mx_event *other[] = { create, name }, *bad[] = { create, refused },
-			      *far[] = { create, elsewhere };
+	static const struct {
+		const char *which, *names;
+		bool allowed;
+	} rows[] = {
+		{ "1-11", "clm", true }, { "1-11", "c", true },    { "1-11", "lm", false },
+		{ "1-11", "", false },   { "1-11", "clL", false }, { "1-11", "cn", false },
+		{ "1-11", "cR", false }, { "1-11", "ce", false },  { "12", "lm", true },
+		{ "12", "", true },      { "12", "clm", false },   { "12", "lL", false },
+		{ "12", "n", false },    { "12", "R", false },     { "12", "e", false },
+	};
+	MX_AUTO(mx_event) *text12 = make_event(
+		(struct spec){ .type = "m.room.message", .sender = "creator", .content = "{}" });
 
 	(void)state;
-	unit_ok(mx_rules_check_auth_events(text, create, good, 2));
-	unit_refused(mx_rules_check_auth_events(text, create, none, 1), MX_E_FORBIDDEN);
-	unit_refused(mx_rules_check_auth_events(text, create, twice, 3), MX_E_FORBIDDEN);
-	unit_refused(mx_rules_check_auth_events(text, create, other, 2), MX_E_FORBIDDEN);
-	unit_refused(mx_rules_check_auth_events(text, create, bad, 2), MX_E_FORBIDDEN);
-	unit_refused(mx_rules_check_auth_events(text, create, far, 2), MX_E_FORBIDDEN);
-	/* version 12: the create event must not be among them */
-	unit_refused(mx_rules_check_auth_events(text12, create, good, 1), MX_E_FORBIDDEN);
-	unit_ok(mx_rules_check_auth_events(text12, create, NULL, 0));
+	for (size_t v = 0; v < ALL_VERSIONS; v++)
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+			if (is_version(rows[i].which, all_versions[v]))
+				check_named(all_versions[v], rows[i].names, rows[i].allowed);
+	/* A12.2: without a create event there is no such room */
 	unit_refused(mx_rules_check_auth_events(text12, NULL, NULL, 0), MX_E_FORBIDDEN);
 }
 
@@ -1013,6 +1046,7 @@ a_redaction_applies_by_power_or_on_ones_own_server(void **state)
 
 /* ---- rules that only old versions have ---- */
 
+/* A1.4. */
 static void
 aliases_belong_to_their_server(void **state)
 {
@@ -1037,6 +1071,7 @@ aliases_belong_to_their_server(void **state)
 
 #define REDACTION "m.room.redaction", NULL
 
+/* A1.11. */
 static void
 redactions_need_power_or_the_same_server(void **state)
 {
