@@ -106,12 +106,14 @@ look(struct mx_intake *in)
 	return e;
 }
 
-static mx_error *
-intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r)
+mx_error *
+mx_intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c,
+		struct mx_room *r)
 {
 	in->rs = rs;
 	in->conn = c;
 	in->room = r;
+	in->arena = mx_arena_new();
 	in->fresh = (struct mx_fresh_nodes){ .cache = rs->nodes };
 	mx_tip_close(r);
 	MX_TRY(mx_room_refresh(r, c));
@@ -119,8 +121,8 @@ intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c, struc
 	return look(in);
 }
 
-static void
-intake_end(struct mx_intake *in)
+void
+mx_intake_end(struct mx_intake *in)
 {
 	drop_line(in);
 	for (size_t i = 0; i < in->n; i++) {
@@ -140,6 +142,8 @@ intake_end(struct mx_intake *in)
 	free(in->v);
 	free(in->slots);
 	free(in->stored);
+	free(in->told);
+	mx_arena_free(&in->arena);
 	mx_tip_open(in->room);
 }
 
@@ -179,15 +183,29 @@ mx_intake_write(struct mx_intake *in, size_t n)
 	return NULL;
 }
 
+static void
+push(struct mx_arriving ***list, size_t *n, size_t *room, struct mx_arriving *a)
+{
+	if (*n == *room) {
+		*room = *room == 0 ? 32 : 2 * *room;
+		*list = mx_realloc(*list, *room, sizeof(struct mx_arriving *));
+	}
+	(*list)[(*n)++] = a;
+}
+
 void
 mx_intake_stored(struct mx_intake *in, struct mx_arriving *a)
 {
 	a->done = true;
-	if (in->stored_n == in->stored_room) {
-		in->stored_room = in->stored_room == 0 ? 32 : 2 * in->stored_room;
-		in->stored = mx_realloc(in->stored, in->stored_room, sizeof(struct mx_arriving *));
-	}
-	in->stored[in->stored_n++] = a;
+	push(&in->stored, &in->stored_n, &in->stored_room, a);
+}
+
+void
+mx_intake_tell(struct mx_intake *in, struct mx_arriving *a)
+{
+	if (!a->told)
+		push(&in->told, &in->told_n, &in->told_room, a);
+	a->told = true;
 }
 
 mx_error *
@@ -234,9 +252,8 @@ find(struct mx_intake *in, mx_str id, struct mx_event **out)
 	return mx_intake_lookup(in, id, out);
 }
 
-/* Finds what it names. */
-static mx_error *
-find_past(struct mx_intake *in, struct mx_arriving *a)
+mx_error *
+mx_intake_past(struct mx_intake *in, struct mx_arriving *a)
 {
 	struct mx_event_ids it = mx_event_prev(a->v->event);
 	mx_str id;
@@ -331,8 +348,10 @@ take_in(struct mx_intake *in, struct mx_arriving *a)
 {
 	bool taken = false;
 
-	MX_TRY(find_past(in, a));
-	if (a->lacks_prev || a->lacks_auth) {
+	MX_TRY(mx_intake_past(in, a));
+	if (a->lacks_auth && (!a->lacks_prev || a->given))
+		MX_TRY(mx_supply_auth(in, a));
+	if ((a->lacks_prev && !a->given) || a->lacks_auth) {
 		MX_TRY(mx_intake_flush(in));
 		return mx_wait(in, a);
 	}
@@ -411,8 +430,8 @@ find_order(struct mx_intake *in, struct mx_arriving *const *list, size_t n)
 
 /* ---- all of them ---- */
 
-static mx_error *
-run(struct mx_intake *in)
+mx_error *
+mx_intake_run(struct mx_intake *in)
 {
 	struct mx_arriving **list = mx_arena_alloc(in->arena, (in->n + 1) * sizeof(*list));
 	size_t n = in->n;
@@ -526,17 +545,17 @@ attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arr
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
 
-	in->arena = mx_arena_new();
-	mx_error *e = intake_begin(in, rs, c, r);
+	mx_error *e = mx_intake_begin(in, rs, c, r);
 
 	if (e == NULL)
 		e = sort_out(in, all, v, n);
 	if (e == NULL)
-		e = run(in);
+		e = mx_intake_run(in);
+	if (e == NULL && rs->opt.dummy_events > 0)
+		e = mx_ends_join(in, (size_t)rs->opt.dummy_events);
 	if (e == NULL)
 		answer_twins(all, n);
-	intake_end(in);
-	mx_arena_free(&in->arena);
+	mx_intake_end(in);
 	free(in);
 	return e;
 }

@@ -198,8 +198,7 @@ struct mx_extremities mx_extremities_copy(const struct mx_extremities *x);
 void mx_extremities_clear(struct mx_extremities *x);
 /* At its place in the order. */
 void mx_extremities_add(struct mx_extremities *x, const struct mx_event *ev);
-/* room.extremities: these and this event, which is not among them; nid 0: the newest event is the only
- * one. */
+/* room.extremities: these, and this event if nid is not 0; none: the newest event is the only one. */
 mx_error *mx_extremities_put(struct mx_conn *c, struct mx_room *r, const struct mx_extremities *x,
 			     mx_nid nid) MX_MUST_USE;
 mx_error *mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text,
@@ -307,6 +306,7 @@ struct mx_placing {
 	mx_nid outlier;			/* its number as an outlier, or 0 */
 	/* of accepted ones */
 	bool alone;			/* it is the only extremity then, and the state after it the room's */
+	bool inner;			/* or none, because one that follows it was here before it */
 	struct mx_state_root room, room_of;
 	bool room_new;
 	struct mx_extremities others;	/* the other extremities */
@@ -326,6 +326,8 @@ struct mx_stored {			/* one event and what goes with it */
 	mx_nid redaction;		/* that came before it: event is in its redacted form */
 	mx_nid waiting;			/* it was in waiting until now */
 	bool awaits;			/* it redacts what is not here yet */
+	const mx_str *gaps;		/* prev_events that are missing and will not be waited for */
+	size_t gaps_n;
 	/* found by the write */
 	mx_nid user;			/* of an m.room.member */
 };
@@ -362,6 +364,15 @@ mx_error *mx_members_count(struct mx_conn *c, struct mx_room *r, int64_t joined,
 			   int64_t invited) MX_MUST_USE;
 /* What goes with an event of another server: why it is not simply accepted, and what redacts it. */
 mx_error *mx_arrival_put(struct mx_txn *tx, struct mx_stored *v) MX_MUST_USE;
+
+/* ---- gaps.c: prev_events that nobody waits for ---- */
+mx_error *mx_gaps_put(struct mx_txn *tx, const struct mx_stored *v) MX_MUST_USE;
+mx_error *mx_gap_end(struct mx_txn *tx, const struct mx_event *filled) MX_MUST_USE;
+
+/* ---- join_ends.c ---- */
+/* Brings the forward extremities down to so many. MX_E_UNAVAILABLE when nobody here may. */
+mx_error *mx_room_join_ends(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+			    size_t most) MX_MUST_USE;
 
 /* ---- place.c: the write of an event that is not the next in a line ---- */
 mx_error *mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,

@@ -64,13 +64,15 @@ mx_extremities_put(struct mx_conn *c, struct mx_room *r, const struct mx_extremi
 	struct mx_query *q = mx_query(c, &PUT);
 
 	mx_bind_int(q, 1, r->nid);
-	if (nid == 0) {
+	if (nid == 0 && (x == NULL || x->n == 0)) {
 		mx_bind_null(q, 2);
 		return mx_query_run(q);
 	}
-	mx_buf_int(b, nid);
+	if (nid != 0)
+		mx_buf_int(b, nid);
 	for (size_t i = 0; i < x->n; i++) {
-		mx_buf_byte(b, ' ');
+		if (i > 0 || nid != 0)
+			mx_buf_byte(b, ' ');
 		mx_buf_int(b, x->v[i].nid);
 	}
 	mx_bind_str(q, 2, mx_buf_view(b));

@@ -5,6 +5,7 @@
  *	judge.c		may an event stand in a state?
  *	placing.c	what the room is once an event is in it
  *	waiting.c	events whose past is not here yet
+ *	supply.c	auth events that are wanted before they have a place
  *	redacting.c	what redacts what
  *
  * Events that simply follow each other are written together, as a line; any other is written alone. */
@@ -29,6 +30,9 @@ struct mx_arriving {
 	struct mx_event *prev[MX_EVENT_MAX_PREV], *auth[MX_EVENT_MAX_AUTH];
 	size_t prev_n, auth_n;
 	bool lacks_prev, lacks_auth;
+	bool told;			/* those who lack it know that it is on its way */
+	bool given;			/* its prev_events are missing, the state before it is this: */
+	struct mx_state_root before;
 	mx_nid outlier;			/* stored as one: by this number */
 	mx_nid redaction;		/* it came before this */
 	/* of the order */
@@ -62,6 +66,8 @@ struct mx_intake {
 	size_t stored_from;		/* of stored: not looked at yet for who waits for them */
 	struct mx_arriving **stored;
 	size_t stored_n, stored_room;
+	struct mx_arriving **told;	/* the same of what waits itself: it may be wanted as an auth event */
+	size_t told_from, told_n, told_room;
 
 	struct {
 		struct mx_tree_key key;
@@ -84,6 +90,15 @@ mx_error *mx_intake_flush(struct mx_intake *in) MX_MUST_USE;
 /* Writes what is in `store`; in order, and what the room is afterwards is known. */
 mx_error *mx_intake_write(struct mx_intake *in, size_t n) MX_MUST_USE;
 void mx_intake_stored(struct mx_intake *in, struct mx_arriving *a);
+void mx_intake_tell(struct mx_intake *in, struct mx_arriving *a);
+/* Finds what it names: into prev and auth, lacks_prev and lacks_auth. */
+mx_error *mx_intake_past(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+/* Opens and closes the room for an intake. */
+mx_error *mx_intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c,
+			  struct mx_room *r) MX_MUST_USE;
+void mx_intake_end(struct mx_intake *in);
+/* Takes in all that are on their way, and what has waited for them. */
+mx_error *mx_intake_run(struct mx_intake *in) MX_MUST_USE;
 
 /* ---- judge.c ---- */
 /* Whether the event may stand in the state, with the first `over` events of the line upon it. The
@@ -105,6 +120,37 @@ mx_error *mx_intake_member(struct mx_intake *in, const struct mx_event *ev, size
 /* Takes in an event that all of its past is here for, alone. */
 mx_error *mx_place(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
 
+/* What the states after these events resolve to. */
+mx_error *mx_place_merge(struct mx_intake *in, struct mx_event *const *evs, size_t n,
+			 struct mx_state_root *out) MX_MUST_USE;
+
+/* ---- accept_at.c ---- */
+/* Stores what another server tells of a state, as outliers; v: of the state's events, then of the others. */
+mx_error *mx_told_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+			const mx_str *state, size_t state_n, const mx_str *auth, size_t auth_n,
+			struct mx_arrival *v) MX_MUST_USE;
+/* The root of that state, not stored. */
+mx_error *mx_told_state(struct mx_intake *in, const struct mx_arrival *v, size_t n,
+			struct mx_state_root *out) MX_MUST_USE;
+
+/* ---- join_ends.c ---- */
+bool mx_is_dummy(const struct mx_event *ev);
+/* Joins extremities until there are at most so many, if somebody of this server may. */
+mx_error *mx_ends_join(struct mx_intake *in, size_t most) MX_MUST_USE;
+
+/* ---- gaps.c ---- */
+/* Whether an accepted event that is stored names it. */
+mx_error *mx_gap_filled(struct mx_intake *in, mx_str id, bool *out) MX_MUST_USE;
+/* Those of its prev_events that are missing, into s; in the arena. */
+void mx_gaps_find(struct mx_intake *in, const struct mx_arriving *a, struct mx_stored *s);
+
+/* ---- supply.c ---- */
+/* Sees to it that what a->v->event lacks of its auth events, if it is in waiting, is stored outside
+ * of the timeline: no more is needed of them. */
+mx_error *mx_supply_auth(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
+/* Within a write: an outlier of the event, which stays as it is; *nid its number. */
+mx_error *mx_supply_put(struct mx_txn *tx, struct mx_room *r, struct mx_event *copy) MX_MUST_USE;
+
 /* ---- redacting.c ---- */
 bool mx_is_redaction(const struct mx_event *ev);
 /* What an accepted event redacts, into s; ev is hidden when it does not redact anything (yet). */
@@ -122,6 +168,8 @@ mx_error *mx_waiting_any(struct mx_conn *c, struct mx_room *r, bool *out) MX_MUS
 mx_error *mx_waiting_find(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
 /* Those that lack what was stored since the last call; in the arena. */
 mx_error *mx_waiting_wake(struct mx_intake *in, struct mx_arriving ***list, size_t *n) MX_MUST_USE;
+/* The one in waiting with this id, onto its way; *out NULL when there is none. */
+mx_error *mx_waiting_get(struct mx_intake *in, mx_str id, struct mx_arriving **out) MX_MUST_USE;
 /* Puts it aside, for what it lacks. */
 mx_error *mx_wait(struct mx_intake *in, struct mx_arriving *a) MX_MUST_USE;
 /* Within a write: it waits no longer. */

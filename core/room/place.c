@@ -58,6 +58,7 @@ mx_arrival_put(struct mx_txn *tx, struct mx_stored *v)
 		MX_TRY(mx_waiting_end(tx, v->waiting));
 	if (v->awaits)
 		MX_TRY(put_pending(tx, v->event));
+	MX_TRY(mx_gaps_put(tx, v));
 	if (v->redaction == 0)
 		return NULL;
 	q = mx_query(mx_txn_conn(tx), &REDACTED_BY);
@@ -145,7 +146,7 @@ put_states(struct mx_txn *tx, struct mx_store *s, struct mx_placing *p, struct m
 	struct mx_state_root root = p->before;
 
 	if (p->before_new)
-		MX_TRY(mx_merge_store(tx, s->room->rs, p->before_of, p->before, mx_txn_pos(tx)));
+		MX_TRY(mx_merge_store(tx, s->room->rs, p->before_of, p->before, ev->nid));
 	if (!mx_root_eq(root, now))
 		s->stored_known = false;
 	ev->before = root;
@@ -169,7 +170,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 	if (accepted) {
 		room = p->alone ? ev->after : p->room;
 		if (!p->alone && p->room_new)
-			MX_TRY(mx_merge_store(tx, s->room->rs, p->room_of, room, mx_txn_pos(tx)));
+			MX_TRY(mx_merge_store(tx, s->room->rs, p->room_of, room, ev->nid));
 	}
 	ev->forked = accepted && (!mx_root_eq(room, ev->after) || !mx_root_eq(*root, ev->before));
 	MX_TRY(put_row(tx, p, ev, accepted ? room : ev->after));
@@ -181,7 +182,10 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 		s->stored_known = false;
 		return NULL;
 	}
-	MX_TRY(mx_extremities_put(mx_txn_conn(tx), s->room, &p->others, p->alone ? 0 : ev->nid));
+	if (p->inner)
+		MX_TRY(mx_gap_end(tx, ev));
+	MX_TRY(mx_extremities_put(mx_txn_conn(tx), s->room, &p->others,
+				  p->alone || p->inner ? 0 : ev->nid));
 	MX_TRY(put_moved(tx, s, p, ev));
 	publish(tx, s, p, ev);
 	if (!mx_root_eq(room, ev->after))
@@ -214,7 +218,8 @@ mx_place_view(struct mx_store *s)
 	mx_extremities_clear(&view->forks);
 	if (!p->alone) {
 		view->forks = mx_extremities_copy(&p->others);
-		mx_extremities_add(&view->forks, ev);
+		if (!p->inner)
+			mx_extremities_add(&view->forks, ev);
 	}
 	for (size_t i = 0; i < view->forks.n; i++)
 		if (view->forks.v[i].depth > view->depth)

@@ -2,7 +2,6 @@
  * Server-Server API, "Checks performed on receipt of a PDU", 4 to 6, "Soft failure". */
 #include "config.h"
 
-#include "core/room/cover.h"
 #include "core/room/intake.h"
 #include "core/room/merge.h"
 
@@ -45,6 +44,18 @@ merge(struct mx_intake *in, struct mx_state_root *roots, size_t n, struct mx_sta
 	for (size_t i = 0; i < distinct; i++)
 		*is_new = *is_new && !mx_root_eq(*out, roots[i]);
 	return NULL;
+}
+
+mx_error *
+mx_place_merge(struct mx_intake *in, struct mx_event *const *evs, size_t n,
+	       struct mx_state_root *out)
+{
+	struct mx_state_root *roots = mx_arena_alloc(in->arena, (n + 1) * sizeof(*roots));
+	bool is_new;
+
+	for (size_t i = 0; i < n; i++)
+		roots[i] = evs[i]->after;
+	return merge(in, roots, n, out, &is_new);
 }
 
 static mx_error *
@@ -115,6 +126,8 @@ find_others(struct place *w)
 	}
 	if (w->p->others.n == 0)
 		w->p->alone = true;
+	if (!w->p->alone)
+		MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &w->p->inner));
 	return NULL;
 }
 
@@ -129,11 +142,8 @@ static mx_error *
 put_outlier(struct mx_txn *tx, void *arg)
 {
 	struct outlier *o = arg;
-	mx_nid nid;
 
-	MX_TRY(mx_outlier_nids(tx, 1, &nid));
-	MX_TRY(mx_outlier_put(tx, o->room->nid, nid, o->event));
-	return mx_cover_put(tx, o->room->rs, o->event);
+	return mx_supply_put(tx, o->room, o->event);
 }
 
 /* States name events by number, and a position is given to an event only when it is written. What
@@ -181,12 +191,17 @@ state_of_room(struct place *w)
 	struct mx_placing *p = w->p;
 	struct mx_state_root *roots =
 		mx_arena_alloc(w->in->arena, (p->others.n + 1) * sizeof(*roots));
+	size_t n = p->others.n;
 
-	MX_TRY(state_after(w, &roots[p->others.n]));
+	p->room = w->in->root;
+	if (p->inner && n == w->in->ends_n)
+		return NULL;
+	if (!p->inner)
+		MX_TRY(state_after(w, &roots[n++]));
 	for (size_t i = 0; i < p->others.n; i++)
 		roots[i] = p->others.v[i].after;
 	p->room_of = roots[0];
-	return merge(w->in, roots, p->others.n + 1, &p->room, &p->room_new);
+	return merge(w->in, roots, n, &p->room, &p->room_new);
 }
 
 /* ---- whose membership is another then ---- */
@@ -318,7 +333,7 @@ check(struct place *w)
 	enum mx_reason reason;
 	mx_error *why;
 
-	if (w->a->prev_n == 0) {
+	if (w->a->prev_n == 0 && !w->a->given) {
 		refuse(w, MX_FATE_REJECTED, MX_REASON_AUTH,
 		       mx_error_new(MX_E_FORBIDDEN, "the room has begun already"));
 		return NULL;
@@ -356,8 +371,13 @@ prepare(struct place *w)
 	v->fate = MX_FATE_ACCEPTED;
 	w->ev->rejected = w->ev->soft_failed = w->ev->hidden = false;
 	w->p->before = w->in->root;
-	if (w->a->prev_n > 0)
+	if (w->a->given) {
+		w->p->before = w->a->before;
+		w->p->before_of = w->in->root;
+		w->p->before_new = true;
+	} else if (w->a->prev_n > 0) {
 		e = state_before(w);
+	}
 	if (too_much(w, &e, MX_FATE_REJECTED)) {
 		w->p->before = w->a->prev[0]->after;
 		w->p->before_new = false;
@@ -382,11 +402,14 @@ move_ends(struct place *w)
 {
 	struct mx_intake *in = w->in;
 	struct mx_event **ends = mx_alloc((w->p->others.n + 1) * sizeof(struct mx_event *));
-	size_t n = 0;
+	size_t n = 0, max = w->p->others.n;
 
-	ends[n++] = mx_event_ref(in->store[0].event);
+	if (!w->p->inner) {
+		ends[n++] = mx_event_ref(in->store[0].event);
+		max++;
+	}
 	for (size_t i = 0; i < in->ends_n; i++) {
-		bool stays = !w->gone[i] && n <= w->p->others.n;
+		bool stays = !w->gone[i] && n < max;
 
 		if (stays)
 			ends[n++] = in->ends[i];
@@ -412,6 +435,8 @@ mx_place(struct mx_intake *in, struct mx_arriving *a)
 	s->event = mx_event_ref(w.ev);
 	s->redaction = a->redaction;
 	s->waiting = a->waiting;
+	if (a->given)
+		mx_gaps_find(in, a, s);
 	if (e == NULL && a->v->fate == MX_FATE_ACCEPTED)
 		e = mx_find_target(in, w.ev, p->before, 0, s);
 	if (e == NULL)

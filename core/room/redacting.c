@@ -40,6 +40,7 @@ mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root b
 	MX_AUTO(mx_event) *target = NULL;
 	bool good;
 
+	ev->hidden = mx_is_dummy(ev);
 	if (id.n == 0)
 		return NULL;
 	if (!mx_id_event(id)) {

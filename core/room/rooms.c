@@ -29,6 +29,9 @@ const struct mx_option mx_rooms_option_rows[] = {
 	MX_OPT(struct mx_rooms_options, max_extremities, .def = "100", .min = 2, .max = 10000,
 	       .help = "Branches of a room, made by servers that write at the same time, that are "
 		       "kept in mind; beyond it the oldest are left to others to join."),
+	MX_OPT(struct mx_rooms_options, dummy_events, .def = "10", .min = 0, .max = 10000,
+	       .help = "When a room has more branches than this, a member of this server joins them "
+		       "with an event that clients do not see; 0: never."),
 	MX_OPT(struct mx_rooms_options, max_waiting, .def = "20000", .min = 10, .max = 10000000,
 	       .help = "Events of other servers kept until the events before them arrive; beyond it "
 		       "the oldest go."),
@@ -46,6 +49,7 @@ static const struct mx_rooms_options DEFAULTS = {
 	.room_tail = 64,
 	.max_state = 500000,
 	.max_extremities = 100,
+	.dummy_events = 10,
 	.max_waiting = 20000,
 	.max_waiting_room = 1000,
 	.max_conflict = 10000,

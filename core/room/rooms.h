@@ -19,6 +19,7 @@ struct mx_rooms_options {
 	int64_t room_tail;		/* newest events that a room in memory keeps at hand */
 	int64_t max_state;		/* entries that the state of a room may have */
 	int64_t max_extremities;	/* forward extremities that a room keeps */
+	int64_t dummy_events;		/* beyond so many, we join them; 0: never */
 	int64_t max_waiting, max_waiting_room;	/* events in waiting, in all and of one room */
 	int64_t max_conflict;		/* entries in which states that come together may differ */
 };

@@ -282,6 +282,15 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 		bool missing = false;
 
 		mx_tip_load(r);
+		if (t->forks.n > MX_EVENT_MAX_PREV) {
+			pthread_mutex_unlock(&t->lock);
+			mx_error *e = mx_room_join_ends(r->rs, c, r, MX_EVENT_MAX_PREV);
+
+			pthread_mutex_lock(&t->lock);
+			if (e != NULL)
+				return e;
+			continue;
+		}
 		/* Not in later rounds: what was just loaded would go, and many needs would never be
 		 * met. */
 		if (round == 0 && t->memo_n > MEMO_KEEP)

@@ -5,6 +5,8 @@
 
 #include "core/room/intake.h"
 
+#include <stdlib.h>
+
 static const struct mx_sql ANY = MX_SQL("SELECT 1 FROM event_waiting WHERE room = $1 LIMIT 1");
 static const struct mx_sql BY_ID =
 	MX_SQL("SELECT nid FROM event_waiting WHERE id_hash = $1 AND id = $2 AND room = $3");
@@ -18,7 +20,8 @@ static const struct mx_sql PUT_LACK =
 static const struct mx_sql END = MX_SQL("DELETE FROM event_waiting WHERE nid = $1");
 static const struct mx_sql END_LACKS = MX_SQL("DELETE FROM event_lack WHERE waiting = $1");
 static const struct mx_sql WHO_LACKS =
-	MX_SQL("SELECT DISTINCT waiting FROM event_lack WHERE id_hash = $1 AND id = $2 AND room = $3");
+	MX_SQL("SELECT DISTINCT waiting FROM event_lack WHERE id_hash = $1 AND id = $2 AND room = $3 "
+	       "AND auth >= $4");
 static const struct mx_sql COUNT_ROOM =
 	MX_SQL("SELECT COUNT(*), MIN(nid) FROM event_waiting WHERE room = $1");
 static const struct mx_sql COUNT_ALL = MX_SQL("SELECT COUNT(*), MIN(nid) FROM event_waiting");
@@ -78,56 +81,94 @@ load(struct mx_intake *in, mx_nid nid, struct mx_arriving *a)
 	return end;
 }
 
+/* The event of a row, onto its way if it is not yet; *out NULL when it is done. */
 static mx_error *
-wake(struct mx_intake *in, mx_nid nid, struct mx_arriving **list, size_t *n)
+fetch(struct mx_intake *in, mx_nid nid, struct mx_arriving **out)
 {
 	struct mx_arriving *a = mx_arena_alloc(in->arena, sizeof(*a)), *there;
+	MX_AUTO(mx_event) *stored = NULL;
 
+	*out = NULL;
 	MX_TRY(load(in, nid, a));
 	if (a->own.event == NULL)
 		return NULL;
 	there = mx_intake_find(in, mx_event_id(a->own.event));
-	if (there == NULL) {
-		MX_AUTO(mx_event) *stored = NULL;
-
-		MX_TRY(mx_intake_lookup(in, mx_event_id(a->own.event), &stored));
-		if (stored != NULL && stored->outlier)
-			MX_TRY(mx_intake_meet_outlier(in, a, stored));
-		mx_intake_add(in, a);
-		there = a;
-	} else {
+	if (there != NULL) {
 		mx_event_unref(&a->own.event);
+		*out = there->done ? NULL : there;
+		return NULL;
 	}
-	if (!there->done && !there->awake) {
-		there->awake = true;
-		list[(*n)++] = there;
+	mx_intake_add(in, a);
+	*out = a;
+	MX_TRY(mx_intake_lookup(in, mx_event_id(a->own.event), &stored));
+	return stored != NULL && stored->outlier ? mx_intake_meet_outlier(in, a, stored) : NULL;
+}
+
+mx_error *
+mx_waiting_get(struct mx_intake *in, mx_str id, struct mx_arriving **out)
+{
+	struct mx_query *q = mx_query(in->conn, &BY_ID);
+
+	*out = NULL;
+	mx_bind_int(q, 1, mx_event_id_hash(id));
+	mx_bind_str(q, 2, id);
+	mx_bind_int(q, 3, in->room->nid);
+	mx_nid nid = mx_query_next(q) ? mx_col_int(q, 0) : 0;
+
+	MX_TRY(mx_query_end(q));
+	return nid != 0 ? fetch(in, nid, out) : NULL;
+}
+
+struct lackers {
+	mx_nid *v;
+	size_t n, room;
+};
+
+/* Who lacks it; auth: as an auth event. */
+static mx_error *
+find_lackers(struct mx_intake *in, mx_str id, bool auth, struct lackers *l)
+{
+	struct mx_query *q = mx_query(in->conn, &WHO_LACKS);
+
+	mx_bind_int(q, 1, mx_event_id_hash(id));
+	mx_bind_str(q, 2, id);
+	mx_bind_int(q, 3, in->room->nid);
+	mx_bind_int(q, 4, auth);
+	while (mx_query_next(q)) {
+		if (l->n == l->room) {
+			l->room = l->room == 0 ? 64 : 2 * l->room;
+			l->v = mx_realloc(l->v, l->room, sizeof(*l->v));
+		}
+		l->v[l->n++] = mx_col_int(q, 0);
 	}
-	return NULL;
+	return mx_query_end(q);
 }
 
 mx_error *
 mx_waiting_wake(struct mx_intake *in, struct mx_arriving ***list, size_t *n)
 {
-	enum { MANY = 4096 };
-	mx_nid *nids = mx_arena_alloc(in->arena, MANY * sizeof(*nids));
-	size_t found = 0;
+	struct lackers l = { 0 };
+	mx_error *e = NULL;
 
 	*n = 0;
-	for (; in->stored_from < in->stored_n && found < MANY; in->stored_from++) {
-		mx_str id = mx_event_id(in->stored[in->stored_from]->v->event);
-		struct mx_query *q = mx_query(in->conn, &WHO_LACKS);
+	for (; e == NULL && in->stored_from < in->stored_n; in->stored_from++)
+		e = find_lackers(in, mx_event_id(in->stored[in->stored_from]->v->event), false, &l);
+	for (; e == NULL && in->told_from < in->told_n; in->told_from++)
+		if (!in->told[in->told_from]->done)
+			e = find_lackers(in, mx_event_id(in->told[in->told_from]->v->event), true,
+					 &l);
+	*list = mx_arena_alloc(in->arena, (l.n + 1) * sizeof(**list));
+	for (size_t i = 0; e == NULL && i < l.n; i++) {
+		struct mx_arriving *a;
 
-		mx_bind_int(q, 1, mx_event_id_hash(id));
-		mx_bind_str(q, 2, id);
-		mx_bind_int(q, 3, in->room->nid);
-		while (found < MANY && mx_query_next(q))
-			nids[found++] = mx_col_int(q, 0);
-		MX_TRY(mx_query_end(q));
+		e = fetch(in, l.v[i], &a);
+		if (e == NULL && a != NULL && !a->awake) {
+			a->awake = true;
+			(*list)[(*n)++] = a;
+		}
 	}
-	*list = mx_arena_alloc(in->arena, (found + 1) * sizeof(**list));
-	for (size_t i = 0; i < found; i++)
-		MX_TRY(wake(in, nids[i], *list, n));
-	return NULL;
+	free(l.v);
+	return e;
 }
 
 /* ---- waiting ---- */
@@ -225,6 +266,7 @@ mx_wait(struct mx_intake *in, struct mx_arriving *a)
 	if (a->waiting == 0)
 		MX_TRY(mx_write(in->rs->db, put, &w));
 	in->any_waiting = true;
+	mx_intake_tell(in, a);
 	a->v->fate = MX_FATE_WAITING;
 	a->v->reason = a->lacks_prev ? MX_REASON_MISSING_PREV : MX_REASON_MISSING_AUTH;
 	mx_arrival_words(a->v, a->lacks_prev

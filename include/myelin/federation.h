@@ -78,6 +78,12 @@ MX_API mx_error *mx_room_backfill(struct mx_rooms *rs, struct mx_conn *c, struct
 				  const mx_str *pdus, size_t n,
 				  struct mx_arrival *v) MX_MUST_USE;
 
+/* Events up to this position from before which we know nothing: what /backfill is asked with. Newest
+ * first, in the arena. */
+MX_API mx_error *mx_room_gaps(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid upto,
+			      struct mx_arena *a, size_t limit, mx_str **out,
+			      size_t *n) MX_MUST_USE;
+
 /* ---- entering a room of other servers ---- */
 
 /* The answer of /send_join, read as it comes: one event at a time, with bounded memory, however

@@ -367,6 +367,224 @@ forgeries_are_dropped(void **state)
 	mx_room_unref(&other);
 }
 
+static void
+an_auth_event_that_is_missing_is_waited_for(void **state)
+{
+	struct remote *last, *invite, *join, *gap;
+	struct mx_room *room = guest_room(&last);
+	const char *ivan = remote_user(2, "ivan");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *lacks;
+	size_t n;
+
+	(void)state;
+	/* ivan is invited and joins on a branch of which we get only his join, upon our own event. */
+	gap = remote_say(room, 0, gina, last);
+	invite = remote_member(room, 0, gina, ivan, "invite", gap);
+	struct remote_spec spec = { .server = 2, .sender = ivan, .type = "m.room.member",
+				    .key = ivan, .content = "{\"membership\":\"join\"}",
+				    .prev = { last } };
+
+	spec.prev[0] = remote_new(mx_event_ref(last->ev), invite);	/* its auth events are those after the invite */
+	join = remote_event(room, spec);
+	remote_fate(room, join, MX_FATE_WAITING, MX_REASON_MISSING_AUTH);
+	unit_ok(mx_room_lacks(rooms, conn, room, a, 10, &lacks, &n));
+	assert_int_equal(n, 1);
+	assert_true(mx_str_eq(lacks[0], mx_event_id(invite->ev)));
+	/* The invite has no place yet, but it is an auth event all the same. */
+	remote_fate(room, invite, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	remote_fate(room, join, MX_FATE_ACCEPTED, MX_REASON_KNOWN);
+	in_timeline(room, join, true);
+	in_timeline(room, invite, false);
+	unit_ok(mx_room_lacks(rooms, conn, room, a, 10, &lacks, &n));
+	assert_int_equal(n, 1);
+	assert_true(mx_str_eq(lacks[0], mx_event_id(gap->ev)));
+	/* Then its place is found; by then ivan is in the room, and nobody may invite him. */
+	remote_accepted(room, gap);
+	remote_fate(room, invite, MX_FATE_SOFT_FAILED, MX_REASON_KNOWN);
+	assert_int_equal(extremities(room), 2);
+	mx_room_unref(&room);
+}
+
+static void
+an_event_comes_with_the_state_before_it(void **state)
+{
+	struct remote *last, *lost, *topic, *late;
+	struct mx_room *room = guest_room(&last);
+	mx_str pdus[REMOTE_STATE];
+	struct mx_arrival v;
+	size_t n = 0;
+
+	(void)state;
+	last = share_power(room);
+	topic = remote_topic(room, 0, gina, "lost", last);
+	lost = remote_say(room, 0, gina, topic);
+	late = remote_say(room, 0, gina, lost);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	for (size_t i = 0; i < lost->state_n; i++)
+		pdus[n++] = mx_event_json(lost->state[i]->ev);
+	unit_ok(mx_room_accept_at(rooms, conn, room, mx_event_id(late->ev), pdus, n, NULL, 0, &v));
+	assert_int_equal(v.fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(&v, 1);
+	in_timeline(room, late, true);
+	in_timeline(room, topic, false);
+	has_topic(room, "lost");
+	assert_int_equal(extremities(room), 2);
+	unit_refused(mx_room_accept_at(rooms, conn, room, mx_event_id(late->ev), pdus, n, NULL, 0,
+				       &v),
+		     MX_E_NOT_FOUND);
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *gaps;
+	size_t gaps_n;
+
+	unit_ok(mx_room_gaps(rooms, conn, room, INT64_MAX, a, 10, &gaps, &gaps_n));
+	assert_int_equal(gaps_n, 1);
+	assert_true(mx_str_eq(gaps[0], mx_event_id(late->ev)));
+	/* What was missing comes after all: it is behind the event that names it. */
+	remote_accepted(room, topic);
+	remote_accepted(room, lost);
+	in_timeline(room, topic, true);
+	assert_int_equal(extremities(room), 1);
+	has_topic(room, "lost");
+	unit_ok(mx_room_gaps(rooms, conn, room, INT64_MAX, a, 10, &gaps, &gaps_n));
+	assert_int_equal(gaps_n, 0);
+	MX_AUTO(mx_event) *ev = house_say(room, &alice, "so");
+	struct mx_event_ids it = mx_event_prev(ev);
+	mx_str prev;
+
+	assert_int_equal(mx_event_prev_count(ev), 1);
+	assert_true(mx_event_ids_next(&it, &prev));
+	assert_true(mx_str_eq(prev, mx_event_id(late->ev)));
+	mx_room_unref(&room);
+}
+
+static void
+many_branches_are_joined(void **state)
+{
+	struct remote *last, *branch[60];
+	struct mx_arrival v[60];
+	struct mx_room *room;
+	struct mx_rooms_options none = { .default_version = "12", .event_cache = { 1 << 20 },
+					 .state_cache = { 1 << 20 }, .room_cache = 16,
+					 .room_tail = 64, .max_state = 1000, .dummy_events = 0 };
+
+	(void)state;
+	house_down();
+	house_up(&none);
+	room = guest_room(&last);
+	for (size_t i = 0; i < 60; i++)
+		branch[i] = remote_say(room, i % 2, i % 2 == 0 ? gina : hugo, last);
+	remote_hand_in(room, branch, 60, v);
+	mx_arrivals_clear(v, 60);
+	assert_int_equal(extremities(room), 60);
+	/* More than an event may name: somebody here joins them first. */
+	MX_AUTO(mx_event) *ev = house_say(room, &alice, "all of you");
+
+	assert_int_equal(extremities(room), 1);
+	assert_in_range(mx_event_prev_count(ev), 2, 20);
+	struct mx_events l = { 0 };
+	bool more;
+
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 1000, false, &l, &more));
+	for (size_t i = 0; i < l.n; i++)
+		assert_false(mx_str_eq(mx_event_type(l.v[i]), MX_S("org.matrix.dummy_event")));
+	mx_events_clear(&l);
+	mx_room_unref(&room);
+	house_again();
+}
+
+static void
+branches_beyond_the_option_are_joined_at_once(void **state)
+{
+	struct remote *last, *branch[30];
+	struct mx_arrival v[30];
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	for (size_t i = 0; i < 30; i++)
+		branch[i] = remote_say(room, i % 2, i % 2 == 0 ? gina : hugo, last);
+	remote_hand_in(room, branch, 30, v);
+	mx_arrivals_clear(v, 30);
+	assert_in_range(extremities(room), 1, 10);
+	for (size_t i = 0; i < 30; i++)
+		in_timeline(room, branch[i], true);
+	mx_room_unref(&room);
+}
+
+static struct remote *
+redaction(struct mx_room *room, unsigned server, const char *who, const struct remote *target,
+	  struct remote *prev)
+{
+	char content[128];
+
+	snprintf(content, sizeof(content), "{\"redacts\":\"%.*s\"}",
+		 MX_SFMT(mx_event_id(target->ev)));
+	return remote_event(room, (struct remote_spec){ .server = server, .sender = who,
+							.type = "m.room.redaction",
+							.content = content, .prev = { prev } });
+}
+
+static bool
+is_redacted(const struct remote *r)
+{
+	struct mx_event *ev = stored(r);
+	bool redacted = mx_event_redacted(ev);
+
+	mx_event_unref(&ev);
+	return redacted;
+}
+
+static void
+redactions_apply_by_power_or_server(void **state)
+{
+	struct remote *last, *said, *other, *red;
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	said = remote_say(room, 0, gina, last);
+	other = remote_say(room, 1, hugo, said);
+	remote_accepted(room, said);
+	remote_accepted(room, other);
+	/* hugo may not redact gina's; it is kept, and clients do not see it. */
+	red = redaction(room, 1, hugo, said, other);
+	remote_accepted(room, red);
+	assert_false(is_redacted(said));
+	in_timeline(room, red, false);
+	red = redaction(room, 1, hugo, other, red);
+	remote_accepted(room, red);
+	assert_true(is_redacted(other));
+	in_timeline(room, red, true);
+	mx_room_unref(&room);
+}
+
+static void
+a_redaction_comes_before_what_it_redacts(void **state)
+{
+	struct remote *last, *said, *theirs, *red, *not_red;
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	said = remote_say(room, 0, gina, last);
+	theirs = remote_say(room, 1, hugo, last);
+	red = redaction(room, 0, gina, said, last);
+	not_red = redaction(room, 0, gina, theirs, red);
+	remote_accepted(room, red);
+	remote_accepted(room, not_red);
+	in_timeline(room, red, false);
+	remote_accepted(room, said);
+	remote_accepted(room, theirs);
+	assert_true(is_redacted(said));
+	assert_false(is_redacted(theirs));
+	struct mx_event *ev = stored(said), *by;
+
+	unit_ok(mx_event_redaction(rooms, conn, ev, &by));
+	assert_non_null(by);
+	assert_true(mx_str_eq(mx_event_id(by), mx_event_id(red->ev)));
+	mx_event_unref(&by);
+	mx_event_unref(&ev);
+	mx_room_unref(&room);
+}
+
 static int
 accept_begin(void **state)
 {
@@ -393,6 +611,12 @@ main(void)
 		accept_case(what_is_forbidden_is_rejected),
 		accept_case(what_is_missing_is_waited_for),
 		accept_case(forgeries_are_dropped),
+		accept_case(an_auth_event_that_is_missing_is_waited_for),
+		accept_case(an_event_comes_with_the_state_before_it),
+		accept_case(many_branches_are_joined),
+		accept_case(branches_beyond_the_option_are_joined_at_once),
+		accept_case(redactions_apply_by_power_or_server),
+		accept_case(a_redaction_comes_before_what_it_redacts),
 	};
 
 	guests_come();
