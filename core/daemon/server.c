@@ -252,7 +252,7 @@ mx_server_close(struct mx_server **server)
 		return;
 	core = s->core;
 	close_calls(s);
-	if (core->http != NULL && !mx_http_drain(core->http))
+	if (core->http != NULL && !mx_http_drain(core->http, core->server.drain_timeout.ms))
 		mx_log("runtime", MX_WARN, "RUN041",
 		       "requests were cut off at the end of the drain");
 	/* Whoever still waits for another server waits no longer. */

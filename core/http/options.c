@@ -49,8 +49,6 @@ const struct mx_option mx_http_option_rows[] = {
 	     .help = "How long a client may take nothing of an answer."),
 	HTTP(idle_timeout, .def = "5m", .min = 1, .max = 86400000,
 	     .help = "How long a connection stays open between requests."),
-	HTTP(drain_timeout, .def = "20s", .max = 3600000,
-	     .help = "How long requests may take to end when the server stops."),
 	HTTP(rate_limits, .def = "yes", .flags = MX_OPT_RELOAD,
 	     .help = "Whether requests are limited by user and address."),
 	HTTP(rate_table, .def = "65536", .min = 512, .max = 1 << 26,

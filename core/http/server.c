@@ -166,9 +166,8 @@ mx_http_less(struct mx_http *h, _Atomic size_t *n)
 }
 
 bool
-mx_http_drain(struct mx_http *h)
+mx_http_drain(struct mx_http *h, mx_msec most)
 {
-	mx_msec ms = h->o->drain_timeout.ms;
 	struct timespec until;
 	int error = 0;
 	bool done;
@@ -176,8 +175,8 @@ mx_http_drain(struct mx_http *h)
 	atomic_store(&h->draining, true);
 	tell_all(h, IO_DRAIN);
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += most / 1000;
+	until.tv_nsec += most % 1000 * 1000000;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
@@ -198,7 +197,7 @@ mx_http_stop(struct mx_http **http)
 	if (h == NULL)
 		return;
 	if (!atomic_load(&h->draining))
-		(void)mx_http_drain(h);
+		(void)mx_http_drain(h, 0);
 	/* First nothing new comes from the I/O threads, then the workers end, then the writes that
 	 * they handed in, then what carries their answers. */
 	tell_all(h, IO_QUIET);

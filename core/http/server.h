@@ -22,7 +22,7 @@ struct mx_http_options {
 	int64_t backlog, max_connections, max_connections_per_address, max_queue;
 	struct mx_size body_limit, header_limit, uri_limit;
 	int64_t header_count;
-	struct mx_duration header_timeout, body_timeout, write_timeout, idle_timeout, drain_timeout;
+	struct mx_duration header_timeout, body_timeout, write_timeout, idle_timeout;
 	bool rate_limits;
 	int64_t rate_table;
 	struct mx_duration read_every, write_every, login_every, register_every;
@@ -75,10 +75,10 @@ void mx_http_set_router(struct mx_http *h, struct mx_router *r);
 mx_error *mx_http_start(struct mx_http *h) MX_MUST_USE;
 /* New values for what may change while running (MX_OPT_RELOAD), and the certificate read anew. */
 mx_error *mx_http_reload(struct mx_http *h, const struct mx_http_options *o) MX_MUST_USE;
-/* Stops accepting, reruns what is parked, waits for what runs, for [http] drain_timeout at most.
- * True when all is done. */
-bool mx_http_drain(struct mx_http *h);
-/* Closes everything and frees the server; drains first if nobody has. */
+/* Stops accepting, reruns what is parked, waits for what runs, for so long at most. True when all is
+ * done. */
+bool mx_http_drain(struct mx_http *h, mx_msec most);
+/* Closes everything and frees the server. Who has not drained it is not waited for. */
 void mx_http_stop(struct mx_http **h);
 
 void mx_http_stats(struct mx_http *h, struct mx_http_stats *out);

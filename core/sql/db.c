@@ -7,6 +7,7 @@
 
 const struct mx_option mx_db_option_rows[] = {
 	MX_OPT(struct mx_db_options, url, .def = "sqlite:/var/lib/myelin/myelin.db",
+	       .flags = MX_OPT_SECRET,		/* it may hold a password */
 	       .help = "The database: sqlite:PATH or postgres:CONNINFO."),
 	MX_OPT(struct mx_db_options, readers, .def = "24", .min = 1, .max = 1000,
 	       .help = "The most connections for reading; opened as they are needed. At least as "
@@ -43,10 +44,11 @@ mx_db_options_default(struct mx_db_options *o)
 mx_error *
 mx_db_url(mx_str url, mx_str *provider, mx_str *where)
 {
-	if (!mx_str_cut(url, ':', provider, where) || provider->n == 0)
-		return mx_error_new(MX_E_CONFIG, "[database] url must name its driver first, as in "
-						 "sqlite:/var/lib/myelin/myelin.db");
-	return NULL;
+	if (mx_str_cut(url, ':', provider, where) && provider->n > 0)
+		return NULL;
+	*provider = *where = (mx_str){ NULL, 0 };
+	return mx_error_new(MX_E_CONFIG, "[database] url must name its driver first, as in "
+					 "sqlite:/var/lib/myelin/myelin.db");
 }
 
 mx_error *

@@ -217,6 +217,21 @@ op_connect(struct mx_storage *s, bool writer, struct mx_storage_conn **out)
 	return e;
 }
 
+/* What libpq says of a malformed one quotes it, and it may hold a password. */
+static mx_error *
+check_conninfo(const char *conninfo)
+{
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+
+	if (parsed == NULL)
+		return mx_error_new(MX_E_CONFIG,
+				    "[database] url: what stands behind postgres: is malformed; it "
+				    "is a connection string of PostgreSQL, such as host=/run/postgresql "
+				    "dbname=myelin, or //USER@HOST/NAME");
+	PQconninfoFree(parsed);
+	return NULL;
+}
+
 static mx_error *
 op_open(const void *options, mx_str where, struct mx_storage **out)
 {
@@ -232,7 +247,7 @@ op_open(const void *options, mx_str where, struct mx_storage **out)
 	if (options != NULL)
 		s->options = *(const struct postgres_options *)options;
 	*out = s;
-	return NULL;
+	return check_conninfo(s->conninfo);
 }
 
 static void

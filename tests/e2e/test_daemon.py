@@ -1,10 +1,12 @@
 """myelind as a process: what it refuses to start with, its signals, and modules that change while it serves."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 from myelin import BUILD, wait_for
 
@@ -148,3 +150,123 @@ def test_needed_modules_stay(server):
     storage = "storage-sqlite" if hs.database.startswith("sqlite:") else "storage-postgres"
     done = hs.ctl("module", "unload", storage, check=False)
     assert done.returncode != 0 and "holds the open database" in done.stderr + done.stdout
+
+
+# ---- the end ----
+
+class Unfinished:
+    """A request whose body is still on its way: what a stop waits for."""
+
+    def __init__(self, hs):
+        self.body = b'{"type": "m.login.password"}'
+        self.socket = socket.create_connection(("127.0.0.1", hs.port), 30)
+        self.socket.sendall(b"POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                            % (len(self.body), self.body[:5]))
+        wait_for(lambda: json.loads(hs.ctl("status", "--json").stdout)["requests_running"] == 1, "the request to begin")
+
+    def finish(self):
+        self.socket.sendall(self.body[5:])
+        answer = self.socket.recv(4096)
+        self.socket.close()
+        return answer
+
+
+def stopping(hs):
+    hs.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "RUN046" in hs.log_text(), "the stop to begin")
+
+
+def refuses(hs):
+    try:
+        socket.create_connection(("127.0.0.1", hs.port), 5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_a_stop_waits_for_what_runs(server):
+    hs = server(config="[server]\ndrain_timeout = 60s\n")
+    alice = hs.register("alice")
+    since = alice.sync()["next_batch"]
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(hs.client(alice.token).sync(since, timeout=60000)))
+    unfinished = Unfinished(hs)
+    waiting.start()
+    wait_for(lambda: json.loads(hs.ctl("status", "--json").stdout)["requests_waiting"] == 1, "the sync to wait")
+    stopping(hs)
+    # Who waits is answered at once, nobody new comes in, and what runs goes on.
+    waiting.join(20)
+    assert answers and answers[0]["next_batch"] == since
+    wait_for(lambda: refuses(hs), "the port to close")
+    assert hs.process.poll() is None
+    assert unfinished.finish().startswith(b"HTTP/1.1 40")
+    assert hs.process.wait(20) == 0
+    assert "RUN041" not in hs.log_text()
+
+
+def test_a_second_signal_stops_at_once(server):
+    hs = server(config="[server]\ndrain_timeout = 60s\n")
+    alice = hs.register("alice")
+    room = alice.create_room()
+    sent = [alice.send(room, "message %d" % i) for i in range(20)]
+    unfinished = Unfinished(hs)
+    stopping(hs)
+    assert hs.process.poll() is None
+    hs.process.send_signal(signal.SIGTERM)
+    assert hs.process.wait(5) == 0
+    assert "stopping at once" in hs.log_text()
+    unfinished.socket.close()
+    # What was acknowledged is there.
+    hs.start()
+    got = [event["event_id"] for event in alice.messages(room, dir="b", limit=100)["chunk"]]
+    assert [event_id for event_id in reversed(got) if event_id in sent] == sent
+
+
+def test_a_stop_ends_at_its_deadline(server):
+    hs = server(config="[server]\ndrain_timeout = 1s\n")
+    unfinished = Unfinished(hs)
+    began = time.monotonic()
+    stopping(hs)
+    assert hs.process.wait(10) == 0
+    assert 0.9 < time.monotonic() - began < 8
+    assert "RUN041" in hs.log_text()
+    unfinished.socket.close()
+
+
+# ---- secrets ----
+
+def test_the_password_of_the_database_is_shown_nowhere(server):
+    hs = server(start=False)
+    url = hs.database
+    if url.startswith("postgres:"):
+        url += ("&" if "?" in url else "?") + "password=pass-phrase" if "//" in url else " password=pass-phrase"
+    else:
+        url = "sqlite:" + os.path.join(hs.folder, "pass-phrase.db")
+    hs.database = url
+    hs.write_config()
+    hs.start()
+    shown = "".join(hs.ctl(*words).stdout for words in (["config", "show"], ["config", "dump"], ["config", "check"], ["status"],
+                                                       ["db", "stat"], ["config", "show", "--json"]))
+    assert "# url is a secret and not shown; it is set" in shown
+    assert hs.stop() == 0
+    assert "pass-phrase" not in shown + hs.log_text()
+
+    # From a file, and as a credential of the service manager.
+    for way in ("file", "credential"):
+        with open(os.path.join(hs.folder, "database.url"), "w") as f:
+            f.write(url + "\n")
+        hs.write_config()
+        with open(hs.config_file) as f:
+            text = f.read()
+        with open(hs.config_file, "w") as f:
+            f.write(text.replace("url = " + url, "url_file = database.url" if way == "file" else ""))
+        hs.env = {} if way == "file" else {"CREDENTIALS_DIRECTORY": hs.folder}
+        hs.start()
+        assert hs.client().raw("GET", "/health")[0] == 200
+        assert hs.stop() == 0
+
+    # One that is malformed is not quoted.
+    for bad in ("pass-phrase", "postgres:host=x pass-phrase", "postgres://u:pass-phrase@[h/db"):
+        done = run(hs, "--set", "database.url=" + bad)
+        assert done.returncode == 78 and "[database] url" in done.stderr, done.stderr
+        assert "pass-phrase" not in done.stderr + done.stdout

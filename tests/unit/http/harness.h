@@ -29,6 +29,7 @@ struct server {
 	const char *words[2];
 	struct mx_http *h;
 	uint16_t port;
+	mx_msec drain;		/* how long server_stop waits for what runs */
 };
 
 static inline void
@@ -50,6 +51,7 @@ server_init(struct server *s)
 	s->o.io_threads = 2;
 	s->o.workers = 4;
 	s->o.remote_workers = s->o.cpu_workers = 1;
+	s->drain = PATIENCE_MS;
 }
 
 static inline struct mx_router *
@@ -80,6 +82,7 @@ server_start(struct server *s, const struct mx_route *routes, size_t n)
 static inline void
 server_stop(struct server *s)
 {
+	(void)mx_http_drain(s->h, s->drain);
 	mx_http_stop(&s->h);
 	assert_null(s->h);
 }

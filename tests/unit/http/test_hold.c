@@ -277,7 +277,7 @@ the_end_of_the_server_waits_for_it(void **state)
 		int fd;
 
 		begin(&s);
-		s.o.drain_timeout.ms = 1;
+		s.drain = 1;
 		atomic_store(&place.again, again == 1);
 		fd = dial(s.port);
 		say(fd, GET("/hold/x"));

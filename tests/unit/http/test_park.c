@@ -431,7 +431,7 @@ drain(void *arg)
 {
 	struct server *s = arg;
 
-	return mx_http_drain(s->h) ? arg : NULL;
+	return mx_http_drain(s->h, s->drain) ? arg : NULL;
 }
 
 static void
@@ -489,12 +489,11 @@ draining_gives_up_at_its_timeout(void **state)
 
 	(void)state;
 	begin(&s);
-	s.o.drain_timeout.ms = 50;
 	atomic_store(&place.hold, true);
 	fd = dial(s.port);
 	say(fd, GET("/slow"));
 	EVENTUALLY(atomic_load(&place.runs) == 1);
-	assert_false(mx_http_drain(s.h));
+	assert_false(mx_http_drain(s.h, 50));
 	/* While it drains, health says so on what is still open; here all is closed but the one. */
 	atomic_store(&place.hold, false);
 	free(hear(fd));

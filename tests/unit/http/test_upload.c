@@ -464,7 +464,7 @@ the_end_of_the_server_ends_uploads(void **state)
 
 	(void)state;
 	prepare(&s);
-	s.o.drain_timeout.ms = 20;
+	s.drain = 20;
 	server_start(&s, routes, COUNT(routes));
 	fd = dial(s.port);
 	say(fd, "POST /swallow HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhalf");

@@ -342,8 +342,7 @@ a_request_keeps_its_module_and_its_router(void **state)
 	expect(&s, GET("/old", ""), 404, NULL);
 	expect(&s, GET("/none", ""), 200, NULL);
 	assert_int_equal(atomic_load(&pins), 1);
-	s.o.drain_timeout.ms = 5000;
-	assert_true(mx_http_drain(s.h));
+	assert_true(mx_http_drain(s.h, 5000));
 	text = hear(fd);
 	assert_status(text, 200);
 	free(text);
