@@ -26,7 +26,8 @@ static const struct mx_sql GET_ABOVE_AFTER =
 	MX_SQL("SELECT below, above FROM cover_above WHERE below >= $1 AND (below, above) < ($2, $4) "
 	       "ORDER BY below DESC, above DESC LIMIT $3");
 static const struct mx_sql FIND =
-	MX_SQL("SELECT nid, alias FROM event WHERE id_hash = $1 AND id = $2 ORDER BY nid DESC LIMIT 1");
+	MX_SQL("SELECT nid, alias FROM event WHERE id_hash = $1 AND id = $2 AND room = $3 "
+	       "ORDER BY nid DESC LIMIT 1");
 
 /* ---- the last that were put ---- */
 
@@ -189,12 +190,13 @@ named_done(struct named_list *l)
 }
 
 static mx_error *
-find_nid(struct mx_conn *c, mx_str id, mx_nid *out)
+find_nid(struct mx_conn *c, mx_nid room, mx_str id, mx_nid *out)
 {
 	struct mx_query *q = mx_query(c, &FIND);
 
 	mx_bind_int(q, 1, mx_event_id_hash(id));
 	mx_bind_str(q, 2, id);
+	mx_bind_int(q, 3, room);
 	*out = 0;
 	if (mx_query_next(q))
 		*out = mx_col_null(q, 1) ? mx_col_int(q, 0) : mx_col_int(q, 1);
@@ -216,7 +218,7 @@ find_named(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, st
 		if (one->ev != NULL)
 			one->nid = mx_event_state_nid(one->ev);
 		else
-			MX_TRY(find_nid(c, id, &one->nid));
+			MX_TRY(find_nid(c, ev->room, id, &one->nid));
 		out->n += one->nid != 0;
 	}
 	return NULL;
@@ -246,8 +248,8 @@ follows(const struct named_list *l, size_t i)
 	return false;
 }
 
-static mx_error *
-height_of(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out)
+mx_error *
+mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out)
 {
 	struct mx_auth_row row = { .nid = nid };
 	mx_error *e = NULL;
@@ -270,6 +272,7 @@ height_of(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out)
 	return e;
 }
 
+/* Of one that rests on these. */
 static mx_error *
 find_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, const struct named_list *l,
 	    int64_t *out)
@@ -281,13 +284,10 @@ find_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, const struct nam
 		return NULL;
 	*out = 1;
 	for (size_t i = 0; i < l->n; i++) {
-		MX_TRY(height_of(rs, c, l->v[i].nid, &height));
+		MX_TRY(mx_cover_height(rs, c, l->v[i].nid, &height));
 		if (height >= *out)
 			*out = height + 1;
 	}
-	if (*out % STEPS == 0)
-		return mx_error_new(MX_E_LIMIT_EXCEEDED, "an auth chain is too long");
-	recent_set_height(rs->covers, nid, *out);
 	return NULL;
 }
 
@@ -303,32 +303,43 @@ put_above(struct mx_conn *c, mx_nid of, mx_nid above, bool leaf)
 	return mx_query_run(q);
 }
 
-static mx_error *
-put_rows(struct mx_conn *c, struct mx_rooms *rs, const struct mx_event *ev,
-	 const struct named_list *l)
+mx_error *
+mx_cover_put_row(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_auth_row *row, bool leaf)
 {
+	struct mx_conn *c = mx_txn_conn(tx);
 	unsigned char data[(1 + MX_EVENT_MAX_AUTH) * 10];
-	mx_nid nid = mx_event_state_nid(ev);
-	bool leaf = !mx_rules_is_auth_type(ev);
 	size_t n = 0;
-	int64_t height;
 
-	MX_TRY(find_height(rs, c, nid, l, &height));
-	if (nid <= 0)
-		n = put_number(data, (uint64_t)height);
-	for (size_t i = 0; i < l->n; i++) {
-		uint64_t back = (uint64_t)(nid - l->v[i].nid);
+	if (row->nid <= 0) {
+		if (row->height % STEPS == 0)
+			return mx_error_new(MX_E_LIMIT_EXCEEDED, "an auth chain is too long");
+		n = put_number(data, (uint64_t)row->height);
+		recent_set_height(rs->covers, row->nid, row->height);
+	}
+	for (size_t i = 0; i < row->n; i++) {
+		uint64_t back = (uint64_t)(row->nid - row->auth[i]);
 
-		if (follows(l, i))
-			continue;
 		n += put_number(data + n, back << 1 ^ (~(back >> 63) + 1));
-		MX_TRY(put_above(c, l->v[i].nid, nid, leaf));
+		MX_TRY(put_above(c, row->auth[i], row->nid, leaf));
 	}
 	struct mx_query *q = mx_query(c, &PUT);
 
-	mx_bind_int(q, 1, nid);
+	mx_bind_int(q, 1, row->nid);
 	mx_bind_blob(q, 2, data, n);
 	return mx_query_run(q);
+}
+
+static mx_error *
+put_named(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_event *ev,
+	  const struct named_list *l)
+{
+	struct mx_auth_row row = { .nid = mx_event_state_nid(ev) };
+
+	MX_TRY(find_height(rs, mx_txn_conn(tx), row.nid, l, &row.height));
+	for (size_t i = 0; i < l->n; i++)
+		if (!follows(l, i))
+			row.auth[row.n++] = l->v[i].nid;
+	return mx_cover_put_row(tx, rs, &row, !mx_rules_is_auth_type(ev));
 }
 
 mx_error *
@@ -341,7 +352,7 @@ mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev)
 		return NULL;
 	e = find_named(rs, mx_txn_conn(tx), ev, &l);
 	if (e == NULL)
-		e = put_rows(mx_txn_conn(tx), rs, ev, &l);
+		e = put_named(tx, rs, ev, &l);
 	named_done(&l);
 	if (e == NULL)
 		recent_add(rs->covers, ev);

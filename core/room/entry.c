@@ -53,6 +53,7 @@ add_record(struct mx_entry *e, const struct mx_event *ev, uint64_t id_hash, bool
 		.refs = (uint32_t)e->refs_n,
 		.membership = (uint8_t)ev->membership,
 		.state = state,
+		.leaf = !mx_rules_is_auth_type(ev),
 		.create = ev->create,
 		.key = mx_tree_key(mx_event_type(ev), mx_event_state_key(ev)),
 	};
@@ -351,6 +352,7 @@ mx_entry_free(struct mx_entry **ep)
 	free(e->slots);
 	free(e->locals);
 	free(e->late);
+	free(e->order);
 	free(e->state);
 	sem_destroy(&e->landed);
 	mx_arena_free(&e->arena);

@@ -22,6 +22,7 @@ struct mx_record {
 	uint8_t membership;
 	bool state;			/* part of the room's state, says the answer */
 	bool create, stored;		/* stored: it was here before, judged */
+	bool leaf;			/* of no type that auth_events may name */
 	bool judged, rejected, missing;	/* missing: an auth event is not there, so it is not kept */
 	struct mx_tree_key key;
 };
@@ -77,6 +78,8 @@ struct mx_entry {
 	size_t late_n, late_room;
 	mx_nid numbers, numbers_n;	/* outliers' nids: their numbers for nodes of the state tree */
 	uint64_t dropped, rejected;
+	uint32_t *order;		/* the records that were judged, in this order */
+	size_t order_n;
 
 	/* at the end */
 	struct mx_tree_entry *state;	/* sorted by key */
@@ -112,6 +115,8 @@ mx_error *mx_entry_write_rest(struct mx_txn *tx, struct mx_entry *e, const struc
 /* ---- entry_judge.c ---- */
 /* Judges every record after those that it rests on. */
 mx_error *mx_entry_judge(struct mx_entry *e, struct mx_conn *c) MX_MUST_USE;
+/* entry_cover.c: what of it rests on what, once all is judged. */
+mx_error *mx_entry_cover(struct mx_entry *e) MX_MUST_USE;
 /* The event that states name by this nid, of the room in the making. */
 mx_error *mx_entry_event(struct mx_entry *e, struct mx_conn *c, mx_nid nid,
 			 struct mx_event **out) MX_MUST_USE;

@@ -251,6 +251,7 @@ mx_entry_finish(struct mx_entry *e, struct mx_conn *c, struct mx_room **out)
 	MX_TRY(mx_entry_judge(e, c));
 	MX_TRY(collect_state(e));
 	MX_TRY(check_join(e, c, &m.join.was));
+	MX_TRY(mx_entry_cover(e));
 	mx_error *error = make_room(&m);
 
 	if (error != NULL) {

@@ -176,6 +176,7 @@ judge(struct judging *j, uint32_t record, struct mx_event *ev)
 	if (error != NULL)
 		return error;
 	r->judged = true;
+	j->e->order[j->e->order_n++] = record;
 	r->rejected = r->missing || v.fate == MX_FATE_REJECTED;
 	return r->rejected ? note_verdict(j, &v, record) : NULL;
 }
@@ -325,6 +326,8 @@ mx_entry_judge(struct mx_entry *e, struct mx_conn *c)
 	j->conn = c;
 	j->cache = mx_event_cache_new(CACHE);
 	j->open = mx_alloc(e->records_n + 1);
+	e->order = mx_realloc(e->order, e->records_n + 1, sizeof(*e->order));
+	e->order_n = 0;
 	mx_error *error = find_create(j);
 
 	if (error == NULL)

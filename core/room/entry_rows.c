@@ -25,6 +25,9 @@ static const struct mx_sql DELETE_EVENTS =
 	       "e.nid > (SELECT MIN(nid) FROM event) LIMIT $2) RETURNING nid");
 static const struct mx_sql DELETE_FATES =
 	MX_SQL("DELETE FROM event_fate WHERE nid IN (SELECT nid FROM event WHERE room = $1)");
+static const struct mx_sql DELETE_COVER = MX_SQL("DELETE FROM cover WHERE nid = $1");
+static const struct mx_sql DELETE_ABOVE =
+	MX_SQL("DELETE FROM cover_above WHERE below >= 2 * $1 AND below <= 2 * $1 + 1");
 static const struct mx_sql DELETE_MEMBERS = MX_SQL("DELETE FROM membership WHERE room = $1");
 static const struct mx_sql FIND =
 	MX_SQL("SELECT nid, alias, flags FROM event WHERE id_hash = $1 AND id = $2 AND room = $3");
@@ -141,6 +144,8 @@ static mx_error *
 delete_events(struct mx_conn *c, struct leftover *l)
 {
 	struct mx_query *q;
+	mx_nid nids[DELETE_AT_ONCE];
+	size_t n = 0;
 
 	if (!l->begun)
 		MX_TRY(run_on(c, &DELETE_FATES, l->store));
@@ -148,9 +153,15 @@ delete_events(struct mx_conn *c, struct leftover *l)
 	q = mx_query(c, &DELETE_EVENTS);
 	mx_bind_int(q, 1, l->store);
 	mx_bind_int(q, 2, DELETE_AT_ONCE);
-	while (mx_query_next(q))
-		l->more = true;
-	return mx_query_end(q);
+	while (n < DELETE_AT_ONCE && mx_query_next(q))
+		nids[n++] = mx_col_int(q, 0);
+	MX_TRY(mx_query_end(q));
+	for (size_t i = 0; i < n; i++) {
+		MX_TRY(run_on(c, &DELETE_COVER, nids[i]));
+		MX_TRY(run_on(c, &DELETE_ABOVE, nids[i]));
+	}
+	l->more = n > 0;
+	return NULL;
 }
 
 /* Some of its events; the rest with its claim once there are none. */

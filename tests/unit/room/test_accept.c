@@ -1,6 +1,7 @@
 /* Events of other servers come in. */
 #include "config.h"
 
+#include "tests/unit/room/covers.h"
 #include "tests/unit/room/remote.h"
 
 static const char *gina, *hugo;		/* of server 0 and 1 */
@@ -594,6 +595,7 @@ accept_begin(void **state)
 static int
 accept_end(void **state)
 {
+	covers_check(1);
 	remote_clear();
 	return house_end(state);
 }

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "core/room/entry.h"
+#include "tests/unit/room/covers.h"
 #include "tests/unit/room/guests.h"
 
 #define OWNER "@owner:server-0.example.org"
@@ -579,6 +580,7 @@ who_left_comes_back_to_what_has_become_of_the_room(void **state)
 	assert_int_equal(members(room, MX_MEMBER_JOIN), 43);
 	assert_true(has_state(room, "m.room.topic", "", topic));
 	mx_event_unref(&(struct mx_event *){ house_say(room, &bob, "hello") });
+	assert_in_range(covers_check(1), 50, COVERS_MOST);
 	mx_event_unref(&leave);
 	mx_event_unref(&topic);
 	mx_room_unref(&room);
