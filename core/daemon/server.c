@@ -10,6 +10,7 @@
 #include "core/account/accounts.h"
 #include "core/account/commands.h"
 #include "core/daemon/notify.h"
+#include "core/daemon/peers.h"
 #include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/runtime/durable.h"
@@ -139,6 +140,15 @@ conn_get(void *arg)
 }
 
 static mx_error *
+follow(struct mx_core *core)
+{
+	MX_AUTO(mx_buf) *facts = mx_buf_new(0);
+
+	mx_peer_facts(core, facts);
+	return mx_db_follow(core->db, &(struct mx_db_peers){ mx_buf_view(facts), mx_peer_meets, core });
+}
+
+static mx_error *
 fresh(void *arg)
 {
 	struct mx_core *core = arg;
@@ -196,7 +206,7 @@ start_all(struct mx_server *s)
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
 	MX_TRY(mx_control_start(core, core->server.control));
 	mx_stream_on_told(core->stream, mx_hooks_told, core);
-	MX_TRY(mx_db_follow(core->db));
+	MX_TRY(follow(core));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
 	return mx_jobs_start(core);

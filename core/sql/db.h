@@ -67,8 +67,16 @@ void mx_db_set_watch(struct mx_db *db, const struct mx_db_watch *watch);
 /* Whether there may be any. */
 bool mx_db_shared(const struct mx_db *db);
 /* From now on what they write is followed as it is committed. Call it when everything that watches
- * is there, and before anybody is served: when it returns the others know that there is one more. */
-mx_error *mx_db_follow(struct mx_db *db) MX_MUST_USE;
+ * is there, and before anybody is served: when it returns the others know that there is one more.
+ * Its facts are what it says of itself, without NUL and at most 3,900 bytes; who is there asks its
+ * own meets(arg, facts) about them, on a thread of its own, and an error keeps the new one out: it
+ * gets MX_E_CONFIG. Both are copied. */
+struct mx_db_peers {
+	mx_str facts;
+	mx_error *(*meets)(void *arg, mx_str facts);
+	void *arg;
+};
+mx_error *mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers) MX_MUST_USE;
 /* Before anything that watches goes. */
 void mx_db_unfollow(struct mx_db *db);
 /* Returns when what any of them has committed by now is known here too: before a request is

@@ -24,8 +24,8 @@ mx_db_shared(const struct mx_db *db)
 	return db->ops->notify != NULL;
 }
 
-/* ---- what is told, ID being who tells: "b ID POSITION" of a batch, "t ID TEXT" in passing, "h ID"
- * by who comes in, "k ID OTHER" by who has heard that ---- */
+/* ---- what is told, ID being who tells: "b ID POSITION" of a batch, "t ID TEXT" in passing, "h ID FACTS"
+ * by who comes in, "k ID OTHER" by who has heard that, "n ID OTHER WORDS" by whom it does not fit ---- */
 
 mx_error *
 mx_follow_note_batch(struct mx_db *db, struct mx_conn *c)
@@ -58,6 +58,26 @@ say(struct mx_db *db, struct mx_storage_conn *c, char kind, mx_str text)
 	return db->ops->notify(c, mx_buf_view(b));
 }
 
+/* One more comes in. */
+static mx_error *
+meet(struct mx_db *db, struct mx_storage_conn *c, mx_str id, mx_str facts)
+{
+	const struct mx_db_peers *p = &db->follow.peers;
+	mx_error *e = p->meets != NULL ? p->meets(p->arg, facts) : NULL, *said;
+
+	if (e == NULL) {
+		atomic_store(&db->follow.alone, false);
+		return say(db, c, 'k', id);
+	}
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+
+	mx_log("sql", MX_WARN, "SQL010", "another process on this database is kept out", mx_fe(e));
+	mx_buf_printf(b, "%.*s %s", MX_SFMT(id), mx_error_text(e));
+	said = say(db, c, 'n', mx_buf_view(b));
+	mx_error_free(&e);
+	return said;
+}
+
 static mx_error *
 heard(struct mx_db *db, struct mx_storage_conn *c, mx_str text)
 {
@@ -77,8 +97,15 @@ heard(struct mx_db *db, struct mx_storage_conn *c, mx_str text)
 			mx_writer_look(db);
 		break;
 	case 'h':
-		atomic_store(&db->follow.alone, false);
-		return say(db, c, 'k', id);
+		return meet(db, c, id, rest);
+	case 'n':
+		if (mx_str_cut(rest, ' ', &id, &rest) && mx_str_int(id, 0, INT64_MAX, &n) &&
+		    n == db->writer.id && db->follow.kept_out == NULL)
+			db->follow.kept_out = mx_error_new(
+				MX_E_CONFIG,
+				"another process on this database keeps this one out: %.*s",
+				MX_SFMT(rest));
+		break;
 	case 'k':
 		if (mx_str_int(rest, 0, INT64_MAX, &n) && n == db->writer.id)
 			heard_known(&db->follow, who);
@@ -177,15 +204,16 @@ come_in(struct mx_db *db, struct mx_storage_conn *c)
 	f->known_n = 0;
 	MX_TRY(count_others(db, c, &n));
 	if (n > 0)
-		MX_TRY(say(db, c, 'h', MX_S("")));
-	while ((int64_t)f->known_n < n && !atomic_load(&f->stop) && mx_monotonic_us() < end) {
+		MX_TRY(say(db, c, 'h', f->peers.facts));
+	while ((int64_t)f->known_n < n && f->kept_out == NULL && !atomic_load(&f->stop) &&
+	       mx_monotonic_us() < end) {
 		MX_TRY(db->ops->hear(c, f->wake, RECOUNT_MS, &text));
 		if (text.p != NULL)
 			MX_TRY(heard(db, c, text));
 		else
 			MX_TRY(count_others(db, c, &n));
 	}
-	if ((int64_t)f->known_n < n && !atomic_load(&f->stop))
+	if ((int64_t)f->known_n < n && f->kept_out == NULL && !atomic_load(&f->stop))
 		mx_log("sql", MX_WARN, "SQL009", "another process on this database does not answer",
 		       mx_fi("others", n), mx_fi("answered", (int64_t)f->known_n));
 	be_in(f);
@@ -270,9 +298,10 @@ wait_in(struct mx_follow *f)
 }
 
 mx_error *
-mx_db_follow(struct mx_db *db)
+mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers)
 {
 	struct mx_follow *f = &db->follow;
+	mx_error *e;
 
 	if (!mx_db_shared(db))
 		return NULL;
@@ -282,16 +311,26 @@ mx_db_follow(struct mx_db *db)
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->in, NULL);
 	f->last = &f->first;
+	f->facts = mx_str_dup(peers->facts);
+	f->peers = *peers;
+	f->peers.facts = mx_str_of(f->facts);
 	if (pthread_create(&f->thread, NULL, follow_main, db) != 0) {
 		close(f->wake);
 		pthread_cond_destroy(&f->in);
 		pthread_mutex_destroy(&f->lock);
+		free(f->facts);
 		return mx_error_new(MX_E_UNKNOWN, "cannot start the follower's thread");
 	}
 	f->running = true;
-	if (wait_in(f))
+	bool in = wait_in(f);
+
+	e = f->kept_out;
+	f->kept_out = NULL;
+	if (e == NULL && in)
 		return NULL;
 	mx_db_unfollow(db);
+	if (e != NULL)
+		return e;
 	return mx_error_new(MX_E_UNAVAILABLE,
 			    "the database does not let processes hear each other: what stands between "
 			    "must pass LISTEN and NOTIFY on (pgbouncer: pool_mode = session)");
@@ -316,6 +355,7 @@ mx_db_unfollow(struct mx_db *db)
 		free(n);
 	}
 	free(f->known_by);
+	free(f->facts);
 	close(f->wake);
 	pthread_cond_destroy(&f->in);
 	pthread_mutex_destroy(&f->lock);

@@ -173,6 +173,9 @@ struct mx_follow {
 	/* coming in: with the lock */
 	pthread_cond_t in;
 	bool is_in;			/* whoever is there knows of us */
+	struct mx_db_peers peers;
+	char *facts;
+	mx_error *kept_out;		/* the first reason why; with the lock once it is set */
 	int64_t *known_by;		/* the thread's own */
 	size_t known_n;
 };

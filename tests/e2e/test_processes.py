@@ -19,12 +19,13 @@ def pair(server, database):
     return one, beside(server, one, poll)
 
 
-def beside(server, one, config):
-    two = server(config, start=False)
+def beside(server, one, config="", key=True, start=True, **more):
+    two = server(config, start=False, **more)
     two.database = one.database
     two.write_config()
-    shutil.copy(one.folder + "/signing.key", two.folder + "/signing.key")
-    return two.start()
+    if key:
+        shutil.copy(one.folder + "/signing.key", two.folder + "/signing.key")
+    return two.start() if start else two
 
 
 def through(server, client):
@@ -160,3 +161,22 @@ def test_who_comes_and_goes(pair, server):
     three.kill()
     alice.send(room, "alone again")
     assert alice.messages(room, dir="b", limit=1)["chunk"][0]["content"]["body"] == "alone again"
+
+
+@pytest.mark.parametrize("fault", ["name", "key", "module"])
+def test_who_does_not_fit_is_kept_out(server, database, fault):
+    if database != "postgres":
+        pytest.skip("one process has the file")
+    one = server()
+    two = {"name": lambda: beside(server, one, name="elsewhere", start=False),
+           "key": lambda: beside(server, one, key=False, start=False),
+           "module": lambda: beside(server, one, set={"client-typing.enabled": "no"}, start=False)}[fault]()
+    two.spawn()
+    assert two.process.wait(30) == 78
+    two.process = None
+    words = {"name": "[server] name is localhost", "key": "signing_key is another one",
+             "module": "the module client-typing is loaded"}[fault]
+    assert words in two.log_text()
+    server.allow_errors = True
+    alice = one.register("alice")
+    alice.send(alice.create_room(), "all is well")

@@ -137,7 +137,7 @@ listener_open(struct listener *l)
 	mx_db_set_watch(other, &(struct mx_db_watch){ .published = listener_published,
 						      .told = listener_told,
 						      .arg = l });
-	assert_ok(mx_db_follow(other));
+	assert_ok(mx_db_follow(other, &(struct mx_db_peers){ .facts = MX_S("") }));
 	return other;
 }
 
