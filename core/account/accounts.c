@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "core/account/internal.h"
+#include "core/sql/db.h"
 #include "core/stream/stream.h"
 
 #include <myelin/log.h>
@@ -64,6 +65,9 @@ static const struct mx_migration migrations[] = {
 	  "CREATE INDEX refresh_token_expires ON refresh_token (expires) WHERE expires > 0" },
 };
 
+const struct mx_migration_set mx_accounts_tables = { "account", migrations,
+						     sizeof(migrations) / sizeof(migrations[0]) };
+
 static const struct mx_sql CHANGED_SET =
 	MX_SQL("UPDATE account SET changed_pos = $2 WHERE nid = $1");
 static const struct mx_sql CHANGED_GET = MX_SQL("SELECT nid FROM account WHERE changed_pos > $1 AND changed_pos <= $2");
@@ -88,7 +92,7 @@ mx_accounts_open(struct mx_core *core, struct mx_db *db, struct mx_stream *strea
 		 struct mx_accounts **out)
 {
 	*out = NULL;
-	MX_TRY(mx_migrate(db, "account", migrations, sizeof(migrations) / sizeof(migrations[0])));
+	MX_TRY(mx_migrate_set(db, &mx_accounts_tables));
 	struct mx_accounts *as = mx_alloc(sizeof(*as));
 	as->core = core;
 	as->db = db;

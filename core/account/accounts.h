@@ -38,6 +38,8 @@ struct mx_account_ports {
 	void (*defer)(void *arg, void (*fn)(struct mx_core *core, void *fn_arg), void *fn_arg);	/* runs fn soon */
 };
 
+extern const struct mx_migration_set mx_accounts_tables;
+
 /* Migrates the tables and opens the caches. core: whose modules' providers and hooks are asked;
  * NULL: none. db, stream and options outlive it; stream may be NULL in tools that open a database
  * without a server. */

@@ -308,6 +308,24 @@ open_rooms(struct mx_setup *s)
 	return mx_rooms_open(&config, &core->rooms);
 }
 
+/* The tables of all in one commit. If that fails, whose they are makes them and says why not. */
+static void
+make_tables(struct mx_core *core)
+{
+	enum { AT_ONCE = 64 };
+	struct mx_migration_set sets[AT_ONCE];
+	size_t n = 0;
+
+	if (core->shared)
+		sets[n++] = mx_lease_tables;
+	sets[n++] = mx_stream_tables;
+	sets[n++] = mx_accounts_tables;
+	sets[n++] = mx_rooms_tables;
+	sets[n++] = mx_durable_tables;
+	n += mx_modules_tables(core, &sets[n], AT_ONCE - n);
+	(void)mx_error_drop(mx_migrate_all(core->db, sets, n));
+}
+
 mx_error *
 mx_setup_open(struct mx_setup *s)
 {
@@ -320,13 +338,14 @@ mx_setup_open(struct mx_setup *s)
 					mx_setup_section(s, "database"), &core->db),
 			     "the database cannot be opened"));
 	core->shared = (ops->caps & MX_STORAGE_NOTIFY) != 0;
+	make_tables(core);
 	if (core->shared)
-		MX_TRY(mx_lease_migrate(core->db));
+		MX_TRY(mx_migrate_set(core->db, &mx_lease_tables));
 	MX_TRY(mx_stream_open(core->db, mx_setup_section(s, "stream"), &core->stream));
 	MX_TRY(mx_accounts_open(core, core->db, core->stream, mx_core_server_name(core),
 				mx_setup_section(s, "account"), &core->accounts));
 	MX_TRY(open_rooms(s));
-	MX_TRY(mx_durable_migrate(core->db));
+	MX_TRY(mx_migrate_set(core->db, &mx_durable_tables));
 	mx_durable_new(core, mx_events_after);
 	if (core->shared)
 		mx_stream_follow(core->stream, mx_durable_foreign, core);

@@ -175,9 +175,6 @@ mx_rooms_tree(struct mx_rooms *rs, struct mx_conn *c)
 	return (struct mx_tree){ .cache = rs->nodes, .conn = c };
 }
 
-/* ---- tables.c ---- */
-mx_error *mx_rooms_migrate(struct mx_db *db) MX_MUST_USE;
-
 /* ---- room.c: rooms in memory ---- */
 struct mx_room *mx_room_new(struct mx_rooms *rs, mx_str id, const struct mx_room_version *v);
 /* A room that is being made, within the write: who looks for it from now on waits for

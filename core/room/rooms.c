@@ -6,6 +6,7 @@
 #include "core/room/crew.h"
 #include "core/room/cover.h"
 #include "core/room/engine.h"
+#include "core/sql/db.h"
 
 #include <stdlib.h>
 
@@ -117,7 +118,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 
 	*out = NULL;
 	MX_TRY(read_versions(o, &versions));
-	MX_TRY(mx_rooms_migrate(config->db));
+	MX_TRY(mx_migrate_set(config->db, &mx_rooms_tables));
 	struct mx_rooms *rs = mx_alloc(sizeof(*rs));
 
 	rs->db = config->db;

@@ -26,6 +26,8 @@ struct mx_rooms_options {
 extern const struct mx_option mx_rooms_option_rows[];
 extern const size_t mx_rooms_option_count;
 
+extern const struct mx_migration_set mx_rooms_tables;
+
 struct mx_rooms_config {
 	struct mx_db *db;
 	struct mx_stream *stream;

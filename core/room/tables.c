@@ -36,6 +36,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/sql/db.h"
 
 static const struct mx_migration MIGRATIONS[] = {
 	{ 1, "rooms, events, members, state",
@@ -93,8 +94,5 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "FROM event) m WHERE m.newest > 0" },
 };
 
-mx_error *
-mx_rooms_migrate(struct mx_db *db)
-{
-	return mx_migrate(db, "room", MIGRATIONS, sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]));
-}
+const struct mx_migration_set mx_rooms_tables = { "room", MIGRATIONS,
+						  sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]) };

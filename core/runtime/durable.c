@@ -9,6 +9,7 @@
 #include "core/runtime/jobs.h"
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
+#include "core/sql/db.h"
 
 enum {
 	THREADS = 2,
@@ -59,11 +60,8 @@ struct mx_durable {
 	size_t n;
 };
 
-mx_error *
-mx_durable_migrate(struct mx_db *db)
-{
-	return mx_migrate(db, "durable", MIGRATIONS, sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]));
-}
+const struct mx_migration_set mx_durable_tables = { "durable", MIGRATIONS,
+						    sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]) };
 
 /* ---- the cursor ---- */
 

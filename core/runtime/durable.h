@@ -11,7 +11,7 @@
 
 struct mx_durable;
 
-mx_error *mx_durable_migrate(struct mx_db *db) MX_MUST_USE;
+extern const struct mx_migration_set mx_durable_tables;
 /* Reads up to limit accepted events of all rooms with positions after `after`, in the order of the
  * stream: the room engine's mx_events_after. */
 typedef mx_error *mx_durable_read_fn(struct mx_rooms *rs, struct mx_conn *c, mx_pos after,

@@ -32,7 +32,7 @@ void mx_jobs_each(struct mx_core *core, void (*fn)(void *arg, const struct mx_jo
 
 /* Whether this process may run the job of this name now, when any number share a database: taken
  * for `lease`, and kept from the others for `rest` after it is given back. */
-mx_error *mx_lease_migrate(struct mx_db *db) MX_MUST_USE;
+extern const struct mx_migration_set mx_lease_tables;
 mx_error *mx_lease_take(struct mx_db *db, const char *name, mx_msec lease, bool *mine) MX_MUST_USE;
 mx_error *mx_lease_give(struct mx_db *db, const char *name, mx_msec rest) MX_MUST_USE;
 

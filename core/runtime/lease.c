@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "core/runtime/jobs.h"
+#include "core/sql/db.h"
 
 static const struct mx_migration MIGRATIONS[] = {
 	{ 1, "who runs the jobs that only one process runs",
@@ -57,11 +58,8 @@ give(struct mx_txn *tx, void *arg)
 	return mx_query_run(q);
 }
 
-mx_error *
-mx_lease_migrate(struct mx_db *db)
-{
-	return mx_migrate(db, "runtime", MIGRATIONS, sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]));
-}
+const struct mx_migration_set mx_lease_tables = { "runtime", MIGRATIONS,
+						  sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]) };
 
 mx_error *
 mx_lease_take(struct mx_db *db, const char *name, mx_msec lease, bool *mine)

@@ -7,6 +7,7 @@
 
 #include "core/runtime/loader_private.h"
 #include "core/runtime/registry.h"
+#include "core/sql/db.h"
 
 static bool
 in_list(const struct mx_list *l, const char *name)
@@ -329,6 +330,22 @@ needed(struct mx_modules *ms, const struct mx_module_self *self)
 		if (mx_needs_uses(ms->loaded[i], self, false))
 			return true;
 	return self->life->permanent;
+}
+
+size_t
+mx_modules_tables(struct mx_core *core, struct mx_migration_set *out, size_t max)
+{
+	const struct mx_modules *ms = core->modules;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ms->loaded_count && n < max; i++) {
+		const struct mx_image *im = ms->loaded[i]->image;
+
+		if (im->migration_count > 0)
+			out[n++] = (struct mx_migration_set){ ms->loaded[i]->name, im->migrations,
+							      im->migration_count };
+	}
+	return n;
 }
 
 mx_error *

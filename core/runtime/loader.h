@@ -43,6 +43,9 @@ void mx_modules_open(struct mx_core *core, struct mx_config *config,
 		     const struct mx_modules_setup *setup);
 mx_error *mx_modules_configure(struct mx_core *core) MX_MUST_USE;
 mx_error *mx_modules_register(struct mx_core *core) MX_MUST_USE;
+struct mx_migration_set;
+/* The migrations of the loaded modules, of max at most: those of others run when they start. */
+size_t mx_modules_tables(struct mx_core *core, struct mx_migration_set *out, size_t max);
 mx_error *mx_modules_start(struct mx_core *core) MX_MUST_USE;
 /* The provider of a kind and name among the open modules, and who it is: pinned, and never unloaded
  * from now on. */

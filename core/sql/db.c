@@ -89,7 +89,6 @@ static mx_error *
 bring_up(struct mx_db *db)
 {
 	MX_TRY(mx_migrate_prepare(db));
-	MX_TRY(mx_migrate(db, "sql", mx_sql_migrations, mx_sql_migration_count));
 	/* From the next transaction on, each begins by reading the stream's position when that is
 	 * in doubt. */
 	MX_TRY(mx_write(db, tables_are_there, NULL));

@@ -36,6 +36,18 @@ mx_error *mx_db_open(const struct mx_storage_ops *ops, const void *driver_option
  * any more and no one may call mx_write: drain first. */
 void mx_db_close(struct mx_db **db);
 
+/* The migrations of an owner. */
+struct mx_migration_set {
+	const char *owner;
+	const struct mx_migration *v;
+	size_t n;
+};
+mx_error *mx_migrate_set(struct mx_db *db, const struct mx_migration_set *set) MX_MUST_USE;
+/* Those of many in one transaction: what a new database needs is one commit. Either all that were
+ * missing are applied or none is, and the error names which could not be. */
+mx_error *mx_migrate_all(struct mx_db *db, const struct mx_migration_set *sets,
+			 size_t n) MX_MUST_USE;
+
 /* What stands for a connection that could not be had: every query on it fails with e. Takes e;
  * mx_conn_put frees it. */
 struct mx_conn *mx_conn_failed(struct mx_db *db, mx_error *e);

@@ -223,9 +223,7 @@ struct mx_db {
 	atomic_uint_fast64_t statements, reads, batches, writes, retries;
 };
 
-extern const struct mx_migration mx_sql_migrations[];
-extern const size_t mx_sql_migration_count;
-/* Makes the table that mx_migrate keeps its records in. */
+/* Makes the table that mx_migrate keeps its records in, and core/sql's own. */
 mx_error *mx_migrate_prepare(struct mx_db *db) MX_MUST_USE;
 
 /* Aborts with a message: the caller broke a rule of the interface. */

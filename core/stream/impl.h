@@ -113,7 +113,6 @@ struct mx_announcement {
 void mx_stream_stage(struct mx_stream *s, const struct mx_item *item);
 
 /* ---- log.c: what each batch announced, for the other processes; on the writer's thread ---- */
-mx_error *mx_stream_log_migrate(struct mx_db *db) MX_MUST_USE;
 /* Before the commit of a batch. */
 mx_error *mx_stream_log_put(struct mx_stream *s, struct mx_conn *c, mx_pos since,
 			    mx_pos upto) MX_MUST_USE;

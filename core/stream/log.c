@@ -19,11 +19,8 @@ static const struct mx_sql SWEEP = MX_SQL("DELETE FROM stream_batch WHERE upto <
 static const struct mx_sql GET = MX_SQL("SELECT upto, since, items FROM stream_batch "
 					"WHERE upto > $1 AND upto <= $2 ORDER BY upto");
 
-mx_error *
-mx_stream_log_migrate(struct mx_db *db)
-{
-	return mx_migrate(db, "stream", MIGRATIONS, sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]));
-}
+const struct mx_migration_set mx_stream_tables = { "stream", MIGRATIONS,
+						   sizeof(MIGRATIONS) / sizeof(MIGRATIONS[0]) };
 
 /* ---- an item as text: "KIND POSITION ROOM USER DEVICE;" ---- */
 

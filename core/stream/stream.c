@@ -297,7 +297,7 @@ mx_items_release(struct mx_item *items, size_t n)
 mx_error *
 mx_stream_open(struct mx_db *db, const struct mx_stream_options *options, struct mx_stream **out)
 {
-	MX_TRY(mx_stream_log_migrate(db));
+	MX_TRY(mx_migrate_set(db, &mx_stream_tables));
 	struct mx_stream *s = mx_alloc(sizeof(*s));
 	struct mx_db_watch watch = { .published = published,
 				     .caught_up = caught_up,

@@ -17,6 +17,8 @@ struct mx_stream_options {
 extern const struct mx_option mx_stream_option_rows[];
 extern const size_t mx_stream_option_count;
 
+extern const struct mx_migration_set mx_stream_tables;
+
 /* options: NULL for the defaults. The head starts at what the database has: items from before are
  * not in the ring. */
 mx_error *mx_stream_open(struct mx_db *db, const struct mx_stream_options *options,

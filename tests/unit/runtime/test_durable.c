@@ -11,6 +11,7 @@
 #include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
 #include "core/runtime/jobs.h"
+#include "core/sql/db.h"
 
 enum { TOLD_MAX = 4096 };
 
@@ -90,8 +91,8 @@ server_up(const struct mx_module *descriptor)
 	/* On PostgreSQL as one of several processes, each of which may tell. */
 	core->shared = SHARED;
 	if (core->shared)
-		unit_ok(mx_lease_migrate(db));
-	unit_ok(mx_durable_migrate(db));
+		unit_ok(mx_migrate_set(db, &mx_lease_tables));
+	unit_ok(mx_migrate_set(db, &mx_durable_tables));
 	mx_durable_new(core, mx_events_after);
 	if (core->shared)
 		mx_stream_follow(core->stream, mx_durable_foreign, core);

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/runtime/jobs.h"
+#include "core/sql/db.h"
 
 static mx_msec now = 1000000;
 static struct mx_db *db;
@@ -98,7 +99,7 @@ main(void)
 		return 0;
 	}
 	assert_ok(place_open(&db, NULL));
-	assert_ok(mx_lease_migrate(db));
+	assert_ok(mx_migrate_set(db, &mx_lease_tables));
 	mx_clock_replace(&clock);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	mx_clock_replace(NULL);

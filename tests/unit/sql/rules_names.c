@@ -118,6 +118,47 @@ migrations_run_once_and_in_order(void **state)
 	mx_error_free(&e);
 }
 
+static void
+migrations_of_many_are_one_transaction(void **state)
+{
+	static const struct mx_migration one[] = { { 1, "a", "CREATE TABLE one (a BIGINT);\n" } };
+	static const struct mx_migration two[] = {
+		{ 1, "b", "CREATE TABLE two (a BIGINT);\n" },
+		{ 2, "c", "ALTER TABLE two ADD COLUMN b BIGINT;\n" },
+	};
+	static const struct mx_migration wrong[] = {
+		{ 1, "cannot be", "INSERT INTO nowhere VALUES (1);\n" },
+	};
+	static const struct mx_migration_set sets[] = { { "one", one, 1 }, { "two", two, 1 } };
+	static const struct mx_migration_set later[] = {
+		{ "one", one, 1 }, { "two", two, 2 }, { "wrong", wrong, 1 }
+	};
+	static const struct mx_sql ONE = MX_SQL("SELECT COUNT(*) FROM one");
+	static const struct mx_sql TWO = MX_SQL("SELECT COUNT(*) FROM two");
+	static const struct mx_sql RECORDED =
+		MX_SQL("SELECT COUNT(*) FROM migration WHERE owner = 'two'");
+	struct mx_sql_stats before, after;
+
+	(void)state;
+	mx_sql_stats(db, &before);
+	assert_ok(mx_migrate_all(db, sets, 2));
+	mx_sql_stats(db, &after);
+	assert_int_equal(after.batches - before.batches, 1);
+	assert_int_equal(ask_int(db, &ONE), 0);
+	assert_int_equal(ask_int(db, &TWO), 0);
+	/* Nothing of it, as one cannot be; it is named. */
+	mx_error *e = mx_migrate_all(db, later, 3);
+	assert_non_null(e);
+	assert_non_null(strstr(mx_error_text(e), "migration 1 of wrong (cannot be)"));
+	mx_error_free(&e);
+	assert_int_equal(ask_int(db, &RECORDED), 1);
+	assert_ok(mx_migrate_all(db, later, 2));
+	assert_int_equal(ask_int(db, &RECORDED), 2);
+	/* What is newer than what is known here. */
+	assert_code(mx_migrate_all(db, sets, 2), MX_E_CONFIG);
+	assert_ok(mx_migrate(db, "two", two, 2));
+}
+
 /* ---- the rest ---- */
 
 static void
@@ -142,6 +183,7 @@ names_rules(void)
 		RULE(a_name_of_a_failed_function_is_not_remembered),
 		RULE(the_cache_of_names_is_bounded_and_right),
 		RULE(migrations_run_once_and_in_order),
+		RULE(migrations_of_many_are_one_transaction),
 		RULE(the_database_can_be_measured_and_checked),
 	};
 
