@@ -8,4 +8,4 @@ myelininclude_HEADERS = \
 	include/myelin/view.h
 # What modules publish for each other: one header a service.
 myelinservicedir = $(includedir)/myelin/service
-myelinservice_HEADERS = include/myelin/service/directory.h include/myelin/service/account_data.h include/myelin/service/profile.h
+myelinservice_HEADERS = include/myelin/service/directory.h include/myelin/service/account_data.h include/myelin/service/profile.h include/myelin/service/threepids.h

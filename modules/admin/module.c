@@ -22,6 +22,8 @@ static const struct mx_route routes[] = {
 	{ "GET", V2 "users/{userId}", admin_user_get, MX_AUTH_ADMIN, MX_RATE_NONE, 0, 0 },
 	{ "PUT", V2 "users/{userId}", admin_user_put, MX_AUTH_ADMIN, MX_RATE_NONE, MX_ROUTE_CPU,
 	  0 },
+	{ "GET", V1 "threepid/{medium}/users/{address}", admin_user_by_threepid, MX_AUTH_ADMIN,
+	  MX_RATE_NONE, 0, 0 },
 	{ "POST", V1 "users/{userId}/login", admin_login_as, MX_AUTH_ADMIN, MX_RATE_NONE, 0, 0 },
 	{ "POST", V1 "deactivate/{userId}", admin_deactivate, MX_AUTH_ADMIN, MX_RATE_NONE, 0, 0 },
 	{ "POST", V1 "reset_password/{userId}", admin_reset_password, MX_AUTH_ADMIN, MX_RATE_NONE,
@@ -64,7 +66,7 @@ stop(struct mx_module_self *self)
 
 MX_MODULE(admin) = {
 	MX_MODULE_HEAD("admin", "0.1.0", "Administration by HTTP, as Synapse's tools know it"),
-	.requires = "?profile>=1",
+	.requires = "?profile>=1, ?threepids>=1",
 	.options = MX_TABLE(options), .options_size = sizeof(struct admin_options),
 	.routes = MX_TABLE(routes),
 	.hooks = MX_TABLE(hooks),

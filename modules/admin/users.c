@@ -164,10 +164,16 @@ static mx_error *
 show(struct mx_request *rq, json_t **out)
 {
 	struct mx_user u;
+	json_t *threepids;
 
 	MX_TRY(admin_target(rq, "userId", &u));
-	MX_TRY(user_json(rq, &u, out));
-	json_object_set_new(*out, "threepids", json_array());
+	MX_TRY(admin_threepids(rq, u.nid, &threepids));
+	mx_error *e = user_json(rq, &u, out);
+	if (e != NULL) {
+		json_decref(threepids);
+		return e;
+	}
+	json_object_set_new(*out, "threepids", threepids);
 	json_object_set_new(*out, "external_ids", json_array());
 	return NULL;
 }
@@ -183,6 +189,7 @@ admin_user_get(struct mx_request *rq)
 
 struct change {
 	mx_str password, displayname;
+	json_t *threepids;		/* NULL: as they are */
 	bool logout_devices, admin, deactivated, locked;
 	bool has_admin, has_deactivated, has_locked, has_displayname;
 };
@@ -207,6 +214,8 @@ change_read(struct mx_request *rq, struct change *ch)
 	ch->has_displayname = json_object_get(body, "displayname") != NULL;
 	if (!json_is_null(json_object_get(body, "displayname")))
 		MX_TRY(mx_json_opt_str(body, "displayname", &ch->displayname));
+	MX_TRY(mx_json_opt_array(body, "threepids", &ch->threepids));
+	MX_TRY(admin_check_threepids(ch->threepids));
 	MX_TRY(read_flag(body, "admin", &ch->admin, &ch->has_admin));
 	MX_TRY(read_flag(body, "deactivated", &ch->deactivated, &ch->has_deactivated));
 	MX_TRY(read_flag(body, "locked", &ch->locked, &ch->has_locked));
@@ -229,6 +238,8 @@ user_make(struct mx_request *rq, mx_str user_id, const struct change *ch)
 	MX_TRY(mx_user_create(admin_accounts(rq), &u, &nid));
 	if (ch->has_locked && ch->locked)
 		MX_TRY(mx_user_set(admin_accounts(rq), nid, MX_USER_LOCKED, true));
+	if (ch->threepids != NULL)
+		MX_TRY(admin_set_threepids(rq, nid, ch->threepids));
 	return ch->displayname.n > 0 ? admin_set_displayname(rq, nid, user_id, ch->displayname)
 				     : NULL;
 }
@@ -261,6 +272,8 @@ user_change(struct mx_request *rq, const struct mx_user *u, const struct change 
 		MX_TRY(mx_user_set(as, u->nid, MX_USER_ADMIN, ch->admin));
 	if (ch->has_locked && ch->locked != u->locked)
 		MX_TRY(mx_user_set(as, u->nid, MX_USER_LOCKED, ch->locked));
+	if (ch->threepids != NULL)
+		MX_TRY(admin_set_threepids(rq, u->nid, ch->threepids));
 	return ch->has_displayname ? admin_set_displayname(rq, u->nid, u->user_id, ch->displayname)
 				   : NULL;
 }

@@ -5,10 +5,34 @@
 #include "auth_password.h"
 
 #include <myelin/core.h>
+#include <myelin/service/threepids.h>
+
+/* The user whose address it is; something that is no user when it is nobody's, so that both take the
+ * same way. */
+static mx_error *
+owner(struct mx_module_self *self, struct mx_request *rq, const json_t *identifier, mx_str *out)
+{
+	const struct mx_threepids_service *threepids = mx_self_service(self, "threepids");
+	mx_str medium, address;
+	mx_nid user;
+	mx_error *e;
+
+	MX_TRY(mx_json_get_str(identifier, "medium", &medium));
+	MX_TRY(mx_json_get_str(identifier, "address", &address));
+	*out = mx_arena_printf(mx_request_arena(rq), "%.*s %.*s", MX_SFMT(medium), MX_SFMT(address));
+	if (threepids == NULL)
+		return NULL;
+	e = threepids->find(mx_self_core(self), mx_request_conn(rq), medium, address, &user);
+	if (e == NULL)
+		return mx_name_text(mx_request_conn(rq), user, mx_request_arena(rq), out);
+	if (mx_error_is(e, MX_E_NOT_FOUND))
+		mx_error_free(&e);
+	return e;
+}
 
 /* What the body says of who is meant: a full user id or a localpart. */
 static mx_error *
-named_user(const json_t *body, mx_str *out)
+named_user(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx_str *out)
 {
 	json_t *identifier = NULL;
 	mx_str type;
@@ -18,9 +42,11 @@ named_user(const json_t *body, mx_str *out)
 	if (identifier == NULL)
 		return mx_json_opt_str(body, "user", out);
 	MX_TRY(mx_json_get_str(identifier, "type", &type));
+	if (mx_str_eq(type, MX_S("m.id.thirdparty")))
+		return owner(self, rq, identifier, out);
 	if (!mx_str_eq(type, MX_S("m.id.user")))
-		return mx_error_new(MX_E_FORBIDDEN,
-				    "This server knows users by their user ids only (m.id.user)");
+		return mx_error_new(MX_E_FORBIDDEN, "This server knows users by their user ids "
+						    "(m.id.user) and addresses (m.id.thirdparty)");
 	return mx_json_get_str(identifier, "user", out);
 }
 
@@ -77,7 +103,7 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	struct mx_user found;
 	mx_str name, password;
 
-	MX_TRY(named_user(body, &name));
+	MX_TRY(named_user(self, rq, body, &name));
 	MX_TRY(mx_json_get_str(body, "password", &password));
 	if (name.n == 0)
 		name = user;

@@ -50,6 +50,7 @@ stop(struct mx_module_self *self)
 
 MX_MODULE(auth_password) = {
 	MX_MODULE_HEAD("auth-password", "0.1.0", "Logging in with a password"),
+	.requires = "?threepids>=1",
 	.options = MX_TABLE(options), .options_size = sizeof(struct auth_password_options),
 	.providers = MX_TABLE(providers),
 	.start = start, .stop = stop,

@@ -17,6 +17,11 @@ static const struct mx_migration migrations[] = {
 	{ 1, "OpenID tokens",
 	  "CREATE TABLE client_account_openid (hash {blob} PRIMARY KEY, user_nid BIGINT NOT NULL, "
 	  "expires BIGINT NOT NULL) {unkeyed}" },
+	{ 2, "third-party identifiers",
+	  "CREATE TABLE client_account_threepid (medium TEXT NOT NULL, address TEXT NOT NULL, "
+	  "user_nid BIGINT NOT NULL, validated BIGINT NOT NULL, added BIGINT NOT NULL, PRIMARY KEY "
+	  "(medium, address)) {unkeyed};\n"
+	  "CREATE INDEX client_account_threepid_user ON client_account_threepid (user_nid)" },
 };
 
 static struct mx_accounts *
@@ -88,12 +93,6 @@ post_deactivate(struct mx_request *rq)
 	return mx_reply_json(rq, 200, json_pack("{s:s}", "id_server_unbind_result", "no-support"));
 }
 
-static enum mx_outcome
-get_threepids(struct mx_request *rq)
-{
-	return mx_reply_json(rq, 200, json_pack("{s:[]}", "threepids"));
-}
-
 static void
 capabilities(struct mx_module_self *self, struct mx_request *rq, json_t *all)
 {
@@ -122,8 +121,13 @@ leave_now(struct mx_core *core, void *arg)
 static void
 user_deactivated(struct mx_module_self *self, mx_nid user, mx_str user_id)
 {
-	(void)user;
-	(void)user_id;
+	mx_error *e = threepids_forget(mx_self_core(self), user);
+
+	if (e != NULL)
+		mx_log("client-account", MX_WARN, "CAC003",
+		       "the addresses of a deactivated user are still there",
+		       mx_fs("user", user_id), mx_fe(e));
+	mx_error_free(&e);
 	mx_core_defer(mx_self_core(self), leave_now, self);
 }
 
@@ -134,13 +138,26 @@ leave_job(struct mx_module_self *self)
 }
 
 #define V3 "/_matrix/client/v3/"
+#define TOKEN_ROUTES(of)                                                                           \
+	{ "POST", V3 of "/email/requestToken", threepid_mail_token, MX_AUTH_NONE, MX_RATE_LOGIN,   \
+	  0, 0 },                                                                                  \
+	{ "POST", V3 of "/msisdn/requestToken", threepid_phone_token, MX_AUTH_NONE, MX_RATE_LOGIN, \
+	  0, 0 }
 
 static const struct mx_route routes[] = {
 	{ "POST", V3 "account/password", post_password, MX_AUTH_USER, MX_RATE_LOGIN, MX_ROUTE_CPU,
 	  0 },
 	{ "POST", V3 "account/deactivate", post_deactivate, MX_AUTH_USER, MX_RATE_LOGIN,
 	  MX_ROUTE_CPU | MX_ROUTE_SUSPENDED_OK, 0 },
-	{ "GET", V3 "account/3pid", get_threepids, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
+	{ "GET", V3 "account/3pid", threepid_list, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
+	{ "POST", V3 "account/3pid", threepid_post, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", V3 "account/3pid/add", threepid_add, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", V3 "account/3pid/bind", threepid_bind, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", V3 "account/3pid/delete", threepid_delete, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	{ "POST", V3 "account/3pid/unbind", threepid_unbind, MX_AUTH_USER, MX_RATE_WRITE, 0, 0 },
+	TOKEN_ROUTES("account/3pid"),
+	TOKEN_ROUTES("account/password"),
+	TOKEN_ROUTES("register"),
 	{ "POST", V3 "user/{userId}/openid/request_token", openid_request_token, MX_AUTH_USER,
 	  MX_RATE_WRITE, 0, 0 },
 	{ "GET", "/_matrix/federation/v1/openid/userinfo", openid_userinfo, MX_AUTH_NONE,
@@ -157,12 +174,17 @@ static const struct mx_job_row jobs[] = {
 	{ "rooms of deactivated users", 600 * 1000, MX_ONE_PROCESS, leave_job },
 };
 
+static const struct mx_service_row services[] = {
+	{ "threepids", MX_THREEPIDS_VERSION, &threepids_service },
+};
+
 MX_MODULE(client_account) = {
-	MX_MODULE_HEAD("client-account", "0.1.0", "Passwords, deactivation and OpenID tokens"),
+	MX_MODULE_HEAD("client-account", "0.1.0", "Passwords, addresses, deactivation and OpenID tokens"),
 	.requires = "?profile>=1",
 	.options = MX_TABLE(options), .options_size = sizeof(struct options),
 	.migrations = MX_TABLE(migrations),
 	.routes = MX_TABLE(routes),
 	.hooks = MX_TABLE(hooks),
 	.jobs = MX_TABLE(jobs),
+	.services = MX_TABLE(services),
 };

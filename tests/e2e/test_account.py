@@ -106,8 +106,89 @@ def test_bad_deactivations(hs):
     alice.ok("GET", V3 + "/account/whoami")
 
 
-def test_threepids(hs):
-    assert hs.register("alice").ok("GET", V3 + "/account/3pid") == {"threepids": []}
+def addresses(client):
+    return [(t["medium"], t["address"]) for t in client.ok("GET", V3 + "/account/3pid")["threepids"]]
+
+
+def set_addresses(admin, user_id, *pairs):
+    return admin.call("PUT", "/_synapse/admin/v2/users/" + quote(user_id),
+                      {"threepids": [{"medium": m, "address": a} for m, a in pairs]})
+
+
+def test_administrators_give_addresses(hs):
+    admin, alice, bob = hs.register("admin", admin=True), hs.register("alice"), hs.register("bob")
+    assert alice.ok("GET", V3 + "/account/3pid") == {"threepids": []}
+    mail = "Mixed.Case.%s@Example.ORG" % alice.user_id[1:].split(":")[0]
+    number = "49%011d" % hs.port
+    status, answer = set_addresses(admin, alice.user_id, ("msisdn", number), ("email", mail))
+    assert status == 200
+    found = answer["threepids"]
+    assert found == alice.ok("GET", V3 + "/account/3pid")["threepids"]
+    assert [(t["medium"], t["address"]) for t in found] == [("email", mail.lower()), ("msisdn", number)]
+    assert all(0 < t["added_at"] <= time.time() * 1000 and t["validated_at"] == t["added_at"] for t in found)
+    owner = "/_synapse/admin/v1/threepid/email/users/"
+    assert admin.ok("GET", owner + quote(mail.upper())) == {"user_id": alice.user_id}
+    as_error(admin.call("GET", owner + "nobody%40example.org"), 404, "M_NOT_FOUND")
+    as_error(alice.call("GET", owner + quote(mail)), 403, "M_FORBIDDEN")
+    as_error(set_addresses(admin, bob.user_id, ("email", mail)), 400, "M_THREEPID_IN_USE")
+    assert addresses(bob) == []
+    # What stays keeps its times; what is not named goes.
+    time.sleep(0.002)
+    assert set_addresses(admin, alice.user_id, ("email", mail))[1]["threepids"] == found[:1]
+    # Who has a password logs in by it.
+    login = lambda address, password=PASSWORD: hs.client().call("POST", V3 + "/login", {
+        "type": "m.login.password", "password": password,
+        "identifier": {"type": "m.id.thirdparty", "medium": "email", "address": address}})
+    assert login(mail)[1]["user_id"] == alice.user_id
+    for wrong in (login(mail, "wrong"), login("nobody@example.org"), login(bob.user_id), login("bob")):
+        as_error(wrong, 403, "M_FORBIDDEN")
+    assert alice.ok("POST", V3 + "/account/3pid/delete", {"medium": "email", "address": mail}) == {"id_server_unbind_result": "no-support"}
+    assert addresses(alice) == []
+    as_error(login(mail), 403, "M_FORBIDDEN")
+    set_addresses(admin, alice.user_id, ("email", mail))
+    admin.ok("POST", "/_synapse/admin/v1/deactivate/" + quote(alice.user_id), {})
+    as_error(admin.call("GET", owner + quote(mail)), 404, "M_NOT_FOUND")
+    assert set_addresses(admin, bob.user_id, ("email", mail))[0] == 200
+
+
+@pytest.mark.parametrize("pair", [("email", "x"), ("email", "@x"), ("email", "a@b@c"), ("email", "a b@c"), ("email", "x" * 500 + "@y"),
+                                  ("msisdn", "+49123"), ("msisdn", ""), ("msisdn", "1" * 16), ("fax", "1")])
+def test_addresses_that_are_none(hs, pair):
+    admin, alice = hs.register("admin", admin=True), hs.register("alice")
+    as_error(set_addresses(admin, alice.user_id, pair), 400, "M_INVALID_PARAM")
+    as_error(alice.call("POST", V3 + "/account/3pid/delete", {"medium": pair[0], "address": pair[1]}), 400, "M_INVALID_PARAM")
+
+
+def test_without_mail_and_identity_servers(hs):
+    alice = hs.register("alice")
+    secret = {"client_secret": "s3cret", "sid": "1"}
+    creds = {**secret, "id_server": "id.example.org", "id_access_token": "t"}
+    call = lambda path, body: alice.call("POST", V3 + "/account/3pid" + path, body)
+    as_error(call("", {"three_pid_creds": creds}), 400, "M_SERVER_NOT_TRUSTED")
+    as_error(call("/bind", creds), 400, "M_SERVER_NOT_TRUSTED")
+    as_error(call("/add", secret), 403, "M_THREEPID_AUTH_FAILED")
+    assert call("/unbind", {"medium": "email", "address": "a@b"}) == (200, {"id_server_unbind_result": "no-support"})
+    for path in ("", "/bind", "/add", "/unbind", "/delete"):
+        as_error(call(path, {}), 400, "M_MISSING_PARAM")
+        as_error(hs.client().call("POST", V3 + "/account/3pid" + path, {}), 401, "M_MISSING_TOKEN")
+    mail = {"client_secret": "s", "email": "a@example.org", "send_attempt": 1}
+    phone = {"client_secret": "s", "country": "GB", "phone_number": "07700900001", "send_attempt": 1}
+    for of in ("account/3pid", "account/password", "register"):
+        for medium, body in (("email", mail), ("msisdn", phone)):
+            path = V3 + "/%s/%s/requestToken" % (of, medium)
+            as_error(hs.client().call("POST", path, body), 400, "M_THREEPID_MEDIUM_NOT_SUPPORTED")
+            as_error(hs.client().call("POST", path, {**body, "send_attempt": "1"}), 400, "M_BAD_JSON")
+            as_error(hs.client().call("POST", path, {}), 400, "M_MISSING_PARAM")
+
+
+def test_administration_without_the_module_of_addresses(server):
+    hs = server(config="[client-account]\nenabled = no\n")
+    admin = hs.register("admin", admin=True)
+    assert admin.ok("GET", "/_synapse/admin/v2/users/" + quote(admin.user_id))["threepids"] == []
+    as_error(set_addresses(admin, admin.user_id, ("email", "a@b")), 400, "M_INVALID_PARAM")
+    as_error(admin.call("GET", V3 + "/account/3pid"), 404, "M_UNRECOGNIZED")
+    as_error(hs.client().call("POST", V3 + "/login", {"type": "m.login.password", "password": "x", "identifier": {
+        "type": "m.id.thirdparty", "medium": "email", "address": "a@b"}}), 403, "M_FORBIDDEN")
 
 
 def test_openid(hs):
