@@ -63,6 +63,10 @@ static const struct mx_migration migrations[] = {
 	  ") {unkeyed};\n"
 	  "CREATE INDEX refresh_token_user ON refresh_token (user_nid, device_nid);\n"
 	  "CREATE INDEX refresh_token_expires ON refresh_token (expires) WHERE expires > 0" },
+	{ 2, "authentication sessions that any process may go on with",
+	  "CREATE TABLE uia_session (id TEXT PRIMARY KEY, expires BIGINT NOT NULL, data TEXT NOT NULL) "
+	  "{unkeyed};\n"
+	  "CREATE INDEX uia_session_expires ON uia_session (expires);\n" },
 };
 
 const struct mx_migration_set mx_accounts_tables = { "account", migrations,

@@ -77,6 +77,12 @@ mx_error *seen_flush(struct mx_accounts *as) MX_MUST_USE;
 struct uia *uia_new(const struct mx_account_options *o);
 void uia_free(struct uia **u);
 
+/* ---- uia_store.c: where another process may go on with a session ---- */
+mx_error *uia_put(struct mx_accounts *as, mx_str id, const json_t *data) MX_MUST_USE;
+mx_error *uia_drop(struct mx_accounts *as, mx_str id) MX_MUST_USE;
+/* *out: the caller's; NULL when there is none. */
+mx_error *uia_get(struct mx_conn *c, mx_str id, json_t **out) MX_MUST_USE;
+
 /* ---- ports.c ---- */
 void accounts_core_ports(struct mx_core *core, struct mx_account_ports *out);
 

@@ -1,12 +1,13 @@
 /* User-interactive authentication. Client-Server API, "User-Interactive Authentication API".
  *
- * A session says which stages are done. It lives in memory: a client whose session is gone is
- * simply given another. While a request works with a session no other does, so that what it
+ * A session says which stages are done. It lives in memory, and beside other processes in the
+ * database between two requests: a client whose session is gone is simply given another. While a request works with a session no other does, so that what it
  * remembers needs no lock. A session is bound to the user, the method and the path that it was made
  * for; a client that comes with another session's name starts anew. */
 #include "config.h"
 
 #include "core/account/internal.h"
+#include "core/sql/db.h"
 
 #include <myelin/core.h>
 #include <stdlib.h>
@@ -242,10 +243,21 @@ session_take(struct uia *u, struct mx_request *rq, mx_str id, bool own, mx_nid w
 	return NULL;
 }
 
-static mx_error *
-session_find(struct uia *u, struct mx_request *rq, mx_str id, mx_nid who, struct session **out)
+/* Into the table, held by the request. */
+static void
+session_add(struct uia *u, struct session *s, struct mx_request *rq)
 {
-	return session_take(u, rq, id, true, who, out);
+	s->uia = u;
+	pthread_mutex_lock(&u->lock);
+	struct session **at = bucket_of(u, mx_str_of(s->id));
+	s->chain = *at;
+	*at = s;
+	age_push(u, s);
+	u->count++;
+	hold(u, s, rq);
+	expire(u);
+	pthread_mutex_unlock(&u->lock);
+	hold_until_end(s, rq);
 }
 
 static struct session *
@@ -262,18 +274,107 @@ session_new(struct uia *u, struct mx_request *rq, const struct mx_auth *who)
 	}
 	s->completed = json_array();
 	s->memory = json_object();
-	s->uia = u;
-	pthread_mutex_lock(&u->lock);
-	struct session **at = bucket_of(u, mx_str_of(s->id));
-	s->chain = *at;
-	*at = s;
-	age_push(u, s);
-	u->count++;
-	hold(u, s, rq);
-	expire(u);
-	pthread_mutex_unlock(&u->lock);
-	hold_until_end(s, rq);
+	session_add(u, s, rq);
 	return s;
+}
+
+/* ---- between processes ---- */
+
+static json_t *
+session_json(const struct session *s)
+{
+	return json_pack("{s:s, s:s, s:I, s:s?, s:I, s:O, s:O?, s:O}", "method", s->method, "path",
+			 s->path, "who", (json_int_t)s->who, "user_id", s->user_id, "attempts",
+			 (json_int_t)s->attempts, "completed", s->completed, "flows", s->flows,
+			 "memory", s->memory);
+}
+
+static json_t *
+taken(const json_t *stored, const char *name)
+{
+	json_t *v = json_object_get(stored, name);
+
+	return json_is_null(v) ? NULL : json_incref(v);
+}
+
+/* What another process has made of the session, into s. */
+static void
+session_read(struct session *s, const json_t *stored)
+{
+	const char *user_id = json_string_value(json_object_get(stored, "user_id"));
+
+	free(s->method);
+	free(s->path);
+	free(s->user_id);
+	json_decref(s->completed);
+	json_decref(s->flows);
+	json_decref(s->memory);
+	s->method = mx_str_dup(mx_json_str(stored, "method"));
+	s->path = mx_str_dup(mx_json_str(stored, "path"));
+	s->user_id = user_id != NULL ? mx_str_dup(mx_str_of(user_id)) : NULL;
+	s->who = json_integer_value(json_object_get(stored, "who"));
+	s->attempts = (unsigned)json_integer_value(json_object_get(stored, "attempts"));
+	s->completed = taken(stored, "completed");
+	s->flows = taken(stored, "flows");
+	s->memory = taken(stored, "memory");
+}
+
+static bool
+stored_fits(const json_t *stored, const struct mx_request *rq, bool own, mx_nid who)
+{
+	return stored != NULL &&
+	       (!own || (json_integer_value(json_object_get(stored, "who")) == who &&
+			 mx_str_eq(mx_json_str(stored, "method"), mx_request_method(rq)) &&
+			 mx_str_eq(mx_json_str(stored, "path"), mx_request_path(rq))));
+}
+
+/* As session_take, beside other processes: one of them may have begun the session or gone on with
+ * it. */
+static mx_error *
+session_fetch(struct mx_accounts *as, struct mx_request *rq, mx_str id, bool own, mx_nid who,
+	      struct session **out)
+{
+	MX_AUTO_JSON *stored = NULL;
+
+	*out = NULL;
+	if (id.n != ID_LENGTH || memchr(id.p, 0, id.n) != NULL)
+		return NULL;
+	MX_TRY(session_take(as->uia, rq, id, own, who, out));
+	if (mx_db_alone(as->db))
+		return NULL;
+	MX_TRY(uia_get(mx_request_conn(rq), id, &stored));
+	if (!stored_fits(stored, rq, own, who))
+		return NULL;
+	if (*out == NULL) {
+		struct session *s = mx_alloc(sizeof(*s));
+
+		memcpy(s->id, id.p, id.n);
+		session_read(s, stored);
+		session_add(as->uia, s, rq);
+		*out = s;
+	} else {
+		session_read(*out, stored);
+	}
+	return NULL;
+}
+
+/* Gives the session back, for whoever goes on with it. */
+static void
+session_leave(struct mx_accounts *as, struct session *s)
+{
+	MX_AUTO_JSON *stored = NULL;
+	mx_error *e;
+
+	if (!mx_db_alone(as->db)) {
+		stored = session_json(s);
+		e = uia_put(as, mx_str_of(s->id), stored);
+		if (e != NULL)
+			mx_log("account", MX_WARN, "ACC004",
+			       "an authentication session is known to this process only",
+			       mx_fe(e));
+		mx_error_free(&e);
+	}
+	unhold(s->hold);
 }
 
 /* ---- stages ---- */
@@ -486,7 +587,7 @@ check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who
 		MX_TRY(mx_json_opt_str(auth, "type", &type));
 	}
 	if (id.n > 0)
-		MX_TRY(session_find(as->uia, rq, id, nid, &s));
+		MX_TRY(session_fetch(as, rq, id, true, nid, &s));
 	if (s == NULL)
 		s = session_new(as->uia, rq, who);
 	t.auth = auth;
@@ -506,13 +607,13 @@ check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who
 mx_error *
 mx_uia_check(struct mx_request *rq, mx_flows flows, size_t n, const struct mx_auth *who)
 {
+	struct mx_accounts *as = mx_core_accounts(mx_request_core(rq));
 	mx_error *e = check(rq, flows, n, who);
-	struct session *s =
-		e != NULL ? held_by(mx_core_accounts(mx_request_core(rq))->uia, rq) : NULL;
+	struct session *s = e != NULL ? held_by(as->uia, rq) : NULL;
 
 	/* Given back before the answer: the client may try again the moment it has it. */
 	if (s != NULL)
-		unhold(s->hold);
+		session_leave(as, s);
 	return e;
 }
 
@@ -567,7 +668,7 @@ mx_uia_memory(struct mx_request *rq)
 		mx_str id = mx_json_str(json_object_get(body, "auth"), "session");
 
 		if (id.n == 0 ||
-		    mx_error_drop(session_find(as->uia, rq, id, who != NULL ? who->user : 0, &s)))
+		    mx_error_drop(session_fetch(as, rq, id, true, who != NULL ? who->user : 0, &s)))
 			return NULL;
 	}
 	return s != NULL ? s->memory : NULL;
@@ -597,7 +698,7 @@ mx_uia_pass(struct mx_request *rq, mx_str session, mx_str stage, json_t *auth)
 	struct session *s = NULL;
 	mx_error *e;
 
-	MX_TRY(session_take(as->uia, rq, session, false, 0, &s));
+	MX_TRY(session_fetch(as, rq, session, false, 0, &s));
 	if (s == NULL || !asks_for(s, stage))
 		return mx_error_new(MX_E_NOT_FOUND, "This authentication session is over, or does "
 						    "not ask for this: begin anew in your client");
@@ -613,7 +714,7 @@ mx_uia_pass(struct mx_request *rq, mx_str session, mx_str stage, json_t *auth)
 	e = try_in(as, s, &t);
 	if (e != NULL && mx_error_status(e) < 500 && !mx_error_is(e, MX_E_LIMIT_EXCEEDED))
 		s->attempts++;
-	unhold(s->hold);
+	session_leave(as, s);
 	return e;
 }
 
@@ -645,6 +746,9 @@ mx_uia_finish(struct mx_request *rq)
 		return;
 	if (as->ports.providers != NULL)
 		mx_error_drop(as->ports.providers(as->ports.arg, "stage", tell_stage, &f));
+	/* What is left behind goes with the next one that ends. */
+	if (!mx_db_alone(as->db))
+		mx_error_drop(uia_drop(as, mx_str_of(s->id)));
 	pthread_mutex_lock(&as->uia->lock);
 	session_end(as->uia, s);
 	pthread_mutex_unlock(&as->uia->lock);

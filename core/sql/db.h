@@ -91,6 +91,8 @@ struct mx_db_peers {
 mx_error *mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers) MX_MUST_USE;
 /* Before anything that watches goes. */
 void mx_db_unfollow(struct mx_db *db);
+/* Whether there is none now. */
+bool mx_db_alone(const struct mx_db *db);
 /* Returns when what any of them has committed by now is known here too: before a request is
  * answered, whose client may have spoken with another process a moment ago. MX_E_UNAVAILABLE. */
 mx_error *mx_db_fresh(struct mx_db *db) MX_MUST_USE;

@@ -24,6 +24,12 @@ mx_db_shared(const struct mx_db *db)
 	return db->ops->notify != NULL;
 }
 
+bool
+mx_db_alone(const struct mx_db *db)
+{
+	return !db->follow.running || atomic_load(&db->follow.alone);
+}
+
 /* ---- what is told, ID being who tells: "b ID POSITION" of a batch, "t ID TEXT" in passing, "h ID FACTS"
  * by who comes in, "k ID OTHER" by who has heard that, "n ID OTHER WORDS" by whom it does not fit ---- */
 

@@ -111,7 +111,7 @@ mx_db_fresh(struct mx_db *db)
 	mx_error *e;
 	mx_pos pos;
 
-	if (!db->follow.running || atomic_load(&db->follow.alone))
+	if (mx_db_alone(db))
 		return NULL;
 	pthread_mutex_lock(&f->lock);
 	e = current(db, &pos);

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from myelin import Client, wait_for
+from myelin import PASSWORD, Client, wait_for
 
 
 @pytest.fixture
@@ -144,6 +144,30 @@ def test_typing_is_seen_through_every_process(pair):
     # Who sends has stopped, wherever it was sent.
     through(two, alice).send(room, "hello")
     wait_for(lambda: "'user_ids': []" in str(alice.sync(since)), "the first process to hear of it")
+
+
+def test_an_authentication_goes_on_through_another_process(pair):
+    one, two = pair
+    alice = one.register("alice")
+    gone = one.login(alice.user_id)
+    path = "/_matrix/client/v3/devices/" + gone.device_id
+    auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}}
+    sides = through(two, alice), alice
+
+    def ask(side, session, password):
+        return side.call("DELETE", path, {"auth": {**auth, "session": session, "password": password}})
+
+    status, asked = alice.call("DELETE", path, {})
+    assert status == 401
+    status, answer = ask(sides[0], asked["session"], "wrong")
+    assert status == 401 and answer["session"] == asked["session"] and answer["errcode"] == "M_FORBIDDEN"
+    assert ask(sides[1], asked["session"], PASSWORD)[0] == 200
+    assert gone.call("GET", "/_matrix/client/v3/account/whoami")[0] == 401
+    # It is over, for both.
+    gone = one.login(alice.user_id)
+    path = "/_matrix/client/v3/devices/" + gone.device_id
+    for side in sides:
+        assert ask(side, asked["session"], "wrong")[1]["session"] != asked["session"]
 
 
 def test_who_comes_and_goes(pair, server):
