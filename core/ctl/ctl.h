@@ -33,10 +33,10 @@ struct mx_ctl_command {
 
 extern const struct mx_ctl_command mx_ctl_key_commands[], mx_ctl_user_commands[],
 	mx_ctl_config_commands[], mx_ctl_module_commands[], mx_ctl_db_commands[],
-	mx_ctl_server_commands[];
+	mx_ctl_server_commands[], mx_ctl_room_commands[];
 extern const size_t mx_ctl_key_command_count, mx_ctl_user_command_count,
 	mx_ctl_config_command_count, mx_ctl_module_command_count, mx_ctl_db_command_count,
-	mx_ctl_server_command_count;
+	mx_ctl_server_command_count, mx_ctl_room_command_count;
 
 /* Where the configuration is. The process moves into its folder, so that relative paths in it mean
  * what they say; paths of the command line are used before. MX_E_CONFIG. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/account/commands.h"
+#include "core/room/commands.h"
 #include "core/ctl/local.h"
 #include "core/daemon/server.h"
 #include "core/runtime/loader.h"
@@ -28,6 +29,7 @@ open_all(struct mx_setup *s)
 	MX_TRY(mx_setup_open(s));
 	MX_TRY(mx_modules_start(core));
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
+	mx_control_register(core, mx_room_commands, mx_room_command_count);
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_ctl_local_rows, mx_ctl_local_row_count);
 	return NULL;

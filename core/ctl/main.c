@@ -16,6 +16,7 @@ struct table {
 static const struct table tables[] = {
 	{ mx_ctl_server_commands, &mx_ctl_server_command_count },
 	{ mx_ctl_user_commands, &mx_ctl_user_command_count },
+	{ mx_ctl_room_commands, &mx_ctl_room_command_count },
 	{ mx_ctl_module_commands, &mx_ctl_module_command_count },
 	{ mx_ctl_config_commands, &mx_ctl_config_command_count },
 	{ mx_ctl_db_commands, &mx_ctl_db_command_count },

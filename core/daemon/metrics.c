@@ -138,6 +138,22 @@ database(struct mx_core *core, struct mx_buf *b)
 }
 
 static void
+arrivals(const struct mx_rooms_stats *rs, struct mx_buf *b)
+{
+	head(b, "rooms_events_total", true,
+	     "Events of other servers, by what became of them and why.");
+	for (int f = 0; f < MX_FATE_COUNT; f++)
+		for (int k = 0; k < MX_REASON_COUNT; k++)
+			if (rs->arrived[f][k] > 0)
+				mx_buf_printf(b,
+					      "myelin_rooms_events_total{fate=\"%s\",reason=\"%s\"} "
+					      "%llu\n",
+					      mx_fate_name((enum mx_fate)f),
+					      mx_reason_name((enum mx_reason)k),
+					      (unsigned long long)rs->arrived[f][k]);
+}
+
+static void
 stream_and_rooms(struct mx_core *core, struct mx_buf *b)
 {
 	struct mx_stream_stats ss;
@@ -165,6 +181,7 @@ stream_and_rooms(struct mx_core *core, struct mx_buf *b)
 	metric(b, "rooms_state_cache_bytes", false, "State nodes in memory.",
 	       (int64_t)rs.node_bytes);
 	metric(b, "rooms_in_memory", false, "Rooms in memory.", (int64_t)rs.rooms);
+	arrivals(&rs, b);
 }
 
 /* ---- modules ---- */

@@ -9,6 +9,7 @@
 
 #include "core/account/accounts.h"
 #include "core/account/commands.h"
+#include "core/room/commands.h"
 #include "core/daemon/notify.h"
 #include "core/daemon/peers.h"
 #include "core/http/fetch.h"
@@ -204,6 +205,7 @@ start_all(struct mx_server *s)
 	MX_TRY(mx_modules_start(core));
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
+	mx_control_register(core, mx_room_commands, mx_room_command_count);
 	MX_TRY(mx_control_start(core, core->server.control));
 	mx_stream_on_told(core->stream, mx_hooks_told, core);
 	MX_TRY(follow(core));

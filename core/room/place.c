@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 static const struct mx_sql FREE_OUTLIER = MX_SQL("DELETE FROM event WHERE nid = $1");
+static const struct mx_sql FREE_FATE = MX_SQL("DELETE FROM event_fate WHERE nid = $1");
 static const struct mx_sql PLACE =
 	MX_SQL("UPDATE event SET alias = $2, root_room = $3 WHERE nid = $1");
 static const struct mx_sql REDACTED_BY = MX_SQL("UPDATE event SET redacted_by = $2 WHERE nid = $1");
@@ -79,6 +80,9 @@ put_row(struct mx_txn *tx, const struct mx_placing *p, const struct mx_event *ev
 
 	if (p->outlier != 0) {
 		q = mx_query(c, &FREE_OUTLIER);
+		mx_bind_int(q, 1, p->outlier);
+		MX_TRY(mx_query_run(q));
+		q = mx_query(c, &FREE_FATE);
 		mx_bind_int(q, 1, p->outlier);
 		MX_TRY(mx_query_run(q));
 	}

@@ -208,6 +208,9 @@ mx_rooms_stats(struct mx_rooms *rs, struct mx_rooms_stats *out)
 {
 	*out = (struct mx_rooms_stats){ .sent = atomic_load(&rs->sent),
 					.conflicts = atomic_load(&rs->conflicts) };
+	for (size_t f = 0; f < MX_FATE_COUNT; f++)
+		for (size_t k = 0; k < MX_REASON_COUNT; k++)
+			out->arrived[f][k] = atomic_load(&rs->arrived[f][k]);
 	mx_event_cache_stats(rs->events, &out->event_hits, &out->event_misses, &out->event_bytes);
 	mx_node_cache_stats(rs->nodes, &out->node_hits, &out->node_misses, &out->node_bytes);
 	pthread_mutex_lock(&rs->lock);

@@ -4,6 +4,7 @@
 #define CORE_ROOM_ROOMS_H
 
 #include <myelin/crypto.h>
+#include <myelin/federation.h>
 #include <myelin/module.h>
 #include <myelin/room.h>
 
@@ -63,6 +64,7 @@ struct mx_rooms_stats {
 	uint64_t sent, conflicts;	/* events made; sends that were prepared anew */
 	uint64_t event_hits, event_misses, node_hits, node_misses;
 	size_t event_bytes, node_bytes, rooms;
+	uint64_t arrived[MX_FATE_COUNT][MX_REASON_COUNT];	/* events of other servers */
 };
 void mx_rooms_stats(struct mx_rooms *rs, struct mx_rooms_stats *out);
 

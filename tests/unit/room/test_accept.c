@@ -586,6 +586,106 @@ a_redaction_comes_before_what_it_redacts(void **state)
 	mx_room_unref(&room);
 }
 
+static void
+parts_of_the_graph_are_told(void **state)
+{
+	struct remote *last, *line[6], *bad;
+	struct mx_room *room = guest_room(&last);
+	struct mx_events l = { 0 };
+	mx_str from, to;
+
+	(void)state;
+	line[0] = remote_say(room, 0, gina, last);
+	bad = remote_topic(room, 0, gina, "no", line[0]);
+	line[1] = remote_say(room, 1, hugo, bad);
+	for (size_t i = 2; i < 6; i++)
+		line[i] = remote_say(room, 1, hugo, line[i - 1]);
+	remote_accepted(room, line[0]);
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH);
+	for (size_t i = 1; i < 6; i++)
+		remote_accepted(room, line[i]);
+	from = mx_event_id(line[0]->ev);
+	to = mx_event_id(line[5]->ev);
+	unit_ok(mx_room_between(rooms, conn, room, &from, 1, &to, 1, 10, &l));
+	assert_int_equal(l.n, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(mx_str_eq(mx_event_id(l.v[i]), mx_event_id(line[i + 1]->ev)));
+	mx_events_clear(&l);
+	unit_ok(mx_room_between(rooms, conn, room, &from, 1, &to, 1, 2, &l));
+	assert_int_equal(l.n, 2);
+	assert_true(mx_str_eq(mx_event_id(l.v[1]), mx_event_id(line[4]->ev)));
+	mx_events_clear(&l);
+
+	/* hugo's message rests on his join, the power levels, the join rules and alice's join. */
+	struct mx_event *one = stored(line[5]);
+
+	unit_ok(mx_events_auth_chain(rooms, conn, &one, 1, &l));
+	assert_int_equal(l.n, 4);
+	for (size_t i = 0; i < l.n; i++) {
+		assert_true(mx_event_is_state(l.v[i]));
+		for (size_t k = 0; k < i; k++)
+			assert_false(mx_str_eq(mx_event_id(l.v[i]), mx_event_id(l.v[k])));
+	}
+	mx_events_clear(&l);
+	mx_event_unref(&one);
+	mx_room_unref(&room);
+}
+
+static void
+explained(const struct remote *r, enum mx_fate fate, enum mx_reason reason, const char *words)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_explanation why;
+
+	unit_ok(mx_event_explain(rooms, conn, mx_event_id(r->ev), a, &why));
+	assert_int_equal(why.fate, fate);
+	assert_int_equal(why.reason, reason);
+	if (strstr(why.words.p, words) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", why.words.p, words);
+	assert_int_equal(why.position > 0, fate != MX_FATE_WAITING);
+	assert_int_equal(why.when > 0, reason != MX_REASON_NONE);
+}
+
+static void
+what_became_of_events_is_explained(void **state)
+{
+	struct remote *last, *ok, *bad, *ban, *soft, *late;
+	struct mx_room *room = guest_room(&last);
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_explanation why;
+	struct mx_rooms_stats before, after;
+
+	(void)state;
+	last = share_power(room);
+	mx_rooms_stats(rooms, &before);
+	ok = remote_say(room, 0, gina, last);
+	bad = remote_event(room, (struct remote_spec){
+					 .server = 1, .sender = hugo, .type = "m.room.power_levels",
+					 .key = "", .content = "{\"users\":{}}", .prev = { last } });
+	ban = remote_member(room, 0, gina, "@nobody:server-3.example.org", "ban", ok);
+	soft = remote_member(room, 1, hugo, "@nobody:server-3.example.org", "invite", ok);
+	late = remote_say(room, 1, hugo, remote_say(room, 1, hugo, ban));
+	remote_accepted(room, ok);
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH);
+	remote_accepted(room, ban);
+	remote_fate(room, soft, MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	explained(ok, MX_FATE_ACCEPTED, MX_REASON_NONE, "");
+	explained(bad, MX_FATE_REJECTED, MX_REASON_AUTH, "power");
+	explained(soft, MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE, "banned");
+	explained(late, MX_FATE_WAITING, MX_REASON_MISSING_PREV, "prev_events");
+	unit_refused(mx_event_explain(rooms, conn,
+				      MX_S("$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), a, &why),
+		     MX_E_NOT_FOUND);
+	mx_rooms_stats(rooms, &after);
+#define CAME(f, k) (after.arrived[f][k] - before.arrived[f][k])
+	assert_int_equal(CAME(MX_FATE_ACCEPTED, MX_REASON_NONE), 2);
+	assert_int_equal(CAME(MX_FATE_REJECTED, MX_REASON_AUTH), 1);
+	assert_int_equal(CAME(MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE), 1);
+	assert_int_equal(CAME(MX_FATE_WAITING, MX_REASON_MISSING_PREV), 1);
+	mx_room_unref(&room);
+}
+
 static int
 accept_begin(void **state)
 {
@@ -619,6 +719,8 @@ main(void)
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
 		accept_case(a_redaction_comes_before_what_it_redacts),
+		accept_case(parts_of_the_graph_are_told),
+		accept_case(what_became_of_events_is_explained),
 	};
 
 	guests_come();
