@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/room/event_big.h"
 #include "core/room/event_private.h"
 #include "core/room/hash.h"
 #include "core/room/redact.h"
@@ -375,7 +376,9 @@ mx_event_content_parse(const struct mx_event *ev)
 {
 	json_t *out = NULL;
 
-	if (mx_error_drop(mx_json_parse(mx_event_content(ev), &out)))
+	if (mx_error_drop(mx_json_parse(mx_event_content(ev), &out)) &&
+	    (ev->version->strict_json ||
+	     mx_error_drop(mx_json_parse_big(mx_event_content(ev), &out))))
 		return json_object();
 	return out;
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "core/json/json.h"
+#include "core/room/event_big.h"
 #include "core/room/event_private.h"
 #include "core/room/hash.h"
 
@@ -143,8 +144,9 @@ check_numbers(const json_t *o)
 	return NULL;
 }
 
-mx_error *
-mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct mx_event **out)
+/* big: what the tree is of, when that could not hold all its numbers. */
+static mx_error *
+from_tree(const struct mx_room_version *v, const json_t *json, mx_str big, struct mx_event **out)
 {
 	static const char *const except[] = { "unsigned" };
 	MX_AUTO(mx_buf) *b = mx_buf_new(MX_EVENT_MAX);
@@ -156,7 +158,9 @@ mx_event_from_json(const struct mx_room_version *v, const json_t *json, struct m
 	MX_TRY(check(v, json));
 	if (v->strict_json)
 		MX_TRY(check_numbers(json));
-	MX_TRY(mx_error_wrap(mx_json_canonical_except(json, v->strict_json, except, 1, b),
+	MX_TRY(mx_error_wrap(big.p != NULL ? mx_json_canonical_big(big, b)
+					   : mx_json_canonical_except(json, v->strict_json, except,
+								      1, b),
 			     "an event"));
 	row.json = mx_buf_view(b);
 	if (v->event_id == MX_EVENT_ID_CHOSEN) {
@@ -177,9 +181,17 @@ mx_error *
 mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes, struct mx_event **out)
 {
 	MX_AUTO_JSON *json = NULL;
+	mx_str big = { NULL, 0 };
+	mx_error *e;
 
 	if (bytes.n > INPUT_MAX)
 		return mx_error_new(MX_E_TOO_LARGE, "an event of %zu bytes", bytes.n);
-	MX_TRY(mx_json_parse(bytes, &json));
-	return mx_event_from_json(v, json, out);
+	e = mx_json_parse(bytes, &json);
+	if (mx_error_is(e, MX_E_BAD_JSON) && !v->strict_json) {
+		mx_error_free(&e);
+		e = mx_json_parse_big(bytes, &json);
+		big = bytes;
+	}
+	MX_TRY(e);
+	return from_tree(v, json, big, out);
 }

@@ -93,10 +93,6 @@ mx_error *mx_event_from_row(const struct mx_event_row *row, struct mx_event **ou
 mx_error *mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes,
 			      struct mx_event **out) MX_MUST_USE;
 
-/* The same for a tree; ev is borrowed and left as it is. */
-mx_error *mx_event_from_json(const struct mx_room_version *v, const json_t *json,
-			     struct mx_event **out) MX_MUST_USE;
-
 /* Whether they are one event, redacted or not; both have its id. */
 bool mx_event_same(const struct mx_event *a, const struct mx_event *b);
 /* Another of the same, for who must change what others see. */

@@ -65,7 +65,7 @@ endif
 EXTRA_DIST += tests/fuzz/fuzz_event.dict tests/fuzz/fuzz_rules.dict \
 	tests/fuzz/corpus/fuzz_event/create tests/fuzz/corpus/fuzz_event/member tests/fuzz/corpus/fuzz_event/redaction \
 	tests/fuzz/corpus/fuzz_id/alias tests/fuzz/corpus/fuzz_id/user \
-	tests/fuzz/corpus/fuzz_event/first tests/fuzz/corpus/fuzz_rules/first tests/fuzz/corpus/fuzz_rules/invite \
+	tests/fuzz/corpus/fuzz_event/big tests/fuzz/corpus/fuzz_event/first tests/fuzz/corpus/fuzz_rules/first tests/fuzz/corpus/fuzz_rules/invite \
 	tests/fuzz/corpus/fuzz_rules/levels tests/fuzz/corpus/fuzz_redact/levels tests/fuzz/corpus/fuzz_redact/member \
 	tests/fuzz/corpus/fuzz_sign/member tests/fuzz/corpus/fuzz_sign/redaction
 if FUZZERS

@@ -535,6 +535,63 @@ old_references_are_read_out_of_their_pairs(void **state)
 }
 
 /* Old events were signed as Python writes them. */
+/* Some servers carry any integer: who could not would lose what follows such an event. */
+static void
+integers_of_any_size_are_carried_in_old_rooms(void **state)
+{
+	static const char json[] = CONTENT(
+		"{\"z\": [12345678901234567890 , -98765432109876543210,1e2, -0,1],\n\"\\u0061\": {"
+		"\"n\":9223372036854775808, \"s\":\"12345678901234567890 \\\" {\\u00e4\", \"e\":{}, \"f\":"
+		"[], \"t\": true}}", "1");
+	static const char canonical[] =
+		"{\"a\":{\"e\":{},\"f\":[],\"n\":9223372036854775808,\"s\":\"12345678901234567890 \\\" "
+		"{\xc3\xa4\",\"t\":true},\"z\":[12345678901234567890,-98765432109876543210,100.0,0,1]}";
+
+	(void)state;
+	for (size_t v = 0; v < ALL_VERSIONS; v++) {
+		MX_AUTO(mx_event) *ev = NULL, *again = NULL, *redacted = NULL;
+		MX_AUTO_JSON *content = NULL;
+
+		if (is_version("6-", all_versions[v])) {
+			unit_refused(mx_event_from_bytes(version_of(all_versions[v]), MX_S(json),
+							 &ev),
+				     MX_E_BAD_JSON);
+			continue;
+		}
+		unit_ok(mx_event_from_bytes(version_of(all_versions[v]), MX_S(json), &ev));
+		unit_text(mx_event_content(ev), canonical);
+		unit_ok(mx_event_from_bytes(ev->version, mx_event_json(ev), &again));
+		assert_true(mx_str_eq(mx_event_json(again), mx_event_json(ev)));
+		assert_true(mx_str_eq(mx_event_id(again), mx_event_id(ev)));
+		redacted = mx_event_redact(ev);
+		unit_text(mx_event_content(redacted), "{}");
+		/* whoever wants a tree gets numbers near those */
+		content = mx_event_content_parse(ev);
+		assert_true(json_real_value(json_object_get(json_object_get(content, "a"), "n")) ==
+			    0x1p63);
+	}
+}
+
+static void
+what_is_no_json_is_none_with_large_numbers_either(void **state)
+{
+	static const char *const bad[] = { "{\"n\":12345678901234567890", "{\"n\":00012345678901234567890}",
+					   "{\"n\":1234567890123456789012-}",
+					   "{\"n\":12345678901234567890,\"n\":1}",
+					   "{\"n\":12345678901234567890e9999}",
+					   "{\"a\":1e999,\"n\":12345678901234567890}",
+					   "{\"n\":12345678901234567890,\"s\":\"", "[12345678901234567890]" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct mx_event *ev = NULL;
+
+		assert_true(mx_error_drop(
+			mx_event_from_bytes(version_of("1"), mx_str_of(bad[i]), &ev)));
+		assert_null(ev);
+	}
+}
+
 static void
 old_numbers_are_kept_as_they_were_signed(void **state)
 {
@@ -604,6 +661,8 @@ main(void)
 		unit_case(each_version_has_its_format),
 		unit_case(old_references_are_read_out_of_their_pairs),
 		unit_case(old_numbers_are_kept_as_they_were_signed),
+		unit_case(integers_of_any_size_are_carried_in_old_rooms),
+		unit_case(what_is_no_json_is_none_with_large_numbers_either),
 		unit_case(a_damaged_event_can_still_be_redacted),
 		unit_case(damaged_rows_are_refused),
 	};
