@@ -11,8 +11,8 @@
 
 #include <semaphore.h>
 
-#define MX_ENTRY_CHUNK 256		/* events that are verified and written together */
-#define MX_ENTRY_CHUNK_BYTES (1 << 20)
+#define MX_ENTRY_CHUNK 512		/* events that are verified and written together */
+#define MX_ENTRY_CHUNK_BYTES (2 << 20)
 
 struct mx_record {
 	uint64_t id_hash;		/* mx_hash of its id */

@@ -196,7 +196,7 @@ write_it(struct making *m)
 	return mx_write(e->rs->db, write_room, m);
 }
 
-/* A room that we were in before. */
+/* A room that we were in before: nobody else may write to it meanwhile. */
 static mx_error *
 write_known(struct making *m)
 {
@@ -207,17 +207,16 @@ write_known(struct making *m)
 		return error;
 	if (m->room->version != m->e->version)
 		return mx_error_new(MX_E_BAD_JSON, "the room was of another version before");
+	mx_tip_close(m->room);
 	for (int i = 0; i < ATTEMPTS; i++) {
-		MX_TRY(mx_room_refresh(m->room, m->conn));
-		error = write_it(m);
-		if (!mx_error_is(error, MX_E_AGAIN))
+		error = mx_room_refresh(m->room, m->conn);
+		if (error == NULL)
+			error = write_it(m);
+		if (!mx_error_is(error, MX_E_AGAIN) || i + 1 == ATTEMPTS)
 			break;
 		mx_error_free(&error);
 	}
-	/* What the next event is to stand on is another now. */
-	pthread_mutex_lock(&m->room->tip.lock);
-	mx_tip_reset(&m->room->tip);
-	pthread_mutex_unlock(&m->room->tip.lock);
+	mx_tip_open(m->room);
 	return error;
 }
 

@@ -1,6 +1,7 @@
 /* Coming into rooms of other servers by the answer of /send_join. */
 #include "config.h"
 
+#include "core/room/doctor.h"
 #include "core/room/entry.h"
 #include "tests/unit/room/covers.h"
 #include "tests/unit/room/guests.h"
@@ -207,6 +208,17 @@ has_state(struct mx_room *room, const char *type, const char *state_key, const s
 			  : got != NULL && mx_str_eq(mx_event_id(got), mx_event_id(ev));
 }
 
+static void
+check_health(struct mx_room *room)
+{
+	struct mx_checkup c = { .signatures = true };
+
+	unit_ok(mx_room_checkup(rooms, conn, room, &c));
+	if (c.found > 0)
+		fail_msg("%s of %s: %s", mx_ailment_name(c.v[0].what), c.v[0].id, c.v[0].words);
+	assert_int_equal(c.untold, 1);
+}
+
 /* What is true of the room once alice is in it. */
 static void
 check_room(struct mx_room *room, size_t others)
@@ -246,6 +258,7 @@ check_room(struct mx_room *room, size_t others)
 	assert_int_equal(mine[0].room, room->nid);
 	mx_events_clear(&timeline);
 	mx_events_clear(&state);
+	check_health(room);
 }
 
 static void
