@@ -8,17 +8,27 @@
 enum {
 	CACHE_SLOTS = 512,
 	FILTER_BYTES = 32768,
+	CACHED_BYTES = 2048,	/* longer ones are parsed each time when they are given inline */
 };
 
-/* A filter never changes once stored, so that an entry is right for ever; a collision replaces it.
- */
+/* A filter never changes once stored, and one that is given inline is its text, so that an entry is
+ * right for ever; a collision replaces it. */
 struct sync_filters {
 	pthread_mutex_t lock;
 	struct slot {
-		mx_nid owner;
+		mx_nid owner;		/* 0: it is for everybody who gives this text */
 		int64_t number;
+		char *text;
+		size_t n;
 		struct sync_filter *filter;
 	} slot[CACHE_SLOTS];
+};
+
+/* How a request names its filter: a stored one of a user by its number, or by its text. */
+struct key {
+	mx_nid owner;
+	int64_t number;
+	mx_str text;
 };
 
 struct sync_filters *
@@ -38,8 +48,10 @@ sync_filters_free(struct sync_filters **fp)
 	*fp = NULL;
 	if (f == NULL)
 		return;
-	for (size_t i = 0; i < CACHE_SLOTS; i++)
+	for (size_t i = 0; i < CACHE_SLOTS; i++) {
 		sync_filter_unref(&f->slot[i].filter);
+		free(f->slot[i].text);
+	}
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
@@ -64,21 +76,24 @@ sync_filter_unref(struct sync_filter **fp)
 }
 
 static struct slot *
-slot_of(struct sync_filters *f, mx_nid owner, int64_t number)
+slot_of(struct sync_filters *f, const struct key *key)
 {
-	int64_t key[2] = { owner, number };
+	int64_t stored[2] = { key->owner, key->number };
+	uint64_t h = key->owner != 0 ? mx_hash(stored, sizeof(stored))
+				     : mx_hash(key->text.p, key->text.n);
 
-	return &f->slot[mx_hash(key, sizeof(key)) % CACHE_SLOTS];
+	return &f->slot[h % CACHE_SLOTS];
 }
 
 static struct sync_filter *
-cached(struct sync_filters *f, mx_nid owner, int64_t number)
+cached(struct sync_filters *f, const struct key *key)
 {
-	struct slot *s = slot_of(f, owner, number);
+	struct slot *s = slot_of(f, key);
 	struct sync_filter *found = NULL;
 
 	pthread_mutex_lock(&f->lock);
-	if (s->filter != NULL && s->owner == owner && s->number == number) {
+	if (s->filter != NULL && s->owner == key->owner && s->number == key->number &&
+	    mx_str_eq((mx_str){ s->text, s->n }, key->text)) {
 		found = s->filter;
 		atomic_fetch_add(&found->refs, 1);
 	}
@@ -87,17 +102,18 @@ cached(struct sync_filters *f, mx_nid owner, int64_t number)
 }
 
 static void
-remember(struct sync_filters *f, mx_nid owner, int64_t number, struct sync_filter *filter)
+remember(struct sync_filters *f, const struct key *key, struct sync_filter *filter)
 {
-	struct slot *s = slot_of(f, owner, number);
-	struct sync_filter *old;
+	struct slot *s = slot_of(f, key), old;
+	char *text = key->text.n > 0 ? mx_str_dup(key->text) : NULL;
 
 	atomic_fetch_add(&filter->refs, 1);
 	pthread_mutex_lock(&f->lock);
-	old = s->filter;
-	*s = (struct slot){ owner, number, filter };
+	old = *s;
+	*s = (struct slot){ key->owner, key->number, text, key->text.n, filter };
 	pthread_mutex_unlock(&f->lock);
-	sync_filter_unref(&old);
+	sync_filter_unref(&old.filter);
+	free(old.text);
 }
 
 /* The filter at o[key], when there is one. */
@@ -171,23 +187,27 @@ mx_error *
 sync_filter_of(struct mx_request *rq, struct sync_filter **out)
 {
 	struct sync_filters *filters = mx_self_state(mx_request_self(rq));
-	mx_nid owner = mx_request_auth(rq)->user;
-	int64_t number;
+	struct key key = { 0 };
 	mx_str text;
 
 	if (!mx_request_query(rq, "filter", &text) || text.n == 0)
-		return parse_text(MX_S("{}"), out);
-	if (text.p[0] == '{')
-		return mx_error_wrap(parse_text(text, out), "filter");
-	if (!mx_str_int(text, 0, INT64_MAX, &number))
-		return mx_error_new(MX_E_INVALID_PARAM,
-				    "filter is neither JSON nor the id of a filter");
-	*out = cached(filters, owner, number);
+		text = MX_S("{}");
+	if (text.p[0] == '{') {
+		key.text = text;
+	} else {
+		if (!mx_str_int(text, 0, INT64_MAX, &key.number))
+			return mx_error_new(MX_E_INVALID_PARAM,
+					    "filter is neither JSON nor the id of a filter");
+		key.owner = mx_request_auth(rq)->user;
+	}
+	*out = cached(filters, &key);
 	if (*out != NULL)
 		return NULL;
-	MX_TRY(stored(rq, owner, number, &text));
-	MX_TRY(parse_text(text, out));
-	remember(filters, owner, number, *out);
+	if (key.owner != 0)
+		MX_TRY(stored(rq, key.owner, key.number, &text));
+	MX_TRY(mx_error_wrap(parse_text(text, out), "filter"));
+	if (key.text.n <= CACHED_BYTES)
+		remember(filters, &key, *out);
 	return NULL;
 }
 

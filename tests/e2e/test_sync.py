@@ -266,13 +266,34 @@ def test_stored_filters(hs):
     assert len(timeline(alice.sync(filter=first), room)) == 1
 
 
+def test_inline_filters_are_told_apart(hs):
+    """Each is what its text says, also where more are in use than the server keeps at hand, and long ones."""
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    for i in range(700):
+        limit = 1 + i % 5
+        shape = {"room": {"timeline": {"limit": limit, "not_senders": ["@n%d:x" % i]}}}
+        if i % 50 == 0:
+            shape["room"]["timeline"]["not_types"] = ["x" * 50 + str(k) for k in range(60)]
+        for who in (alice, bob) if i % 100 == 0 else (alice,):
+            assert len(timeline(who.sync(filter=shape), room)) == limit
+    alice.send(room, "from alice")
+    for _ in range(3):
+        assert [e["sender"] for e in timeline(bob.sync(filter={"room": {"timeline": {
+            "limit": 1, "types": ["m.room.message"]}}}), room)] == [alice.user_id]
+        assert timeline(bob.sync(filter={"room": {"timeline": {
+            "limit": 1, "types": ["m.room.message"], "not_senders": [alice.user_id]}}}), room) == []
+
+
 @pytest.mark.parametrize("bad", ["{", "[]", "nonsense", "99999", '{"room":[]}', '{"room":{"timeline":{"limit":"x"}}}',
                                  '{"room":{"timeline":{"types":[1]}}}', '{"event_format":"xml"}'])
 def test_bad_filters_are_refused(hs, bad):
     alice = hs.register("alice")
-    status, answer = alice.call("GET", "/_matrix/client/v3/sync?filter=" + quote(bad))
-    assert status in (400, 404), answer
-    assert answer["errcode"].startswith("M_")
+    for _ in range(2):
+        status, answer = alice.call("GET", "/_matrix/client/v3/sync?filter=" + quote(bad))
+        assert status in (400, 404), answer
+        assert answer["errcode"].startswith("M_")
 
 
 @pytest.mark.parametrize("query", ["since=nonsense", "since=s", "since=s1_", "since=s-5_1", "timeout=x", "timeout=-1",
