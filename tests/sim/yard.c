@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/room/difference.h"
 #include "core/room/resolve.h"
 #include "tests/sim/acts.h"
 #include "tests/sim/oracle.h"
@@ -185,15 +186,91 @@ call_agreed(void *arg, mx_str type, mx_str key, mx_str *id)
 	return NULL;
 }
 
+/* Numbers in the graph of auth events: one more than the place. */
 static mx_error *
-call_each(void *arg, mx_error *(*visit)(void *visit_arg, mx_str id), void *visit_arg)
+call_rows(void *arg, struct mx_auth_row *v, size_t n)
 {
-	struct call *c = arg;
+	struct yard *y = ((struct call *)arg)->y;
 
-	for (int k = 0; k < c->agreed.n; k++)
-		if (c->agreed.v[k] != ORACLE_NONE)
-			MX_TRY(visit(visit_arg, mx_event_id(c->y->ev[c->agreed.v[k]])));
+	for (size_t i = 0; i < n; i++) {
+		int e = (int)v[i].nid - 1;
+
+		v[i].height = v[i].nid;
+		for (int k = 0; k < oracle_auth_count(y->o, e); k++)
+			v[i].auth[v[i].n++] = oracle_auth(y->o, e, k) + 1;
+	}
 	return NULL;
+}
+
+static bool
+rests_on(struct yard *y, int e, int below)
+{
+	for (int k = 0; k < oracle_auth_count(y->o, e); k++)
+		if (oracle_auth(y->o, e, k) == below)
+			return true;
+	return false;
+}
+
+/* Newest first; what nobody rests on last. */
+static mx_error *
+call_above(void *arg, mx_nid nid, struct mx_above *page)
+{
+	struct yard *y = ((struct call *)arg)->y;
+	bool leaf = page->begun && page->last.leaf;
+	int from = page->begun ? (int)page->last.nid - 2 : oracle_count(y->o) - 1;
+
+	for (int pass = leaf; pass < 2; pass++, from = oracle_count(y->o) - 1)
+		for (int e = from; e >= 0 && page->n < MX_ABOVE; e--)
+			if (rests_on(y, e, (int)nid - 1) && y->ev[e]->state &&
+			    !mx_rules_is_auth_type(y->ev[e]) == pass) {
+				page->v[page->n].nid = e + 1;
+				page->v[page->n++].leaf = pass;
+			}
+	return NULL;
+}
+
+static mx_error *
+call_is_agreed(void *arg, mx_nid nid, bool leaf, bool *out)
+{
+	const struct call *c = arg;
+
+	(void)leaf;
+	for (int k = 0; k < c->agreed.n; k++)
+		*out = *out || c->agreed.v[k] == (int)nid - 1;
+	return NULL;
+}
+
+/* The auth difference, and the subgraph where the version wants it. */
+static const mx_str *
+others(struct call *call, const struct oracle_state *const *states, int n, struct mx_arena *a,
+       size_t *out_n)
+{
+	struct yard *y = call->y;
+	struct mx_auth_graph asked = { call_rows, call_above, call_is_agreed, call, MOST };
+	struct mx_conflicted v[MOST];
+	uint64_t all = (UINT64_C(1) << n) - 1;
+	size_t conflicted = 0;
+	mx_nid *nids = NULL;
+	mx_str *ids;
+	mx_error *e;
+
+	for (int ev = 0; ev < oracle_count(y->o); ev++) {
+		v[conflicted] = (struct mx_conflicted){ ev + 1, 0, !mx_rules_is_auth_type(y->ev[ev]) };
+		for (int s = 0; s < n && oracle_key_of(y->o, ev) != ORACLE_NONE; s++)
+			if (oracle_at(states[s], oracle_key_of(y->o, ev)) == ev)
+				v[conflicted].states |= UINT64_C(1) << s;
+		conflicted += v[conflicted].states != 0 && v[conflicted].states != all;
+	}
+	e = mx_auth_difference(&asked, v, conflicted, (size_t)n,
+			       version_of(y)->resolution == MX_RESOLUTION_2_1, a, &nids, out_n);
+	if (e != NULL)
+		differ(y, ORACLE_NONE, "auth difference: %s", mx_error_text(e));
+	if (mx_error_drop(e))
+		*out_n = 0;
+	ids = mx_arena_alloc(a, (*out_n + 1) * sizeof(*ids));
+	for (size_t i = 0; i < *out_n; i++)
+		ids[i] = mx_event_id(y->ev[nids[i] - 1]);
+	return ids;
 }
 
 static int
@@ -264,7 +341,6 @@ resolve_both(struct yard *y)
 				 .conflicts = conflicts,
 				 .event = call_event,
 				 .agreed = call_agreed,
-				 .each_agreed = call_each,
 				 .arg = &call };
 	struct mx_resolved *resolved;
 	size_t n = 0;
@@ -277,6 +353,7 @@ resolve_both(struct yard *y)
 			return;
 	in.states = (size_t)count;
 	in.conflicts_n = split(y, states, count, &call, conflicts, ids);
+	in.others = others(&call, states, count, a, &in.others_n);
 	oracle_resolve(y->o, states, count, &want);
 	e = in.conflicts_n != 0 ? mx_resolve_state(&in, a, &resolved, &n) : NULL;
 	oracle_copy(&got, &call.agreed);
