@@ -276,6 +276,19 @@ mx_registry_module(struct mx_core *core, const char *name)
 }
 
 bool
+mx_core_has_route(struct mx_core *core, const char *method, const char *path)
+{
+	unsigned ticket;
+	struct mx_generation *g = mx_registry_enter(core, &ticket);
+	struct mx_router_match m;
+	bool found = g != NULL && mx_router_find(g->router, mx_str_of(method), mx_str_of(path),
+						 &m) == MX_ROUTER_FOUND;
+
+	mx_registry_leave(core, ticket);
+	return found;
+}
+
+bool
 mx_core_has_provider(struct mx_core *core, const char *kind, const char *name)
 {
 	unsigned ticket;

@@ -16,6 +16,8 @@ MX_API mx_str mx_core_server_name(const struct mx_core *c);	/* [server] name */
 MX_API mx_str mx_core_public_url(const struct mx_core *c);	/* [server] public_url, or empty */
 MX_API const struct mx_signing_key *mx_core_signing_key(const struct mx_core *c);
 MX_API const char *mx_version(void);				/* "0.1.0" */
+/* Whether a route is served now: "GET" and a path, with anything for its parameters. */
+MX_API bool mx_core_has_route(struct mx_core *c, const char *method, const char *path);
 /* Whether a provider of this kind and name is loaded; "" asks for any of the kind. */
 MX_API bool mx_core_has_provider(struct mx_core *c, const char *kind, const char *name);
 /* Calls fn for each provider of a kind, in the order of names; fn's error ends the walk. */

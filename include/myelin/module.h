@@ -5,7 +5,8 @@
  * Log of changes to the ABI (newest first):
  *   2026-11-24  1.2  the hooks room_succeeded and told, mx_core_tell; mx_room_create_along; mx_shape_parse and
  *                    mx_events_write_as; done, of a stage;
- *                    mx_uia_pass; the service threepids.
+ *                    mx_uia_pass; the service threepids;
+ *                    mx_core_has_route.
  *   2026-11-24  1.1  the durable hook event_after.
  *   2026-11-24  1.0  first.
  */

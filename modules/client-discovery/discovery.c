@@ -19,22 +19,41 @@ static const struct mx_option options[] = {
 	       .help = "What that contact is for: m.role.admin or m.role.security."),
 };
 
-/* The versions whose client routes the server's own modules serve. Clients switch features on by
- * this list (threads at v1.4, room summaries at v1.15, profile fields at v1.16): a module that
- * brings a later version's routes adds it by the hook. */
-static const char *const versions[] = {
-	"r0.6.1", "v1.1", "v1.2", "v1.3",  "v1.4",  "v1.5",  "v1.6",
-	"v1.7",   "v1.8", "v1.9", "v1.10", "v1.11", "v1.12",
+/* A version is a promise: clients switch features on by it. Each is named when the routes that it
+ * brought are there, and those before it are; so the list grows with what is loaded. (v1.1 is named
+ * always: below it clients turn away. What is newer than this table, a module adds by the hook.) */
+static const struct {
+	const char *name;
+	const char *method, *path;	/* NULL: it brought none to ask for */
+} versions[] = {
+	{ "r0.6.1", NULL, NULL },
+	{ "v1.1", NULL, NULL },
+	{ "v1.2", "GET", "/_matrix/client/v1/rooms/!r/hierarchy" },
+	{ "v1.3", "GET", "/_matrix/client/v1/rooms/!r/relations/$e" },
+	{ "v1.4", "GET", "/_matrix/client/v1/rooms/!r/threads" },
+	{ "v1.5", NULL, NULL },
+	{ "v1.6", "GET", "/_matrix/client/v1/rooms/!r/timestamp_to_event" },
+	{ "v1.7", "POST", "/_matrix/media/v1/create" },
+	{ "v1.8", NULL, NULL },
+	{ "v1.9", NULL, NULL },
+	{ "v1.10", NULL, NULL },
+	{ "v1.11", "GET", "/_matrix/client/v1/media/download/s/m" },
+	{ "v1.12", NULL, NULL },
 };
 
 static enum mx_outcome
 get_versions(struct mx_request *rq)
 {
+	struct mx_core *core = mx_request_core(rq);
 	json_t *list = json_array(), *unstable = json_object();
 
-	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
-		json_array_append_new(list, json_string(versions[i]));
-	mx_run_versions(mx_request_core(rq), list, unstable);
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (versions[i].path != NULL &&
+		    !mx_core_has_route(core, versions[i].method, versions[i].path))
+			break;
+		json_array_append_new(list, json_string(versions[i].name));
+	}
+	mx_run_versions(core, list, unstable);
 	return mx_reply_json(
 		rq, 200, json_pack("{s:o, s:o}", "versions", list, "unstable_features", unstable));
 }

@@ -24,7 +24,17 @@ static const struct mx_route routes[] = {
 	  MX_RATE_WRITE, 0, 0 },
 };
 
+/* Private receipts came with v1.4: below it clients look here for them. */
+static void
+versions(struct mx_module_self *self, json_t *list, json_t *unstable_features)
+{
+	(void)self;
+	(void)list;
+	json_object_set_new(unstable_features, "org.matrix.msc2285.stable", json_true());
+}
+
 static const struct mx_hook_row hooks[] = {
+	MX_ON(versions, MX_PRIO_NORMAL, versions),
 	MX_ON(sync_section, MX_PRIO_NORMAL, receipts_sync),
 };
 

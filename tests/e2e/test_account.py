@@ -13,10 +13,34 @@ NEW = "another-fine-password"
 
 def test_versions(hs):
     answer = hs.client().ok("GET", "/_matrix/client/versions")
-    assert {"v1.1", "v1.4", "v1.11", "v1.12"} <= set(answer["versions"])
+    assert answer["versions"][:2] == ["r0.6.1", "v1.1"]
     assert isinstance(answer["unstable_features"], dict)
     assert all(isinstance(on, bool) for on in answer["unstable_features"].values())
     as_error(Client(hs, "nope").call("GET", "/_matrix/client/versions"), 401, "M_UNKNOWN_TOKEN")
+
+
+# What each version brought that clients choose by it.
+BROUGHT = {"v1.2": ("GET", "/_matrix/client/v1/rooms/!r:x/hierarchy"), "v1.3": ("GET", "/_matrix/client/v1/rooms/!r:x/relations/$e"),
+           "v1.4": ("GET", "/_matrix/client/v1/rooms/!r:x/threads"), "v1.5": None,
+           "v1.6": ("GET", "/_matrix/client/v1/rooms/!r:x/timestamp_to_event"), "v1.7": ("POST", "/_matrix/media/v1/create"),
+           "v1.8": None, "v1.9": None, "v1.10": None, "v1.11": ("GET", "/_matrix/client/v1/media/download/x/y"), "v1.12": None}
+
+
+def test_versions_promise_what_is_there(hs):
+    """A version is named as long as it and all before it are served: no client is sent to what is not there."""
+    named = hs.client().ok("GET", "/_matrix/client/versions")["versions"]
+    expected = ["r0.6.1", "v1.1"]
+    for version, route in BROUGHT.items():
+        if route and hs.client().call(*route)[1]["errcode"] == "M_UNRECOGNIZED":
+            break
+        expected.append(version)
+    assert named == expected
+
+
+def test_private_receipts_are_found_below_their_version(server):
+    features = lambda hs: hs.client().ok("GET", "/_matrix/client/versions")["unstable_features"]
+    assert features(server())["org.matrix.msc2285.stable"] is True
+    assert "org.matrix.msc2285.stable" not in features(server(config="[client-receipts]\nenabled = no\n"))
 
 
 def test_capabilities(hs):
