@@ -42,7 +42,7 @@ get_login(struct mx_request *rq)
 static mx_error *
 no_page(void)
 {
-	return mx_error_new(MX_E_UNRECOGNIZED, "There is no page for this stage");
+	return mx_error_new(MX_E_NOT_FOUND, "There is no page for this stage");
 }
 
 static enum mx_outcome

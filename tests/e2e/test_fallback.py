@@ -49,7 +49,7 @@ def test_the_page_that_logs_in(hs):
 def test_stages_without_a_page(hs):
     for method in ("GET", "POST"):
         status, answer = hs.client().call(method, fallback("m.login.recaptcha"))
-        assert (status, answer["errcode"]) == (404, "M_UNRECOGNIZED")
+        assert (status, answer["errcode"]) == (404, "M_NOT_FOUND")
 
 
 def begin(hs, user, password="a-fine-password"):
