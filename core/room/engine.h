@@ -145,6 +145,7 @@ struct mx_rooms {
 	struct mx_event_cache *events;
 	struct mx_txn_table *txns;
 	struct mx_cover_recent *covers;
+	struct mx_merge_memory *merges;
 
 	pthread_mutex_t lock;		/* guards the cache of rooms */
 	pthread_cond_t loaded;

@@ -435,24 +435,21 @@ by_entry(const void *a, const void *b)
 }
 
 /* What the answer changes in the first of the states. */
-static mx_error *
-apply(struct merge *m, const struct mx_resolved *v, size_t n, struct mx_fresh_nodes *fresh,
-      struct mx_state_root *out)
+static void
+list_changes(struct merge *m, const struct mx_resolved *v, size_t n, struct mx_tree_entry **out)
 {
-	struct mx_tree_entry *changes = mx_arena_alloc(m->a, (n + 1) * sizeof(*changes));
-
+	*out = mx_arena_alloc(m->a, (n + 1) * sizeof(**out));
 	for (size_t i = 0; i < n; i++) {
 		const struct mx_event *ev = v[i].id.p != NULL ? met_find(m, v[i].id) : NULL;
 
-		changes[i].key = mx_tree_key(v[i].type, v[i].key);
-		changes[i].nid = ev != NULL ? mx_event_state_nid(ev) : 0;
+		(*out)[i].key = mx_tree_key(v[i].type, v[i].key);
+		(*out)[i].nid = ev != NULL ? mx_event_state_nid(ev) : 0;
 	}
-	qsort(changes, n, sizeof(*changes), by_entry);
-	return mx_tree_set_all(&m->tree, m->roots[0], changes, n, fresh, out);
+	qsort(*out, n, sizeof(**out), by_entry);
 }
 
 static mx_error *
-resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+resolve(struct merge *m, struct mx_tree_entry **out, size_t *n)
 {
 	struct mx_resolve in = { .version = m->room->version,
 				 .states = m->roots_n,
@@ -462,11 +459,7 @@ resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out
 				 .max_events = max_events(m) };
 	struct mx_resolve_conflict *conflicts;
 	struct mx_resolved *resolved;
-	size_t n;
 
-	if (m->roots_n > MX_RESOLVE_STATES)
-		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
-				    MX_RESOLVE_STATES);
 	MX_TRY(find_conflicts(m));
 	MX_TRY(name_conflicts(m));
 	MX_TRY(find_create(m, &in.create));
@@ -479,8 +472,26 @@ resolve(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out
 	in.conflicts_n = m->n;
 	if (in.version->resolution != MX_RESOLUTION_1)
 		MX_TRY(find_others(m, &in.others, &in.others_n));
-	MX_TRY(mx_resolve_state(&in, m->a, &resolved, &n));
-	return apply(m, resolved, n, fresh, out);
+	MX_TRY(mx_resolve_state(&in, m->a, &resolved, n));
+	list_changes(m, resolved, *n, out);
+	return NULL;
+}
+
+static mx_error *
+merge(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+{
+	struct mx_merge_memory *memory = m->rs->merges;
+	struct mx_tree_entry *changes;
+	size_t n;
+
+	if (m->roots_n > MX_RESOLVE_STATES)
+		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
+				    MX_RESOLVE_STATES);
+	if (!mx_merge_recall(memory, m->roots, m->roots_n, m->a, &changes, &n)) {
+		MX_TRY(resolve(m, &changes, &n));
+		mx_merge_remember(memory, m->roots, m->roots_n, changes, n);
+	}
+	return mx_tree_set_all(&m->tree, m->roots[0], changes, n, fresh, out);
 }
 
 static int
@@ -509,7 +520,7 @@ mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	*out = sorted[0];
 	if (m.roots_n > 1) {
 		m.a = mx_arena_new();
-		e = resolve(&m, fresh, out);
+		e = merge(&m, fresh, out);
 		done(&m);
 	}
 	free(sorted);

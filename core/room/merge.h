@@ -21,4 +21,14 @@ mx_error *mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 mx_error *mx_merge_store(struct mx_txn *tx, struct mx_rooms *rs, struct mx_state_root near,
 			 struct mx_state_root root, mx_nid nid) MX_MUST_USE;
 
+/* ---- merge_memory.c: the last merges ---- */
+struct mx_merge_memory;
+struct mx_merge_memory *mx_merge_memory_new(size_t merges);	/* 0: NULL, which remembers none */
+void mx_merge_memory_free(struct mx_merge_memory **m);
+/* roots: distinct and sorted. What to change in the first of them, sorted by key. */
+bool mx_merge_recall(struct mx_merge_memory *m, const struct mx_state_root *roots, size_t n,
+		     struct mx_arena *a, struct mx_tree_entry **out, size_t *out_n);
+void mx_merge_remember(struct mx_merge_memory *m, const struct mx_state_root *roots, size_t n,
+		       const struct mx_tree_entry *v, size_t v_n);
+
 #endif

@@ -25,6 +25,12 @@ struct mx_node_cache {
 
 static const struct mx_sql GET_NODE = MX_SQL("SELECT data FROM state_node WHERE hash = $1");
 
+static const struct mx_sql GET_NODES =
+	MX_SQL("SELECT data FROM state_node WHERE hash IN "
+	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
+
+#define MANY 16			/* parameters of GET_NODES */
+
 static struct shard *
 shard_of(struct mx_node_cache *c, const unsigned char hash[16])
 {
@@ -360,6 +366,75 @@ mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth,
 	}
 	hold(t, n);
 	*out = n;
+	return NULL;
+}
+
+/* ---- many at once ---- */
+
+static bool
+is_here(struct mx_tree *t, const unsigned char hash[16])
+{
+	struct shard *s = shard_of(t->cache, hash);
+
+	pthread_mutex_lock(&s->lock);
+	bool here = find(s, hash) != NULL;
+
+	pthread_mutex_unlock(&s->lock);
+	return here || held_find(t, hash) != NULL;
+}
+
+/* A row that was asked for, perhaps: its number is that of one that was. */
+static void
+take_row(struct mx_tree *t, const unsigned char *const *hashes, size_t n, mx_str data)
+{
+	unsigned char hash[16];
+	struct shard *s;
+	struct mx_node *node;
+	size_t i = 0;
+
+	if (data.n == 0 || data.p[0] == 'D' ||
+	    !well_formed((const unsigned char *)data.p, data.n))
+		return;
+	crypto_generichash(hash, sizeof(hash), (const unsigned char *)data.p, data.n, NULL, 0);
+	while (i < n && memcmp(hashes[i], hash, sizeof(hash)) != 0)
+		i++;
+	if (i == n || is_here(t, hash))
+		return;
+	s = shard_of(t->cache, hash);
+	node = node_new(hash, data.p, data.n);
+	pthread_mutex_lock(&s->lock);
+	s->misses++;
+	node = put(s, node, t->cache->shard_limit);
+	pthread_mutex_unlock(&s->lock);
+	hold(t, node);
+}
+
+static mx_error *
+read_many(struct mx_tree *t, const unsigned char *const *hashes, size_t n)
+{
+	struct mx_query *q = mx_query(t->conn, &GET_NODES);
+
+	for (size_t i = 0; i < MANY; i++)
+		mx_bind_int(q, (int)i + 1, mx_node_number(hashes[i < n ? i : 0]));
+	while (mx_query_next(q))
+		take_row(t, hashes, n, mx_col_str(q, 0));
+	return mx_query_end(q);
+}
+
+mx_error *
+mx_nodes_fetch(struct mx_tree *t, const unsigned char *const *hashes, size_t n)
+{
+	const unsigned char *wanted[MANY];
+	size_t wanted_n = 0;
+
+	for (size_t i = 0; t->conn != NULL && i < n; i++) {
+		if (hashes[i] != NULL && !is_here(t, hashes[i]))
+			wanted[wanted_n++] = hashes[i];
+		if (wanted_n == MANY || (i + 1 == n && wanted_n > 1)) {
+			MX_TRY(read_many(t, wanted, wanted_n));
+			wanted_n = 0;
+		}
+	}
 	return NULL;
 }
 

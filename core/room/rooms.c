@@ -7,6 +7,7 @@
 #include "core/room/cover.h"
 #include "core/room/engine.h"
 #include "core/sql/db.h"
+#include "core/room/merge.h"
 
 #include <stdlib.h>
 
@@ -40,6 +41,8 @@ const struct mx_option mx_rooms_option_rows[] = {
 	       .help = "The same for one room."),
 	MX_OPT(struct mx_rooms_options, max_conflict, .def = "10000", .min = 100, .max = 10000000,
 	       .help = "Entries in which states of a room that come together may differ."),
+	MX_OPT(struct mx_rooms_options, merge_cache, .def = "256", .max = 65536,
+	       .help = "States made of several that are kept in mind, each up to 6 KiB; 0: none."),
 };
 const size_t mx_rooms_option_count = sizeof(mx_rooms_option_rows) / sizeof(mx_rooms_option_rows[0]);
 
@@ -54,6 +57,7 @@ static const struct mx_rooms_options DEFAULTS = {
 	.max_waiting = 20000,
 	.max_waiting_room = 1000,
 	.max_conflict = 10000,
+	.merge_cache = 256,
 };
 
 #define KEEP_TXNS 4096
@@ -149,6 +153,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
 	rs->covers = mx_cover_recent_new();
+	rs->merges = mx_merge_memory_new((size_t)o->merge_cache);
 	pthread_mutex_init(&rs->lock, NULL);
 	pthread_cond_init(&rs->loaded, NULL);
 	mx_stream_on_foreign(rs->stream, mx_rooms_foreign, load_events, rs);
@@ -176,6 +181,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 	mx_nidmap_clear(&rs->by_nid);
 	mx_txn_table_free(&rs->txns);
 	mx_cover_recent_free(&rs->covers);
+	mx_merge_memory_free(&rs->merges);
 	mx_event_cache_free(&rs->events);
 	mx_node_cache_free(&rs->nodes);
 	pthread_cond_destroy(&rs->loaded);

@@ -23,6 +23,7 @@ struct mx_rooms_options {
 	int64_t dummy_events;		/* beyond so many, we join them; 0: never */
 	int64_t max_waiting, max_waiting_room;	/* events in waiting, in all and of one room */
 	int64_t max_conflict;		/* entries in which states that come together may differ */
+	int64_t merge_cache;		/* merges that are remembered; 0: none */
 };
 extern const struct mx_option mx_rooms_option_rows[];
 extern const size_t mx_rooms_option_count;

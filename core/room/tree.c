@@ -185,6 +185,7 @@ mx_error *
 mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth,
 		enum mx_tree_part part, struct mx_tree_entries *out)
 {
+	const unsigned char *child[MX_TREE_FAN];
 	const struct mx_node *n;
 
 	if (hash == NULL)
@@ -202,7 +203,10 @@ mx_tree_collect(struct mx_tree *t, const unsigned char *hash, unsigned depth,
 	unsigned steps = part == MX_TREE_NO_MEMBERS && depth == 0 ? 1 : MX_TREE_FAN;
 
 	for (unsigned i = 0; i < steps; i++)
-		MX_TRY(mx_tree_collect(t, mx_node_child(n, i), depth + 1, part, out));
+		child[i] = mx_node_child(n, i);
+	MX_TRY(mx_nodes_fetch(t, child, steps));
+	for (unsigned i = 0; i < steps; i++)
+		MX_TRY(mx_tree_collect(t, child[i], depth + 1, part, out));
 	return NULL;
 }
 
@@ -228,28 +232,75 @@ mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part par
 /* ---- the difference of two ---- */
 
 struct difference {
-	struct mx_tree_entries from, to;	/* what only one has, or has otherwise; both sorted */
+	struct mx_tree_entries from, to;	/* what only one has, or has otherwise */
+	const unsigned char **v;		/* pairs of nodes at one depth; NULL: there is none */
+	size_t n, room;
 };
 
+static bool
+same_node(const unsigned char *a, const unsigned char *b)
+{
+	return a == b || (a != NULL && b != NULL && memcmp(a, b, 16) == 0);
+}
+
+static void
+add_pair(struct difference *d, const unsigned char *from, const unsigned char *to)
+{
+	if (same_node(from, to))
+		return;
+	if (d->n + 2 > d->room) {
+		d->room = d->room == 0 ? 64 : 2 * d->room;
+		d->v = mx_realloc(d->v, d->room, sizeof(*d->v));
+	}
+	d->v[d->n++] = from;
+	d->v[d->n++] = to;
+}
+
+static void
+sort(struct mx_tree_entries *l)
+{
+	if (l->n > 1)
+		qsort(l->v, l->n, sizeof(*l->v), by_key);
+}
+
+/* Replaces a pair by those below it, or by its entries. */
 static mx_error *
-diff(struct mx_tree *t, const unsigned char *from, const unsigned char *to, unsigned depth,
-     struct difference *out)
+diff_pair(struct mx_tree *t, const unsigned char *from, const unsigned char *to, unsigned depth,
+	  struct difference *out)
 {
 	const struct mx_node *a = NULL, *b = NULL;
 
-	if (from == to || (from != NULL && to != NULL && memcmp(from, to, 16) == 0))
-		return NULL;
 	if (from != NULL)
 		MX_TRY(mx_node_load(t, from, depth, &a));
 	if (to != NULL)
 		MX_TRY(mx_node_load(t, to, depth, &b));
 	if (a != NULL && b != NULL && !mx_node_leaf(a) && !mx_node_leaf(b)) {
 		for (unsigned i = 0; i < MX_TREE_FAN; i++)
-			MX_TRY(diff(t, mx_node_child(a, i), mx_node_child(b, i), depth + 1, out));
+			add_pair(out, mx_node_child(a, i), mx_node_child(b, i));
 		return NULL;
 	}
 	MX_TRY(mx_tree_collect(t, from, depth, MX_TREE_ALL, &out->from));
 	return mx_tree_collect(t, to, depth, MX_TREE_ALL, &out->to);
+}
+
+/* Level by level, so that the nodes of one can be read together. */
+static mx_error *
+diff(struct mx_tree *t, const unsigned char *from, const unsigned char *to, struct difference *out)
+{
+	out->from.n = out->to.n = out->n = 0;
+	add_pair(out, from, to);
+	for (unsigned depth = 0; out->n > 0; depth++) {
+		size_t end = out->n;
+
+		MX_TRY(mx_nodes_fetch(t, out->v, end));
+		for (size_t i = 0; i < end; i += 2)
+			MX_TRY(diff_pair(t, out->v[i], out->v[i + 1], depth, out));
+		out->n -= end;
+		memmove(out->v, out->v + end, out->n * sizeof(*out->v));
+	}
+	sort(&out->from);
+	sort(&out->to);
+	return NULL;
 }
 
 static mx_error *
@@ -279,14 +330,13 @@ mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root 
 	bool again = false;
 	mx_error *e;
 
-	do {
-		d.from.n = d.to.n = 0;
-		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), 0, &d), &again, from,
-				 to);
-	} while (e == NULL && again);
+	do
+		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), &d), &again, from, to);
+	while (e == NULL && again);
 	if (e == NULL)
 		e = compare(&d.from, &d.to, fn, arg);
 	free(d.from.v);
 	free(d.to.v);
+	free(d.v);
 	return e;
 }

@@ -186,6 +186,10 @@ mx_tree_step(const struct mx_tree_key *k, unsigned depth)
  * depth: it may not be too deep. */
 mx_error *mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth,
 		       const struct mx_node **out) MX_MUST_USE;
+/* Reads those of the nodes that are not in memory, many with one statement, so that mx_node_load finds
+ * them; what is not stored is left out. NULL among them is skipped. */
+mx_error *mx_nodes_fetch(struct mx_tree *t, const unsigned char *const *hashes,
+			 size_t n) MX_MUST_USE;
 /* The node with these bytes, pinned, into the list of fresh ones. */
 const struct mx_node *mx_node_make(struct mx_fresh_nodes *f, const unsigned char *bytes, size_t n);
 /* The tree holds what is in the list, which is empty then. */

@@ -140,7 +140,7 @@ static mx_error *
 change_at(struct change *c, const unsigned char *hash, unsigned depth,
 	  const struct mx_tree_entry *v, size_t v_n, const unsigned char **out, int64_t *more)
 {
-	const unsigned char *child[MX_TREE_FAN];
+	const unsigned char *child[MX_TREE_FAN], *needed[MX_TREE_FAN] = { NULL };
 	const struct mx_node *n = NULL;
 	bool changed = false;
 	int64_t here = 0;
@@ -153,6 +153,9 @@ change_at(struct change *c, const unsigned char *hash, unsigned depth,
 	}
 	for (unsigned i = 0; i < MX_TREE_FAN; i++)
 		child[i] = mx_node_child(n, i);
+	for (size_t i = 0; v_n > 1 && i < v_n; i++)
+		needed[mx_tree_step(&v[i].key, depth)] = child[mx_tree_step(&v[i].key, depth)];
+	MX_TRY(mx_nodes_fetch(c->t, needed, MX_TREE_FAN));
 	for (size_t i = 0, some; i < v_n; i += some) {
 		unsigned step = mx_tree_step(&v[i].key, depth);
 		const unsigned char *old = child[step];

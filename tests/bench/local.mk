@@ -26,6 +26,14 @@ tests_bench_http_LDFLAGS = $(program_ldflags)
 tests_bench_http_LDADD = core/libcore.la $(core_libs)
 
 if HAVE_SQLITE
+noinst_PROGRAMS += tests/bench/resolve
+tests_bench_resolve_SOURCES = tests/bench/resolve.c tests/bench/rows.h
+tests_bench_resolve_CPPFLAGS = $(core_cppflags)
+tests_bench_resolve_CFLAGS = $(program_cflags)
+tests_bench_resolve_LDFLAGS = $(program_ldflags)
+tests_bench_resolve_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
+endif
+if HAVE_SQLITE
 noinst_PROGRAMS += tests/bench/send
 tests_bench_send_SOURCES = tests/bench/send.c tests/bench/rows.h
 tests_bench_send_CPPFLAGS = $(core_cppflags)
