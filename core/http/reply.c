@@ -159,11 +159,21 @@ add_retry_after(struct mx_request *rq, const struct mx_buf *b)
 	mx_reply_header(rq, "Retry-After", mx_str_of(text));
 }
 
-/* What is no fault of ours. */
-static bool
-is_known_trouble(const mx_error *e)
+/* What is no fault of ours is no error; and a full disk has been told once, and should not be
+ * filled with how many had to hear of it. */
+static enum mx_level
+level_of(const mx_error *e)
 {
-	return mx_error_is(e, MX_E_UNAVAILABLE) || mx_error_is(e, MX_E_REMOTE);
+	switch (mx_error_code(e)) {
+	case MX_E_STORAGE:
+		return MX_DEBUG;
+	case MX_E_UNAVAILABLE:
+	case MX_E_UNCERTAIN:
+	case MX_E_REMOTE:
+		return MX_WARN;
+	default:
+		return MX_ERROR;
+	}
 }
 
 void
@@ -173,11 +183,11 @@ mx_answer_error(struct mx_request *rq, mx_error *e)
 	int status = mx_error_status(e);
 
 	if (status >= 500)
-		mx_log("http", is_known_trouble(e) ? MX_WARN : MX_ERROR, "HTTP005",
+		mx_log("http", level_of(e), "HTTP005",
 		       "a request failed", mx_fs("method", mx_request_method(rq)),
 		       mx_fz("route", rq->route != NULL ? rq->route->path : ""), mx_fe(e));
 	mx_error_json(e, b);
-	if (status == 429)
+	if (status == 429 || status >= 500)
 		add_retry_after(rq, b);
 	mx_error_free(&e);
 	answer(rq, status, "application/json", b);

@@ -58,6 +58,20 @@ mx_db_unavailable(const char *text)
 			     json_integer(2000));
 }
 
+mx_error *
+mx_db_disk_fails(void)
+{
+	return mx_error_with(mx_error_new(MX_E_STORAGE, "The server cannot store anything now"),
+			     "retry_after_ms", json_integer(10000));
+}
+
+mx_error *
+mx_db_uncertain(void)
+{
+	return mx_error_with(mx_error_new(MX_E_UNCERTAIN, "It is not known whether this was stored"),
+			     "retry_after_ms", json_integer(10000));
+}
+
 void
 mx_sql_misuse(const char *what)
 {

@@ -138,6 +138,7 @@ struct mx_writer {
 	bool follows;			/* the table stream is there */
 	bool current;			/* pos is what the database says, unless others write */
 	int64_t id, batches;		/* of this process, in the table writer */
+	bool failing;			/* the disk did, at the last batch */
 };
 
 mx_error *mx_writer_start(struct mx_db *db) MX_MUST_USE;
@@ -145,6 +146,10 @@ mx_error *mx_writer_start(struct mx_db *db) MX_MUST_USE;
 void mx_writer_stop(struct mx_db *db);
 /* Whether the calling thread is the writer of db. */
 bool mx_writer_is_here(const struct mx_db *db);
+/* MX_E_STORAGE and MX_E_UNCERTAIN with retry_after_ms, for those who asked; what exactly failed is
+ * for the log. */
+mx_error *mx_db_disk_fails(void) MX_MUST_USE;
+mx_error *mx_db_uncertain(void) MX_MUST_USE;
 /* MX_E_UNAVAILABLE with retry_after_ms. */
 mx_error *mx_db_unavailable(const char *text) MX_MUST_USE;
 

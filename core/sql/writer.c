@@ -195,6 +195,12 @@ run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
 	mx_conn_tidy(c);
 	if (c->lost)
 		return mx_db_unavailable("the connection to the database was lost");
+	if (mx_error_is(job->error, MX_E_STORAGE)) {
+		/* Nobody's fault, and perhaps the end of the whole transaction. */
+		mx_error *e = job->error;
+		job->error = NULL;
+		return e;
+	}
 	if (job->error == NULL)
 		return guarded ? mx_conn_check(c, c->ops->release(c->storage)) : NULL;
 	tx->db->writer.pos = before;
@@ -265,15 +271,38 @@ settle(struct mx_db *db, int64_t deadline, mx_error *why)
 		if (!known)
 			writer_disconnect(db);
 	}
-	mx_log("sql", MX_WARN, "SQL006", "the connection was lost in a commit",
-	       mx_fz("outcome", !known      ? "unknown"
-				: committed ? "committed"
-					    : "not committed"),
-	       mx_fe(why));
+	if (is_remote(db))
+		mx_log("sql", MX_WARN, "SQL006", "the connection was lost in a commit",
+		       mx_fz("outcome", !known      ? "unknown"
+					: committed ? "committed"
+						    : "not committed"),
+		       mx_fe(why));
 	if (!known)
 		return why;
 	mx_error_free(&why);
 	return committed ? NULL : mx_db_unavailable("the connection was lost in a commit");
+}
+
+/* ---- the disk ---- */
+
+/* Told once, until a batch succeeds: a log that fills the same disk would be no help. */
+static void
+disk_fails(struct mx_db *db, const mx_error *e)
+{
+	if (!db->writer.failing)
+		mx_log("sql", MX_ERROR, "SQL007",
+		       "nothing can be stored: make room on the database's disk, or see whether it "
+		       "fails (dmesg); the server goes on by itself",
+		       mx_fe(e));
+	db->writer.failing = true;
+}
+
+static void
+disk_works(struct mx_db *db)
+{
+	if (db->writer.failing)
+		mx_log("sql", MX_INFO, "SQL008", "the database can be written again");
+	db->writer.failing = false;
 }
 
 /* ---- a batch ---- */
@@ -340,6 +369,10 @@ fail_all(struct mx_db *db, struct mx_job **jobs, size_t n, mx_error *e)
 		mx_error_free(&jobs[i]->error);
 		if (mx_error_is(e, MX_E_UNAVAILABLE))
 			jobs[i]->error = mx_db_unavailable(mx_error_text(e));
+		else if (mx_error_is(e, MX_E_STORAGE))
+			jobs[i]->error = mx_db_disk_fails();
+		else if (mx_error_is(e, MX_E_UNCERTAIN))
+			jobs[i]->error = mx_db_uncertain();
 		else
 			jobs[i]->error = mx_error_new(mx_error_code(e), "%s", mx_error_text(e));
 	}
@@ -372,8 +405,15 @@ batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 			break;
 		e = batch_try(db, jobs, n, deadline);
 		if (e == NULL) {
+			disk_works(db);
 			deliver_all(db, jobs, n);
 			return;
+		}
+		/* Each of them would fail the same way. */
+		if (mx_error_is(e, MX_E_STORAGE) ||
+		    (mx_error_is(e, MX_E_UNCERTAIN) && !is_remote(db))) {
+			disk_fails(db, e);
+			break;
 		}
 		mx_log("sql", mx_error_is(e, MX_E_EXISTS) ? MX_DEBUG : MX_WARN, "SQL005",
 		       "a transaction failed", mx_fi("functions", n), mx_fi("attempt", attempt),

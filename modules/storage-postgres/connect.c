@@ -28,7 +28,8 @@ code_of(const char *state)
 		{ "25006", MX_E_UNAVAILABLE },	/* read-only: it has become a standby */
 		{ "55P03", MX_E_UNAVAILABLE },	/* the lock did not come */
 		{ "57P", MX_E_UNAVAILABLE },	/* shutting down, terminated */
-		{ "53", MX_E_UNAVAILABLE },	/* out of disk, memory, connections */
+		{ "53100", MX_E_STORAGE },	/* the disk is full */
+		{ "53", MX_E_UNAVAILABLE },	/* out of memory, connections */
 		{ "58", MX_E_UNAVAILABLE },	/* input or output failed */
 		{ "08", MX_E_UNAVAILABLE },	/* connection */
 	};

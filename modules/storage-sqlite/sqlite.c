@@ -59,11 +59,12 @@ code_of(sqlite3 *db)
 		break;
 	}
 	switch (sqlite3_errcode(db) & 0xff) {
-	case SQLITE_BUSY:
 	case SQLITE_FULL:
 	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
 	case SQLITE_READONLY:
+		return MX_E_STORAGE;
+	case SQLITE_BUSY:
+	case SQLITE_CANTOPEN:
 	case SQLITE_PROTOCOL:
 		return MX_E_UNAVAILABLE;
 	default:

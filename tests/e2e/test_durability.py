@@ -1,6 +1,8 @@
 """What was acknowledged is there afterwards: once, after a restart and after kill -9."""
 
+import json
 import random
+import resource
 import threading
 import time
 
@@ -180,3 +182,43 @@ def test_killed_upgrades_and_creations_leave_no_halves(server):
         status, answer = who.call("GET", directory + "room/" + quote(alias_of(name)))
         assert status == 404 or answer["room_id"] in rooms[who.user_id]
     hs.ctl("db", "check")
+
+
+def test_a_full_disk_refuses_what_cannot_be_kept_and_passes(server):
+    """Files may not grow for a while: a disk that is full, to this process alone."""
+    server.allow_errors = True
+    hs = server()
+    if not hs.database.startswith("sqlite:"):
+        pytest.skip("another process writes PostgreSQL's files")
+    alice = hs.register("alice")
+    room = alice.create_room()
+    for i in range(60):
+        alice.send(room, "before %d" % i, txn="before%d" % i)
+    limits = resource.prlimit(hs.process.pid, resource.RLIMIT_FSIZE)
+
+    def put(txn):
+        return alice.raw("PUT", alice.room(room, "send/m.room.message/" + txn), json.dumps({"msgtype": "m.text", "body": txn}))
+
+    resource.prlimit(hs.process.pid, resource.RLIMIT_FSIZE, (32 << 10, limits[1]))
+    for i in range(10):
+        status, headers, text = put("during%d" % i)
+        assert status in (503, 507), text
+        assert int(headers["Retry-After"]) >= 1
+        assert json.loads(text)["retry_after_ms"] >= 1000
+        assert "SQLite" not in json.loads(text)["error"]
+    # Who reads is served.
+    assert len(alice.messages(room, dir="b", limit=100)["chunk"]) >= 60
+    assert alice.ok("GET", "/_matrix/client/v3/account/whoami")["user_id"] == alice.user_id
+    text = hs.log_text()
+    assert text.count("SQL007") == 1 and "make room on the database's disk" in text, text
+
+    resource.prlimit(hs.process.pid, resource.RLIMIT_FSIZE, limits)
+    for i in range(10):
+        status, _, text = put("during%d" % i)
+        assert status == 200, text
+    assert "SQL008" in hs.log_text()
+    hs.restart()
+    bodies = [event["content"]["body"] for event in alice.messages(room, dir="b", limit=100)["chunk"]
+              if event["type"] == "m.room.message"]
+    assert sorted(bodies) == sorted(["before %d" % i for i in range(60)] + ["during%d" % i for i in range(10)])
+    assert hs.ctl("db", "check").stdout.startswith("ok")

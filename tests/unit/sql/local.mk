@@ -18,6 +18,11 @@ tests_unit_sql_test_sqlite_log_SOURCES = tests/unit/sql/test_sqlite_log.c
 tests_unit_sql_test_sqlite_log_CPPFLAGS = $(test_cppflags)
 tests_unit_sql_test_sqlite_log_CFLAGS = $(test_cflags) $(SQLITE_CFLAGS)
 tests_unit_sql_test_sqlite_log_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/sql/test_sqlite_disk
+tests_unit_sql_test_sqlite_disk_SOURCES = tests/unit/sql/test_sqlite_disk.c
+tests_unit_sql_test_sqlite_disk_CPPFLAGS = $(test_cppflags)
+tests_unit_sql_test_sqlite_disk_CFLAGS = $(test_cflags) $(SQLITE_CFLAGS)
+tests_unit_sql_test_sqlite_disk_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 check_PROGRAMS += tests/unit/sql/test_crash_sqlite
 tests_unit_sql_test_crash_sqlite_SOURCES = tests/unit/sql/test_crash.c tests/unit/sql/place_sqlite.c \
 	tests/unit/sql/place.h tests/unit/sql/common.h
