@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import sqlite3
 import stat
 import subprocess
 import time
@@ -238,3 +239,45 @@ def test_mistakes_in_the_configuration_are_told_all_at_once(server):
     assert hs.ctl("config", "check", check=False).returncode == 78
     dump = hs.ctl("config", "dump").stdout
     assert "e2e-shared-secret" not in dump and "[http]" in dump
+
+
+# ---- rooms ----
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_room_is_verified_with_and_without_a_server(server, running):
+    hs = server()
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat", name="a")
+    bob.join(room)
+    event = alice.send(room, "hello")
+    if not running:
+        hs.stop()
+    done = hs.ctl("room", "verify", room, "--signatures")
+    assert "nothing is wrong" in done.stdout
+    answer = json.loads(hs.ctl("room", "verify", room, "--json").stdout)
+    assert answer["found"] == 0 and answer["members"] == 2 and answer["events"] > 7
+    assert json.loads(hs.ctl("room", "repair", room, "--json").stdout)["mended"] == 0
+    assert "accepted" in hs.ctl("room", "explain", event).stdout
+    assert hs.ctl("room", "verify", "!nowhere:localhost", check=False).returncode == 1
+    assert hs.ctl("room", "verify", check=False).returncode == 2
+
+
+def test_what_is_wrong_with_a_room_is_told_and_mended(server):
+    hs = server()
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    hs.stop()
+    files = [name for name in os.listdir(hs.folder) if name.endswith(".db")]
+    if not files:
+        pytest.skip("the damage is done to a file of SQLite")
+    with sqlite3.connect(os.path.join(hs.folder, files[0])) as db:
+        db.execute("UPDATE room SET joined = 5")
+        db.execute("DELETE FROM membership WHERE membership = 2 AND event = (SELECT MAX(event) FROM membership)")
+    db.close()
+    done = hs.ctl("room", "verify", room, check=False)
+    assert done.returncode == 1 and "members: the row is missing" in done.stdout and "counts" in done.stdout
+    assert "2 wrong, 2 mended" in hs.ctl("room", "repair", room).stdout
+    assert "nothing is wrong" in hs.ctl("room", "verify", room).stdout
+    hs.start()
+    assert len(alice.ok("GET", alice.room(room, "joined_members"))["joined"]) == 2
