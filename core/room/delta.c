@@ -233,12 +233,21 @@ mx_tree_mend(struct mx_tree *t, mx_error *e, bool *again, struct mx_state_root a
 	mx_error_free(&e);
 	if (second)
 		return lost();
-	if (!mx_root_none(a))
-		e = mx_tree_rebuild(t, a);
-	if (e == NULL && !mx_root_none(b) && !mx_root_eq(a, b))
-		e = mx_tree_rebuild(t, b);
+	/* One of them may not be stored yet: that one is whole in memory, and the other is what
+	 * must be made again. */
+	e = mx_root_none(a) ? lost() : mx_tree_lost(mx_tree_rebuild(t, a));
+	if ((e == NULL || mx_error_is(e, MX_E_UNKNOWN)) && !mx_root_none(b) && !mx_root_eq(a, b)) {
+		mx_error *other = mx_tree_lost(mx_tree_rebuild(t, b));
+
+		if (e == NULL && mx_error_is(other, MX_E_UNKNOWN)) {
+			mx_error_free(&other);
+		} else {
+			mx_error_free(&e);
+			e = other;
+		}
+	}
 	*again = e == NULL;
-	return mx_tree_lost(e);
+	return e;
 }
 
 /* ---- the next one ---- */

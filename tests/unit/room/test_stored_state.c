@@ -303,6 +303,43 @@ a_damaged_row_is_an_error_and_not_another_state(void **state)
 	}
 }
 
+static mx_error *
+count_one(void *arg, struct mx_tree_key at, mx_nid from, mx_nid to)
+{
+	(void)at;
+	(void)from;
+	(void)to;
+	++*(int *)arg;
+	return NULL;
+}
+
+/* A state that was just made out of another is not stored, and what it is compared with may not be
+ * in memory: only that can be made again. */
+static void
+a_state_that_is_not_stored_yet_can_be_compared(void **state)
+{
+	struct mx_room *room = house_room("10", "shared");
+	struct mx_state_root base, old, made_now;
+	int n = 0;
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+		change(room, i);
+	mx_room_unref(&room);
+	old = root_of(10);
+	base = root_of(39);
+	house_again();
+	struct mx_tree tree = mx_rooms_tree(rooms, conn);
+	struct mx_fresh_nodes fresh = { .cache = rooms->nodes };
+
+	unit_ok(mx_tree_set(&tree, base, mx_tree_key(MX_S("org.example.new"), MX_S("")), made[0],
+			    &fresh, &made_now));
+	unit_ok(mx_tree_diff(&tree, old, made_now, count_one, &n));
+	assert_true(n > 1);
+	mx_tree_done(&tree);
+	mx_fresh_nodes_done(&fresh);
+}
+
 int
 main(void)
 {
@@ -310,6 +347,7 @@ main(void)
 		house_case(every_state_of_the_past_is_read_as_it_was),
 		house_case(a_change_of_a_large_state_stores_little),
 		house_case(the_state_without_members_costs_nothing_for_members),
+		house_case(a_state_that_is_not_stored_yet_can_be_compared),
 		house_case(a_damaged_row_is_an_error_and_not_another_state),
 	};
 
