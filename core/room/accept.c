@@ -163,6 +163,8 @@ mx_intake_write(struct mx_intake *in, size_t n)
 
 	pthread_mutex_lock(&r->lock);
 	s.seq = r->view.seq + 1;
+	/* A line comes after the one extremity, which need not be the newest event. */
+	s.joins = in->store[0].placing == NULL && r->view.forks.n > 0;
 	pthread_mutex_unlock(&r->lock);
 	mx_error *e = mx_write(in->rs->db, write_events, &s);
 
@@ -293,7 +295,8 @@ follows(const struct mx_intake *in, const struct mx_arriving *a)
 		tail = in->store[in->line_n - 1].event;
 	else if (in->ends_n == 1 && mx_root_eq(in->ends[0]->after, in->root))
 		tail = in->ends[0];
-	return tail != NULL && a->prev_n == 1 && a->outlier == 0 && a->prev[0] == tail;
+	return tail != NULL && a->prev_n == 1 && !a->given && a->outlier == 0 &&
+	       a->prev[0] == tail;
 }
 
 static mx_error *

@@ -13,6 +13,7 @@ struct making {
 	struct mx_stored join;
 	struct mx_start start;
 	struct mx_fresh_nodes fresh;	/* of the state before the join */
+	mx_str gaps[MX_EVENT_MAX_PREV];	/* what the join comes after and we do not have */
 };
 
 /* ---- members that were stored before it was known that they are state ---- */
@@ -162,7 +163,30 @@ write_room(struct mx_txn *tx, void *arg)
 	MX_TRY(mx_name_intern(tx, mx_event_sender(m->e->join), &m->e->join->sender_nid));
 	mx_txn_after(tx, locals_changed, m);
 	MX_TRY(mx_entry_write_rest(tx, m->e, m->room));
-	return mx_store_write(tx, &m->store);
+	MX_TRY(mx_store_write(tx, &m->store));
+	return mx_gaps_put(tx, &m->join);
+}
+
+/* Our knowledge of the room begins with the join: what comes later and is named by it is no forward
+ * extremity. */
+static mx_error *
+find_gaps(struct making *m)
+{
+	struct mx_event_ids it = mx_event_prev(m->e->join);
+	mx_str id;
+
+	m->join.gaps = m->gaps;
+	while (m->join.gaps_n < MX_EVENT_MAX_PREV && mx_event_ids_next(&it, &id)) {
+		MX_AUTO(mx_event) *there = NULL;
+		mx_error *error = mx_event_get(m->e->rs, m->conn, id, &there);
+
+		if (error != NULL && !mx_error_is(error, MX_E_NOT_FOUND))
+			return error;
+		mx_error_free(&error);
+		if (there == NULL || there->outlier)
+			m->gaps[m->join.gaps_n++] = id;
+	}
+	return NULL;
 }
 
 static mx_error *
@@ -226,6 +250,8 @@ make_room(struct making *m)
 	struct mx_entry *e = m->e;
 	mx_error *error = make_state(m);
 
+	if (error == NULL)
+		error = find_gaps(m);
 	m->join.event = mx_event_ref(e->join);
 	if (error == NULL && e->known) {
 		error = write_known(m);

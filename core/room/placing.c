@@ -16,6 +16,8 @@ struct place {
 	struct mx_placing *p;
 	bool *gone;			/* of each of in->ends: the event, or what it builds on, names it */
 	size_t behind;
+	mx_str gaps[MX_EVENT_MAX_PREV];	/* what those that were not accepted name and we do not have */
+	size_t gaps_n;
 };
 
 /* ---- merging ---- */
@@ -93,6 +95,8 @@ name(struct place *w, mx_str id, const struct mx_event *prev)
 			mx_error_free(&e);
 		if (e != NULL)
 			return e;
+		if ((found == NULL || found->outlier) && w->gaps_n < MX_EVENT_MAX_PREV)
+			w->gaps[w->gaps_n++] = mx_arena_str(in->arena, id);
 		prev = found;
 	}
 	/* What was not accepted is no extremity, but what it names is none either once somebody builds
@@ -428,6 +432,16 @@ mx_place(struct mx_intake *in, struct mx_arriving *a)
 	struct mx_placing *p = mx_alloc(sizeof(*p));
 	struct place w = { .in = in, .a = a, .ev = a->v->event, .p = p };
 
+	/* The room's own beginning, which is there as an outlier when the room was entered later:
+	 * anybody may send it again. */
+	if (a->prev_n == 0 && mx_str_eq(mx_event_id(w.ev), mx_event_id(in->create))) {
+		mx_event_unref(&a->v->event);
+		a->v->event = mx_event_ref(in->create);
+		a->v->reason = MX_REASON_KNOWN;
+		a->done = true;
+		mx_placing_free(&p);
+		return NULL;
+	}
 	*s = (struct mx_stored){ .placing = p, .arrival = a->v };
 	mx_error *e = prepare(&w);
 
@@ -435,8 +449,12 @@ mx_place(struct mx_intake *in, struct mx_arriving *a)
 	s->event = mx_event_ref(w.ev);
 	s->redaction = a->redaction;
 	s->waiting = a->waiting;
-	if (a->given)
+	if (a->given) {
 		mx_gaps_find(in, a, s);
+	} else if (a->v->fate == MX_FATE_ACCEPTED) {
+		s->gaps = w.gaps;
+		s->gaps_n = w.gaps_n;
+	}
 	if (e == NULL && a->v->fate == MX_FATE_ACCEPTED)
 		e = mx_find_target(in, w.ev, p->before, 0, s);
 	if (e == NULL)

@@ -459,6 +459,94 @@ an_event_comes_with_the_state_before_it(void **state)
 	mx_room_unref(&room);
 }
 
+/* The state after prev, as its server tells it, for an event in waiting. */
+static void
+accept_told(struct mx_room *room, const struct remote *ev, const struct remote *prev,
+	    enum mx_fate fate)
+{
+	mx_str pdus[REMOTE_STATE];
+	struct mx_arrival v;
+
+	for (size_t i = 0; i < prev->state_n; i++)
+		pdus[i] = mx_event_json(prev->state[i]->ev);
+	unit_ok(mx_room_accept_at(rooms, conn, room, mx_event_id(ev->ev), pdus, prev->state_n, NULL,
+				  0, &v));
+	assert_int_equal(v.fate, fate);
+	mx_arrivals_clear(&v, 1);
+}
+
+static void
+a_state_that_is_told_counts_beside_a_past_that_is_here(void **state)
+{
+	struct remote *last, *topic, *lost, *late;
+	struct mx_room *room = guest_room(&last);
+	struct remote_spec s = { .sender = gina, .type = "m.room.message", .content = "{}" };
+
+	(void)state;
+	last = share_power(room);
+	topic = remote_topic(room, 0, gina, "lost", last);
+	lost = remote_say(room, 0, gina, topic);
+	/* The other one is the room's newest event. */
+	s.prev[0] = lost;
+	s.prev[1] = last;
+	late = remote_event(room, s);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, lost, MX_FATE_ACCEPTED);
+	has_topic(room, "lost");
+	assert_int_equal(extremities(room), 1);
+	remote_accepted(room, topic);
+	remote_accepted(room, lost);
+	assert_int_equal(extremities(room), 1);
+	mx_room_unref(&room);
+}
+
+static void
+the_newest_event_need_not_be_where_the_next_goes(void **state)
+{
+	struct remote *last, *lost, *late, *next;
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	lost = remote_say(room, 0, gina, last);
+	late = remote_event(room, (struct remote_spec){ .sender = gina, .type = "m.room.message",
+							.content = "{}", .prev = { lost, last } });
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, lost, MX_FATE_ACCEPTED);
+	remote_accepted(room, lost);
+	next = remote_say(room, 0, gina, late);
+	remote_accepted(room, next);
+	assert_int_equal(extremities(room), 1);
+	MX_AUTO(mx_event) *ev = house_say(room, &alice, "so");
+	struct mx_event_ids it = mx_event_prev(ev);
+	mx_str prev;
+
+	assert_true(mx_event_ids_next(&it, &prev));
+	assert_true(mx_str_eq(prev, mx_event_id(next->ev)));
+	mx_room_unref(&room);
+}
+
+/* Nobody builds on it, but somebody builds on what builds on it. */
+static void
+what_is_behind_a_soft_failure_is_no_extremity(void **state)
+{
+	struct remote *last, *leave, *lost, *late, *top;
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	leave = remote_member(room, 1, hugo, hugo, "leave", last);
+	lost = remote_member(room, 1, hugo, hugo, "join", leave);
+	late = remote_say(room, 1, hugo, lost);
+	top = remote_say(room, 0, gina, late);
+	remote_accepted(room, leave);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, lost, MX_FATE_SOFT_FAILED);
+	remote_accepted(room, top);
+	assert_int_equal(extremities(room), 2);
+	remote_accepted(room, lost);
+	assert_int_equal(extremities(room), 1);
+	mx_room_unref(&room);
+}
+
 static void
 many_branches_are_joined(void **state)
 {
@@ -715,6 +803,9 @@ main(void)
 		accept_case(forgeries_are_dropped),
 		accept_case(an_auth_event_that_is_missing_is_waited_for),
 		accept_case(an_event_comes_with_the_state_before_it),
+		accept_case(a_state_that_is_told_counts_beside_a_past_that_is_here),
+		accept_case(the_newest_event_need_not_be_where_the_next_goes),
+		accept_case(what_is_behind_a_soft_failure_is_no_extremity),
 		accept_case(many_branches_are_joined),
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),

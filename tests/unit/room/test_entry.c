@@ -300,6 +300,51 @@ it_is_there_after_a_restart(void **state)
 }
 
 static void
+hand_in(struct mx_room *room, const struct mx_event *ev, enum mx_fate fate)
+{
+	mx_str pdu = mx_event_json(ev);
+	struct mx_arrival v;
+
+	unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &pdu, 1, &v));
+	if (v.fate != fate)
+		fail_msg("%s: %s", mx_fate_name(v.fate), v.words);
+	mx_arrivals_clear(&v, 1);
+}
+
+/* What was before our join comes in after all, from its beginning on: that changes nothing. */
+static void
+the_past_comes_after_the_join(void **state)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_room *room;
+	struct mx_event *said;
+	struct mx_arrival v;
+	mx_str *ends;
+	size_t n;
+
+	(void)state;
+	far_room("public");
+	unit_ok(enter(answer(), &room));
+	hand_in(room, far.create, MX_FATE_ACCEPTED);
+	assert_true(has_state(room, "m.room.create", "", far.create));
+	said = by_owner("m.room.message", NULL, "{}", far.join);
+	hand_in(room, said, MX_FATE_ACCEPTED);
+	mx_event_unref(&said);
+	hand_in(room, far.levels, MX_FATE_WAITING);
+	mx_str before[] = { mx_event_json(far.create), mx_event_json(far.owner),
+			    mx_event_json(far.old_levels) };
+
+	unit_ok(mx_room_accept_at(rooms, conn, room, mx_event_id(far.levels), before, 3, NULL, 0, &v));
+	assert_int_equal(v.fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(&v, 1);
+	unit_ok(mx_room_extremities(rooms, conn, room, a, &ends, &n));
+	assert_int_equal(n, 1);
+	assert_true(has_state(room, "m.room.member", alice.id, far.join));
+	mx_room_unref(&room);
+	far_end();
+}
+
+static void
 check_rest(void)
 {
 	assert_int_equal(number("SELECT COUNT(*) FROM entry"), 0);
@@ -606,6 +651,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		house_case(the_room_is_there_with_its_state_and_one_can_talk),
 		house_case(it_is_there_after_a_restart),
+		house_case(the_past_comes_after_the_join),
 		house_case(what_the_rules_refuse_is_left_out_of_the_state),
 		house_case(what_is_not_signed_or_lacks_an_auth_event_is_not_kept),
 		house_case(a_state_that_is_none_is_refused_and_nothing_stays),
