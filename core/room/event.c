@@ -367,6 +367,7 @@ mx_event_shown(const struct mx_event *ev)
 {
 	return !ev->rejected && !ev->soft_failed && !ev->outlier && !ev->hidden;
 }
+bool mx_event_forked(const struct mx_event *ev) { return ev->forked; }
 const struct mx_room_version *mx_event_version(const struct mx_event *ev) { return ev->version; }
 struct mx_state_root mx_event_root_before(const struct mx_event *ev) { return ev->before; }
 struct mx_state_root mx_event_root_after(const struct mx_event *ev) { return ev->after; }

@@ -8,9 +8,14 @@
 static const struct mx_sql ROOMS = MX_SQL("SELECT DISTINCT room FROM event WHERE nid > $1 AND nid <= $2");
 static const struct mx_sql REDACTED = MX_SQL("SELECT nid FROM event WHERE redacted_by > $1 AND redacted_by <= $2");
 static const struct mx_sql MEMBERS =
-	MX_SQL("SELECT m.room, m.\"user\", m.membership, m.event, m.forgotten FROM event e "
+	MX_SQL("SELECT m.room, m.\"user\", m.membership, m.event, m.forgotten, m.changed FROM event e "
 	       "JOIN membership m ON m.room = e.room AND m.\"user\" = e.state_key "
 	       "WHERE e.nid > $1 AND e.nid <= $2 AND e.type = $3 AND e.state_key IS NOT NULL");
+
+/* By state resolution, not by an event of their own. */
+static const struct mx_sql CHANGED =
+	MX_SQL("SELECT room, \"user\", membership, event, forgotten, changed FROM membership "
+	       "WHERE changed > $1 AND changed <= $2");
 
 #define SPAN 20000		/* positions; when it is more, everything is forgotten instead */
 
@@ -25,6 +30,21 @@ ask(struct mx_conn *c, const struct mx_sql *sql, mx_pos since, mx_pos upto)
 }
 
 static mx_error *
+follow(struct mx_rooms *rs, struct mx_query *q)
+{
+	while (mx_query_next(q))
+		mx_stream_member_changed(
+			rs->stream,
+			&(struct mx_member){ .room = mx_col_int(q, 0),
+					     .user = mx_col_int(q, 1),
+					     .membership = (enum mx_membership)mx_col_int(q, 2),
+					     .event = mx_col_int(q, 3),
+					     .forgotten = mx_col_int(q, 4) != 0,
+					     .changed = mx_col_int(q, 5) });
+	return mx_query_end(q);
+}
+
+static mx_error *
 follow_members(struct mx_rooms *rs, struct mx_conn *c, mx_pos since, mx_pos upto)
 {
 	mx_nid type;
@@ -33,15 +53,8 @@ follow_members(struct mx_rooms *rs, struct mx_conn *c, mx_pos since, mx_pos upto
 	struct mx_query *q = ask(c, &MEMBERS, since, upto);
 
 	mx_bind_int(q, 3, type);
-	while (mx_query_next(q))
-		mx_stream_member_changed(
-			rs->stream,
-			&(struct mx_member){ .room = mx_col_int(q, 0),
-					     .user = mx_col_int(q, 1),
-					     .membership = (enum mx_membership)mx_col_int(q, 2),
-					     .event = mx_col_int(q, 3),
-					     .forgotten = mx_col_int(q, 4) != 0 });
-	return mx_query_end(q);
+	MX_TRY(follow(rs, q));
+	return follow(rs, ask(c, &CHANGED, since, upto));
 }
 
 mx_error *

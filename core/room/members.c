@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 static const struct mx_sql ONE =
-	MX_SQL("SELECT membership, event, forgotten FROM membership WHERE room = $1 AND \"user\" = $2");
+	MX_SQL("SELECT membership, event, forgotten, changed FROM membership WHERE room = $1 AND \"user\" = $2");
 static const struct mx_sql OF_USER =
-	MX_SQL("SELECT room, membership, event, forgotten FROM membership WHERE \"user\" = $1 AND local = 1 ORDER BY room");
+	MX_SQL("SELECT room, membership, event, forgotten, changed FROM membership WHERE \"user\" = $1 AND local = 1 ORDER BY room");
 static const struct mx_sql OF_ROOM =
-	MX_SQL("SELECT \"user\", membership, event, forgotten FROM membership WHERE room = $1");
+	MX_SQL("SELECT \"user\", membership, event, forgotten, changed FROM membership WHERE room = $1");
 static const struct mx_sql SHARE =
 	MX_SQL("SELECT 1 FROM membership a JOIN membership b ON a.room = b.room WHERE a.\"user\" = $1 AND a.local = 1 "
 	       "AND a.membership = 2 AND b.\"user\" = $2 AND b.membership = 2 LIMIT 1");
@@ -34,6 +34,7 @@ mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid
 		out->membership = (enum mx_membership)mx_col_int(q, 0);
 		out->event = mx_col_int(q, 1);
 		out->forgotten = mx_col_int(q, 2) != 0;
+		out->changed = mx_col_int(q, 3);
 	}
 	return mx_query_end(q);
 }
@@ -74,7 +75,8 @@ read_user(struct mx_conn *c, mx_nid user, struct members *l)
 						.room = mx_col_int(q, 0),
 						.membership = (enum mx_membership)mx_col_int(q, 1),
 						.event = mx_col_int(q, 2),
-						.forgotten = mx_col_int(q, 3) != 0 });
+						.forgotten = mx_col_int(q, 3) != 0,
+						.changed = mx_col_int(q, 4) });
 	return mx_query_end(q);
 }
 
@@ -125,7 +127,8 @@ mx_room_members(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, enum 
 						.room = r->nid,
 						.membership = (enum mx_membership)mx_col_int(q, 1),
 						.event = mx_col_int(q, 2),
-						.forgotten = mx_col_int(q, 3) != 0 });
+						.forgotten = mx_col_int(q, 3) != 0,
+						.changed = mx_col_int(q, 4) });
 	mx_error *e = mx_query_end(q);
 
 	if (e == NULL)

@@ -253,5 +253,8 @@ mx_place_members(struct mx_store *s)
 			&(struct mx_member){ .user = p->moved[i].user,
 					     .room = s->room->nid,
 					     .membership = p->moved[i].now,
-					     .event = p->moved[i].event->nid });
+					     .event = p->moved[i].event->nid,
+					     .changed = p->moved[i].event == s->v[0].event
+								? 0
+								: s->v[0].event->nid });
 }

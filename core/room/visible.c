@@ -54,17 +54,21 @@ allows(enum visibility v, enum mx_membership m, bool joined_later)
 
 /* Whether the user is joined now, or was after this event until leaving. */
 static mx_error *
-joined_after(struct mx_rooms *rs, struct mx_conn *c, const struct mx_member *m, mx_str user_id,
-	     mx_nid nid, bool *out)
+joined_after(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_member *m,
+	     mx_str user_id, mx_nid nid, bool *out)
 {
 	enum mx_membership was;
 	MX_AUTO(mx_event) *left = NULL;
+	struct mx_state_root before;
 
 	*out = m->membership == MX_MEMBER_JOIN;
-	if (m->membership < MX_MEMBER_LEAVE || nid > m->event)
+	if (m->membership < MX_MEMBER_LEAVE || nid > mx_member_since(m))
 		return NULL;
 	MX_TRY(mx_event_by_nid(rs, c, m->event, &left));
-	MX_TRY(membership_at(rs, c, left->before, user_id, &was));
+	before = left->before;
+	if (m->changed != 0 || left->forked)
+		MX_TRY(mx_room_root_at(rs, c, r, mx_member_since(m) - 1, &before));
+	MX_TRY(membership_at(rs, c, before, user_id, &was));
 	*out = was == MX_MEMBER_JOIN;
 	return NULL;
 }
@@ -100,6 +104,12 @@ open_from(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid *out
 			*out = 1;	/* it was so when we came; what it was before, who knows */
 			break;
 		}
+		/* It was so before what we know of the room; what we know of the time before that
+		 * is looked at one by one. */
+		if (ev->outlier) {
+			*out = 1;
+			break;
+		}
 		/* The event itself may be seen when it is after it that it is allowed. */
 		*out = ev->nid;
 		root = ev->before;
@@ -111,6 +121,13 @@ open_from(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid *out
 	return NULL;
 }
 
+/* What is on a branch may have another state than the room had at its time. */
+static bool
+is_open(const struct mx_event *ev, mx_nid open)
+{
+	return ev->nid >= open && !ev->forked && mx_event_shown(ev);
+}
+
 static bool
 is_own_membership(const struct mx_event *ev, mx_str user_id)
 {
@@ -119,7 +136,7 @@ is_own_membership(const struct mx_event *ev, mx_str user_id)
 }
 
 static mx_error *
-visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev,
+visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_event *ev,
 	const struct mx_member *m, mx_str user_id, bool *out)
 {
 	struct mx_state_root roots[2] = { ev->before, ev->after };
@@ -129,7 +146,7 @@ visible(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev,
 	if (*out || mx_root_none(ev->after))
 		return NULL;
 	if (m->user != 0)
-		MX_TRY(joined_after(rs, c, m, user_id, ev->nid, &later));
+		MX_TRY(joined_after(rs, c, r, m, user_id, ev->nid, &later));
 	/* Events that change who may see count as what is before or after them, whichever allows
 	 * more. */
 	for (size_t i = 0; i < 2 && !*out; i++) {
@@ -162,12 +179,14 @@ mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	mx_nid open;
 
 	*out = false;
+	if (!mx_event_shown(ev))
+		return NULL;
 	MX_TRY(member_of(rs, c, r, user, &m));
 	if (m.membership == MX_MEMBER_JOIN) {
 		MX_TRY(open_from(rs, c, r, &open));
-		*out = ev->nid >= open;
+		*out = is_open(ev, open);
 	}
-	return *out ? NULL : visible(rs, c, ev, &m, user_id, out);
+	return *out ? NULL : visible(rs, c, r, ev, &m, user_id, out);
 }
 
 mx_error *
@@ -185,10 +204,10 @@ mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 	if (m.membership == MX_MEMBER_JOIN)
 		MX_TRY(open_from(rs, c, r, &open));
 	for (size_t i = 0; i < l->n; i++) {
-		bool keep = l->v[i]->nid >= open;
+		bool keep = is_open(l->v[i], open);
 
-		if (!keep && e == NULL)
-			e = visible(rs, c, l->v[i], &m, user_id, &keep);
+		if (!keep && e == NULL && mx_event_shown(l->v[i]))
+			e = visible(rs, c, r, l->v[i], &m, user_id, &keep);
 		if (keep && e == NULL)
 			l->v[n++] = l->v[i];
 		else
@@ -215,8 +234,8 @@ mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 	*now = v == WORLD_READABLE;
 	if (*now || m.membership < MX_MEMBER_LEAVE || m.forgotten)
 		return NULL;
-	MX_TRY(joined_after(rs, c, &m, user_id, m.event, &was));
+	MX_TRY(joined_after(rs, c, r, &m, user_id, mx_member_since(&m), &was));
 	if (was)
-		*until = m.event;
+		*until = mx_member_since(&m);
 	return NULL;
 }

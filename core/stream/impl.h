@@ -41,6 +41,7 @@ struct mx_waiter {
 
 struct mx_seat {			/* a room of a present user */
 	mx_nid event;
+	mx_pos changed;
 	uint8_t membership;
 	bool forgotten;
 };

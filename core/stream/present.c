@@ -220,7 +220,7 @@ seat_set(struct mx_stream *s, struct mx_present *u, const struct mx_member *m)
 		u->n++;
 		u->rooms[i] = m->room;
 	}
-	u->seats[i] = (struct mx_seat){ m->event, (uint8_t)m->membership, m->forgotten };
+	u->seats[i] = (struct mx_seat){ m->event, m->changed, (uint8_t)m->membership, m->forgotten };
 	if (!was && m->membership == MX_MEMBER_JOIN)
 		hall_enter(s, m->room, u->slot);
 	if (was && m->membership != MX_MEMBER_JOIN)
@@ -235,6 +235,7 @@ seat_member(const struct mx_present *u, size_t i)
 	return (struct mx_member){
 		.user = u->user, .room = u->rooms[i], .membership = u->seats[i].membership,
 		.event = u->seats[i].event, .forgotten = u->seats[i].forgotten,
+		.changed = u->seats[i].changed,
 	};
 }
 

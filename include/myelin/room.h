@@ -138,6 +138,9 @@ MX_API mx_error *mx_room_root_at(struct mx_rooms *rs, struct mx_conn *c, struct 
 				 mx_pos pos, struct mx_state_root *out) MX_MUST_USE;
 MX_API struct mx_state_root mx_event_root_before(const struct mx_event *ev);	/* zero for outliers */
 MX_API struct mx_state_root mx_event_root_after(const struct mx_event *ev);
+/* Whether the room's state just before or after it was another than these, because the room had
+ * branches: ask mx_room_root_at for that. */
+MX_API bool mx_event_forked(const struct mx_event *ev);
 MX_API mx_error *mx_state_get(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root,
 			      mx_str type, mx_str key, struct mx_event **out) MX_MUST_USE;
 /* Every event of the state, in no order. */
@@ -157,7 +160,13 @@ struct mx_member {
 	enum mx_membership membership;
 	mx_nid event;			/* the m.room.member event: its position too */
 	bool forgotten;
+	mx_pos changed;			/* where it became so, if not by the event: branches came together; else 0 */
 };
+static inline mx_pos
+mx_member_since(const struct mx_member *m)
+{
+	return m->changed != 0 ? m->changed : m->event;
+}
 MX_API mx_error *mx_room_member(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 				mx_nid user, struct mx_member *out) MX_MUST_USE;
 /* The rooms of a local user, any membership; the list is in the arena. */

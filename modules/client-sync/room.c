@@ -12,6 +12,7 @@ struct window {
 	mx_pos first;			/* the position of the oldest event looked at; 0: none was there */
 	struct mx_state_root before;	/* the state before it, or, without one, the state at the end */
 	bool members;			/* some event of it is about a member */
+	bool forked, forked_first;	/* the room had branches at one of them, at the first one */
 };
 
 /* ---- the timeline ---- */
@@ -41,6 +42,8 @@ take(const struct sync *s, struct window *w, struct mx_events *page, size_t limi
 			return false;
 		w->first = mx_event_nid(ev);
 		w->before = mx_event_root_before(ev);
+		w->forked_first = mx_event_forked(ev);
+		w->forked |= w->forked_first;
 		if (mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
 			w->members = true;
 		if (mx_filter_event(s->filter->timeline, ev) &&
@@ -107,6 +110,8 @@ read_window(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos last
 		w->limited = mx_room_last(r->room) > after;
 	if (w->first == 0)
 		MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, last, &w->before));
+	else if (w->forked_first)
+		MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, w->first - 1, &w->before));
 	reverse(&w->events);
 	return NULL;
 }
@@ -208,6 +213,47 @@ add_senders(struct sync *s, const struct window *w, struct mx_state_root root, s
 	return NULL;
 }
 
+static bool
+has_event(const struct mx_events *l, const struct mx_event *ev)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (mx_str_eq(mx_event_id(l->v[i]), mx_event_id(ev)))
+			return true;
+	return false;
+}
+
+static void
+drop_key(struct mx_events *l, const struct mx_event *ev)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (mx_str_eq(mx_event_type(l->v[i]), mx_event_type(ev)) &&
+		    mx_str_eq(mx_event_state_key(l->v[i]), mx_event_state_key(ev))) {
+			mx_event_unref(&l->v[i]);
+			l->v[i] = l->v[--l->n];
+			return;
+		}
+}
+
+/* Where branches came together the state has changed by what is not in the timeline. */
+static mx_error *
+add_resolved(struct sync *s, const struct sync_room *r, const struct window *w, mx_pos last,
+	     struct mx_events *l)
+{
+	struct mx_events changed = { 0 };
+	struct mx_state_root end;
+
+	MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, last, &end));
+	mx_error *e = mx_state_diff(s->rs, s->conn, w->before, end, &changed);
+
+	for (size_t i = 0; e == NULL && i < changed.n; i++)
+		if (!has_event(&w->events, changed.v[i])) {
+			drop_key(l, changed.v[i]);
+			mx_events_add(l, mx_event_ref(changed.v[i]));
+		}
+	mx_events_clear(&changed);
+	return e;
+}
+
 /* Lazily loaded, members come only with what they send. Those who changed in a gap always come: the
  * client must not miss it. */
 static mx_error *
@@ -231,6 +277,8 @@ read_state(struct sync *s, const struct sync_room *r, const struct window *w, mx
 		if (memcmp(&from, &to, sizeof(from)) != 0)
 			MX_TRY(mx_state_diff(s->rs, s->conn, from, to, l));
 	}
+	if (w->forked && !s->state_after)
+		MX_TRY(add_resolved(s, r, w, last, l));
 	filter_state(s, l);
 	return s->filter->lazy_members ? add_senders(s, w, to, l) : NULL;
 }
@@ -406,7 +454,7 @@ sync_room_joined(struct sync *s, const struct sync_room *r)
 static mx_error *
 write_left(struct sync *s, const struct sync_room *r, struct window *w, struct mx_jw *jw)
 {
-	mx_pos last = r->member.event;
+	mx_pos last = mx_member_since(&r->member);
 	bool any, was_in = s->initial || r->before == MX_MEMBER_JOIN;
 
 	MX_TRY(read_window(s, r, was_in ? s->since.pos : last - 1, last, w));

@@ -24,9 +24,9 @@ membership_before(struct sync *s, struct mx_room *room, enum mx_membership *out)
 static mx_error *
 write_room(struct sync *s, struct sync_room *r)
 {
-	bool changed = r->member.event > s->since.pos;
+	bool changed = mx_member_since(&r->member) > s->since.pos;
 
-	if (r->member.membership == MX_MEMBER_NONE || r->member.event > s->upto.pos ||
+	if (r->member.membership == MX_MEMBER_NONE || mx_member_since(&r->member) > s->upto.pos ||
 	    (r->member.forgotten && !changed))
 		return NULL;
 	r->before = r->member.membership;
@@ -111,7 +111,7 @@ is_old(const struct sync *s, const struct mx_member *m)
 		return m->forgotten ||
 		       ((m->membership == MX_MEMBER_LEAVE || m->membership == MX_MEMBER_BAN) &&
 			!s->filter->include_leave);
-	return m->membership != MX_MEMBER_JOIN && m->event <= s->since.pos;
+	return m->membership != MX_MEMBER_JOIN && mx_member_since(m) <= s->since.pos;
 }
 
 static mx_error *

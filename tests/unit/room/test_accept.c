@@ -774,6 +774,123 @@ what_became_of_events_is_explained(void **state)
 	mx_room_unref(&room);
 }
 
+/* How bob's sync sees the room: by its stream items, its memberships and its state at positions. */
+static void
+a_ban_is_undone_by_the_resolution(void **state)
+{
+	struct remote *last, *ban, *demote;
+	struct mx_room *room = guest_room(&last);
+	struct mx_state_root root;
+	struct mx_member m, list;
+	char content[256];
+	bool visible;
+
+	(void)state;
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	snprintf(content, sizeof(content), "{\"users\":{\"%s\":50,\"%s\":90},\"ban\":50}", gina,
+		 hugo);
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", content, NULL));
+	last = remote_of(room);
+	unit_ok(mx_room_member(rooms, conn, room, bob.nid, &m));
+	mx_nid join = m.event;
+	size_t joined = mx_room_joined_count(room);
+
+	ban = remote_member(room, 0, gina, bob.id, "ban", last);
+	remote_accepted(room, ban);
+	assert_int_equal(mx_room_joined_count(room), joined - 1);
+	/* At the same time hugo had taken gina's power away. */
+	snprintf(content, sizeof(content), "{\"users\":{\"%s\":0,\"%s\":90},\"ban\":50}", gina, hugo);
+	demote = remote_event(room, (struct remote_spec){ .server = 1, .sender = hugo,
+							  .type = "m.room.power_levels", .key = "",
+							  .content = content, .prev = { last } });
+	remote_accepted(room, demote);
+	assert_int_equal(mx_room_joined_count(room), joined);
+	struct mx_event *ev = stored(demote);
+
+	/* The same from memory, from the database, and after a restart. */
+	for (int i = 0; i < 2; i++) {
+		MX_AUTO(mx_arena) *a = mx_arena_new();
+		struct mx_member *all;
+		size_t n;
+
+		unit_ok(mx_room_member(rooms, conn, room, bob.nid, &m));
+		assert_int_equal(m.membership, MX_MEMBER_JOIN);
+		assert_int_equal(m.event, join);
+		assert_int_equal(m.changed, mx_event_nid(ev));
+		unit_ok(mx_user_rooms(rooms, conn, bob.nid, a, &all, &n));
+		assert_int_equal(n, 1);
+		list = all[0];
+		assert_int_equal(list.changed, m.changed);
+		assert_int_equal(mx_member_since(&list), mx_event_nid(ev));
+		if (i == 0) {
+			mx_room_unref(&room);
+			house_again();
+			unit_ok(mx_room_get(rooms, conn, mx_event_room_id(ev), &room));
+		}
+	}
+	/* The room's state by position: banned in between. */
+	MX_AUTO(mx_event) *was = NULL;
+	MX_AUTO(mx_event) *now = NULL;
+
+	assert_true(mx_event_forked(ev));
+	unit_ok(mx_room_root_at(rooms, conn, room, mx_event_nid(ev) - 1, &root));
+	unit_ok(mx_state_get(rooms, conn, root, MX_S("m.room.member"), mx_str_of(bob.id), &was));
+	assert_int_equal(mx_event_membership(was), MX_MEMBER_BAN);
+	unit_ok(mx_room_root_at(rooms, conn, room, mx_event_nid(ev), &root));
+	assert_true(mx_root_eq(root, mx_room_root(room)));
+	unit_ok(mx_state_get(rooms, conn, root, MX_S("m.room.member"), mx_str_of(bob.id), &now));
+	assert_int_equal(mx_event_membership(now), MX_MEMBER_JOIN);
+	unit_ok(mx_event_visible(rooms, conn, room, ev, bob.nid, mx_str_of(bob.id), &visible));
+	assert_true(visible);
+	mx_event_unref(&ev);
+	mx_room_unref(&room);
+}
+
+static void
+clients_see_nothing_of_what_was_refused(void **state)
+{
+	struct remote *last, *bad, *ban, *soft;
+	struct mx_room *room = guest_room(&last);
+	struct mx_events all = { 0 };
+	struct mx_token head;
+
+	(void)state;
+	last = share_power(room);
+	head = mx_stream_head(stream);
+	bad = remote_event(room, (struct remote_spec){
+					 .server = 1, .sender = hugo, .type = "m.room.power_levels",
+					 .key = "", .content = "{\"users\":{}}", .prev = { last } });
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH);
+	ban = remote_member(room, 0, gina, "@nobody:server-3.example.org", "ban", last);
+	soft = remote_member(room, 1, hugo, "@nobody:server-3.example.org", "invite", last);
+	remote_accepted(room, ban);
+	remote_fate(room, soft, MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE);
+	const struct remote *refused[] = { bad, soft };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct mx_event *ev = stored(refused[i]);
+		bool visible = true;
+
+		in_timeline(room, refused[i], false);
+		unit_ok(mx_event_visible(rooms, conn, room, ev, alice.nid, mx_str_of(alice.id),
+					 &visible));
+		assert_false(visible);
+		mx_events_add(&all, ev);
+	}
+	unit_ok(mx_events_filter_visible(rooms, conn, room, &all, alice.nid, mx_str_of(alice.id)));
+	assert_int_equal(all.n, 0);
+	mx_events_clear(&all);
+	unit_ok(mx_events_after(rooms, conn, head.pos, 10, &all));
+	assert_int_equal(all.n, 1);
+	assert_true(mx_str_eq(mx_event_id(all.v[0]), mx_event_id(ban->ev)));
+	mx_events_clear(&all);
+	unit_ok(mx_state_all(rooms, conn, mx_room_root(room), &all));
+	for (size_t i = 0; i < all.n; i++)
+		assert_true(mx_event_shown(all.v[i]));
+	mx_events_clear(&all);
+	mx_room_unref(&room);
+}
+
 static int
 accept_begin(void **state)
 {
@@ -811,6 +928,8 @@ main(void)
 		accept_case(redactions_apply_by_power_or_server),
 		accept_case(a_redaction_comes_before_what_it_redacts),
 		accept_case(parts_of_the_graph_are_told),
+		accept_case(a_ban_is_undone_by_the_resolution),
+		accept_case(clients_see_nothing_of_what_was_refused),
 		accept_case(what_became_of_events_is_explained),
 	};
 
