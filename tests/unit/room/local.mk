@@ -52,6 +52,22 @@ tests_unit_room_test_version_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_version_CFLAGS = $(test_cflags)
 tests_unit_room_test_version_LDADD = $(test_ldadd)
 if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_accept_versions
+tests_unit_room_test_accept_versions_SOURCES = tests/unit/room/test_accept_versions.c tests/unit/room/remote.h \
+	tests/unit/room/guests.h tests/unit/room/house.h tests/unit/room/versions.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_accept_versions_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_versions_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_versions_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_accept_versions_postgres
+tests_unit_room_test_accept_versions_postgres_SOURCES = tests/unit/room/test_accept_versions.c tests/unit/room/remote.h \
+	tests/unit/room/guests.h tests/unit/room/house.h tests/unit/room/versions.h tests/unit/sql/place_postgres.c
+tests_unit_room_test_accept_versions_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_versions_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_versions_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+if HAVE_SQLITE
 check_PROGRAMS += tests/unit/room/test_all_versions
 tests_unit_room_test_all_versions_SOURCES = tests/unit/room/test_all_versions.c tests/unit/room/house.h \
 	tests/unit/room/versions.h tests/unit/sql/place_sqlite.c
