@@ -2,6 +2,7 @@ EXTRA_DIST += contrib/myelin.pc.in
 EXTRA_DIST += autogen.sh .clang-format .gitignore .ci/run
 EXTRA_DIST += contrib/quickstart contrib/check contrib/install-packages LICENSE
 EXTRA_DIST += contrib/systemd/myelin.service.in tests/complement/start tests/complement/Dockerfile \
+	tests/complement/Dockerfile.dockerignore \
 	tests/complement/README.md tests/complement/compare tests/complement/known
 if HAVE_SYSTEMD
 systemdsystemunit_DATA = contrib/systemd/myelin.service
@@ -31,6 +32,8 @@ dist_doc_DATA = README.md contrib/myelin.conf
 
 # `make installcheck`, and so `make distcheck`, runs what was installed; with DESTDIR it could not.
 EXTRA_DIST += tests/install/check
+dist_check_SCRIPTS += tests/install/packages
+TESTS += tests/install/packages
 installcheck-local:
 	@[ -z "$(DESTDIR)" ] || { echo 'make installcheck: not with DESTDIR' >&2; exit 1; }
 	SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' SBINDIR='$(sbindir)' BINDIR='$(bindir)' LIBDIR='$(libdir)' \

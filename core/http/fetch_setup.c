@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { REDIRECTS = 5 };
+enum { REDIRECTS = 5, NAMES_KEPT_S = 5 };
 
 /* The first option that this libcurl does not take ends it. */
 #define SET(c, option, value)                                                                      \
@@ -256,6 +256,8 @@ set_common(struct mx_fetch_call *c)
 	SET(c, CURLOPT_PRIVATE, c);
 	SET(c, CURLOPT_ERRORBUFFER, c->error);
 	SET(c, CURLOPT_NOSIGNAL, 1L);
+	/* The system's resolver knows how long a name is good for. */
+	SET(c, CURLOPT_DNS_CACHE_TIMEOUT, (long)NAMES_KEPT_S);
 	SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	SET(c, CURLOPT_USERAGENT, c->fetcher->agent);
 	SET(c, CURLOPT_HEADERFUNCTION, mx_fetch_on_head);
