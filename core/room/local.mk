@@ -1,6 +1,6 @@
 # The engine.
 core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.h core/room/outlier.h core/room/doctor.c core/room/doctor.h core/room/doctor_state.c core/room/doctor_members.c core/room/entry.c core/room/entry.h core/room/entry_rows.c core/room/entry_judge.c core/room/entry_finish.c core/room/acl.c core/room/acl.h core/room/outlier.c core/room/fate.c core/room/arrival.c core/room/crew.c core/room/crew.h core/room/verify_many.c core/room/event_cache.c core/room/event_cache.h core/room/foreign.c core/room/load.c \
-	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/send.c \
+	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/create.c core/room/send.c core/room/send_build.c core/room/send_private.h \
 	core/room/state.c core/room/store.c core/room/summary.c core/room/tables.c core/room/timeline.c \
 	core/room/tip.c core/room/tree.c core/room/tree.h core/room/tree_change.c core/room/delta.c core/room/txn_table.c \
 	core/room/visible.c core/room/extremities.c core/room/place.c core/room/intake.h core/room/accept.c \
