@@ -62,9 +62,7 @@ struct mx_room_version {
 	enum mx_resolution resolution;
 };
 
-/* The nth version that is known, oldest first; NULL at the end. */
 #define MX_ROOM_VERSIONS 32	/* more than are known */
-const struct mx_room_version *mx_room_version_at(size_t n);
 const struct mx_room_version *mx_room_version_default(void);	/* what the specification recommends */
 
 #endif

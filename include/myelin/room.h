@@ -16,6 +16,8 @@ struct mx_room;
 
 /* ---- room versions: a row of rules each; see core/room/version.h ---- */
 MX_API const struct mx_room_version *mx_room_version_find(mx_str name);	/* NULL when unknown */
+/* The nth that is known, oldest first, NULL at the end: what rooms may be joined of (make_join's ver). */
+MX_API const struct mx_room_version *mx_room_version_at(size_t n);
 MX_API mx_str mx_room_version_name(const struct mx_room_version *v);
 MX_API bool mx_room_version_creators(const struct mx_room_version *v);	/* version 12: creators rank above all */
 /* The nth version that may be created, NULL at the end: for /capabilities. */
