@@ -75,4 +75,5 @@ def test_a_sync_with_only_typing_asks_nothing(hs):
 def test_sending_a_message_is_one_statement_and_what_a_batch_needs(hs):
     alice, bob, room = pair(hs)
     alice.send(room, "first")
-    assert cost(hs, lambda: alice.send(room, "hello")) < 5
+    # Where other processes may be, the batch leaves two more: what it announced, and its own number.
+    assert cost(hs, lambda: alice.send(room, "hello")) < (4 if hs.database.startswith("sqlite") else 6)
