@@ -73,7 +73,7 @@ bool seen_note(struct seen *s, mx_nid device, mx_msec when, mx_str address);
 /* Writes what is noted. */
 mx_error *seen_flush(struct mx_accounts *as) MX_MUST_USE;
 
-/* ---- uia.c ---- */
+/* ---- uia_session.c ---- */
 struct uia *uia_new(const struct mx_account_options *o);
 void uia_free(struct uia **u);
 
