@@ -431,6 +431,14 @@ find_order(struct mx_intake *in, struct mx_arriving *const *list, size_t n)
 	return order;
 }
 
+struct mx_arriving **
+mx_intake_order(struct mx_intake *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		in->v[i]->listed = true;
+	return find_order(in, in->v, in->n);
+}
+
 /* ---- all of them ---- */
 
 mx_error *
@@ -493,9 +501,8 @@ drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
 	mx_arrival_words(v, words);
 }
 
-/* Those of the caller that are new, each once, onto their way. */
-static mx_error *
-sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v, size_t n)
+mx_error *
+mx_intake_sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct mx_arriving *a = &all[i];
@@ -523,9 +530,8 @@ sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v, si
 	return NULL;
 }
 
-/* Repeated events tell what became of the first of them. */
-static void
-answer_twins(struct mx_arriving *all, size_t n)
+void
+mx_intake_answer_twins(struct mx_arriving *all, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct mx_arriving *a = &all[i];
@@ -551,20 +557,20 @@ attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arr
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
 	if (e == NULL)
-		e = sort_out(in, all, v, n);
+		e = mx_intake_sort_out(in, all, v, n);
 	if (e == NULL)
 		e = mx_intake_run(in);
 	if (e == NULL && rs->opt.dummy_events > 0)
 		e = mx_ends_join(in, (size_t)rs->opt.dummy_events);
 	if (e == NULL)
-		answer_twins(all, n);
+		mx_intake_answer_twins(all, n);
 	mx_intake_end(in);
 	free(in);
 	return e;
 }
 
-static void
-check_room(struct mx_room *r, struct mx_arrival *v, size_t n)
+void
+mx_intake_check_room(struct mx_room *r, struct mx_arrival *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].event != NULL &&
@@ -603,7 +609,7 @@ mx_room_accept(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str
 		return NULL;
 	}
 	MX_TRY(mx_verify_events(rs, r->version, pdus, n, v));
-	check_room(r, v, n);
+	mx_intake_check_room(r, v, n);
 	all = mx_alloc(n * sizeof(*all));
 	for (int i = 0; i < ATTEMPTS; i++) {
 		mx_error_free(&e);

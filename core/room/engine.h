@@ -83,6 +83,7 @@ struct mx_room_view {
 	mx_nid *tail;			/* the newest events of the timeline, oldest first */
 	size_t tail_n, tail_room;
 	mx_nid tail_floor;		/* every event after this one is in the tail */
+	uint32_t backfills;		/* grows when there is more in front of the timeline */
 	struct mx_power *power;		/* parsed when first asked for; NULL: not yet */
 	mx_nid open_from;		/* from this event on, who is joined sees everything; 0: not known yet */
 	uint32_t facts;			/* grows when power or open_from is forgotten */
@@ -302,6 +303,7 @@ struct mx_placing {
 	struct mx_state_root before, before_of;
 	bool before_new;
 	mx_nid outlier;			/* its number as an outlier, or 0 */
+	mx_nid past;			/* its number in front of the timeline, or 0: the room stays as it is */
 	/* of accepted ones */
 	bool alone;			/* it is the only extremity then, and the state after it the room's */
 	bool inner;			/* or none, because one that follows it was here before it */

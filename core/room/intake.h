@@ -5,6 +5,8 @@
  *	judge.c		may an event stand in a state?
  *	placing.c	what the room is once an event is in it
  *	waiting.c	events whose past is not here yet
+ *	accept_at.c	events that come with the state before them
+ *	backfill.c	events from before what we know
  *	supply.c	auth events that are wanted before they have a place
  *	redacting.c	what redacts what
  *
@@ -97,6 +99,15 @@ mx_error *mx_intake_past(struct mx_intake *in, struct mx_arriving *a) MX_MUST_US
 mx_error *mx_intake_begin(struct mx_intake *in, struct mx_rooms *rs, struct mx_conn *c,
 			  struct mx_room *r) MX_MUST_USE;
 void mx_intake_end(struct mx_intake *in);
+/* Drops what is of another room. */
+void mx_intake_check_room(struct mx_room *r, struct mx_arrival *v, size_t n);
+/* Those of the caller that are new, each once, onto their way: all[i] is about v[i]. */
+mx_error *mx_intake_sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v,
+			     size_t n) MX_MUST_USE;
+/* All of them, each after what it names; in the arena. */
+struct mx_arriving **mx_intake_order(struct mx_intake *in);
+/* Repeated events tell what became of the first of them. */
+void mx_intake_answer_twins(struct mx_arriving *all, size_t n);
 /* Takes in all that are on their way, and what has waited for them. */
 mx_error *mx_intake_run(struct mx_intake *in) MX_MUST_USE;
 

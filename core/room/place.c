@@ -166,7 +166,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 {
 	struct mx_placing *p = v->placing;
 	struct mx_event *ev = v->event;
-	bool accepted = !ev->rejected && !ev->soft_failed;
+	bool accepted = !ev->rejected && !ev->soft_failed && p->past == 0;
 	struct mx_state_root room = *root;
 
 	ev->alias = p->outlier;
@@ -184,7 +184,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 		MX_TRY(mx_redaction_put(tx, v));
 	if (!accepted) {
 		s->stored_known = false;
-		return NULL;
+		return p->past != 0 ? mx_gap_end(tx, ev) : NULL;
 	}
 	if (p->inner)
 		MX_TRY(mx_gap_end(tx, ev));
@@ -210,7 +210,12 @@ mx_place_view(struct mx_store *s)
 
 	if (p->facts || (s->v[0].target != NULL && s->v[0].target->state))
 		mx_view_forget_facts(s->room);
-	if (ev->rejected || ev->soft_failed)
+	if (p->past != 0) {
+		view->backfills++;
+		if (view->tail_floor < 0)
+			view->tail_floor = 0;
+	}
+	if (ev->rejected || ev->soft_failed || p->past != 0)
 		return;
 	view->root = p->alone ? ev->after : p->room;
 	view->last = ev->nid;

@@ -118,7 +118,7 @@ committed_to_memory(struct mx_store *s)
 								      .room = s->room->nid,
 								      .membership = ev->membership,
 								      .event = ev->nid });
-		if (rs->event_stored != NULL && !ev->rejected && !ev->soft_failed)
+		if (rs->event_stored != NULL && ev->nid > 0 && !ev->rejected && !ev->soft_failed)
 			rs->event_stored(rs->arg, s->v[i].event);
 	}
 	if (s->v[0].arrival == NULL)
@@ -338,7 +338,7 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 {
 	struct mx_event *ev = v->event;
 
-	ev->nid = mx_txn_pos(tx);
+	ev->nid = v->placing != NULL && v->placing->past != 0 ? v->placing->past : mx_txn_pos(tx);
 	ev->room = s->room->nid;
 	if (v->arrival != NULL)
 		MX_TRY(mx_name_intern(tx, mx_event_sender(ev), &ev->sender_nid));

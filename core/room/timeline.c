@@ -13,11 +13,17 @@ static const struct mx_sql FORWARDS =
 	MX_SQL("SELECT " MX_EVENT_COLUMNS " FROM event e WHERE e.room = $1 AND e.nid > $2 AND e.nid < $3 AND e.flags & " MX_EVENT_NOT_SHOWN " = 0 "
 	       "ORDER BY e.nid LIMIT $4");
 
+/* What the view was when the tail was looked at. */
+struct seen {
+	mx_pos last;
+	uint32_t backfills;
+};
+
 /* Copies what the tail has of the range, in the order that is asked for, at most max. *floor: what
  * is above it is known. */
 static size_t
 from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid *out, size_t max,
-	  mx_nid *floor, mx_pos *last)
+	  mx_nid *floor, struct seen *seen)
 {
 	size_t n = 0;
 
@@ -25,7 +31,7 @@ from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid
 	const struct mx_room_view *v = &r->view;
 
 	*floor = v->tail_floor;
-	*last = v->last;
+	*seen = (struct seen){ v->last, v->backfills };
 	if (backwards) {
 		for (size_t i = v->tail_n; i-- > 0 && n < max && v->tail[i] > after;)
 			if (v->tail[i] < before)
@@ -43,7 +49,7 @@ from_tail(struct mx_room *r, mx_nid after, mx_nid before, bool backwards, mx_nid
  */
 static void
 fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, bool complete,
-	  mx_pos last)
+	  mx_nid after, const struct seen *seen)
 {
 	size_t max = (size_t)r->rs->opt.room_tail;
 
@@ -55,7 +61,7 @@ fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, boo
 	pthread_mutex_lock(&r->lock);
 	struct mx_room_view *v = &r->view;
 
-	if (v->last == last && v->tail_n < n) {
+	if (v->last == seen->last && v->backfills == seen->backfills && v->tail_n < n) {
 		if (v->tail_room < n) {
 			v->tail = mx_realloc(v->tail, n, sizeof(*v->tail));
 			v->tail_room = n;
@@ -63,7 +69,7 @@ fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, boo
 		for (size_t i = 0; i < n; i++)
 			v->tail[i] = newest_first[n - 1 - i]->nid;
 		v->tail_n = n;
-		v->tail_floor = complete ? INT64_MIN : v->tail[0] - 1;
+		v->tail_floor = complete ? after : v->tail[0] - 1;
 	}
 	pthread_mutex_unlock(&r->lock);
 }
@@ -107,11 +113,11 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 	size_t want = (limit < MAX ? limit : MAX) + 1, base = out->n;	/* one more, to know whether there is more */
 	size_t at_hand = want < (size_t)rs->opt.room_tail ? want : (size_t)rs->opt.room_tail;
 	mx_nid *nids = mx_alloc(at_hand * sizeof(*nids)), floor;
-	mx_pos last;
+	struct seen seen;
 
 	if (after < MX_OUTLIER_NID)
 		after = MX_OUTLIER_NID;
-	size_t n = from_tail(r, after, before, backwards, nids, at_hand, &floor, &last);
+	size_t n = from_tail(r, after, before, backwards, nids, at_hand, &floor, &seen);
 	mx_error *e = mx_events_load(rs, c, nids, n, out);
 
 	free(nids);
@@ -120,7 +126,7 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 	bool known = n == want || (after >= floor && n < at_hand);
 
 	if (e == NULL && !known) {
-		bool top = n == 0 && before > last;
+		bool top = n == 0 && before > seen.last;
 
 		if (n > 0 && backwards)
 			before = out->v[out->n - 1]->nid;
@@ -129,7 +135,7 @@ mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_n
 		e = from_database(r, c, after, before, want - n, backwards, out);
 		if (e == NULL && top && backwards)
 			fill_tail(r, out->v + base, out->n - base,
-				  after <= 0 && out->n - base < want, last);
+				  out->n - base < want, after, &seen);
 	}
 	if (e != NULL)
 		return e;

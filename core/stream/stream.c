@@ -31,8 +31,9 @@ mx_token_parse(mx_str text, struct mx_token *out)
 
 	if (!mx_str_starts(text, MX_S("s")))
 		return false;
+	/* Positions in front of what we know of a room are negative. */
 	return mx_str_cut((mx_str){ text.p + 1, text.n - 1 }, '_', &pos, &passing) &&
-	       mx_str_int(pos, 0, INT64_MAX, &out->pos) &&
+	       mx_str_int(pos, -(INT64_C(1) << 50), INT64_MAX, &out->pos) &&
 	       mx_str_int(passing, 0, INT64_MAX, &out->ephemeral);
 }
 

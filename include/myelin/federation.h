@@ -73,9 +73,12 @@ MX_API mx_error *mx_room_accept_at(struct mx_rooms *rs, struct mx_conn *c, struc
 				   struct mx_arrival *v) MX_MUST_USE;
 
 /* Events from before what we know, newest first, as /backfill gives them: they stand in front of
- * the timeline, with the state that /state_ids named for the oldest of them if it is given. */
+ * the timeline, with negative positions. state and auth: of the state before the oldest of them (the
+ * last), as for mx_room_accept_at. Those that the others do not lead to are dropped: without a
+ * state nobody could say who may see them. */
 MX_API mx_error *mx_room_backfill(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
-				  const mx_str *pdus, size_t n,
+				  const mx_str *pdus, size_t n, const mx_str *state, size_t state_n,
+				  const mx_str *auth, size_t auth_n,
 				  struct mx_arrival *v) MX_MUST_USE;
 
 /* Events up to this position from before which we know nothing: what /backfill is asked with. Newest

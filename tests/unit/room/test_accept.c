@@ -548,6 +548,82 @@ what_is_behind_a_soft_failure_is_no_extremity(void **state)
 }
 
 static void
+the_past_is_filled_in(void **state)
+{
+	struct remote *last, *past[3], *late;
+	struct mx_room *room = guest_room(&last);
+	mx_str pdus[3], told[REMOTE_STATE];
+	struct mx_arrival v[3];
+	struct mx_events l = { 0 };
+	bool more, visible;
+
+	(void)state;
+	last = share_power(room);
+	past[2] = remote_say(room, 0, gina, last);
+	past[1] = remote_topic(room, 0, gina, "long ago", past[2]);
+	past[0] = remote_say(room, 0, gina, past[1]);
+	late = remote_say(room, 0, gina, past[0]);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, past[0], MX_FATE_ACCEPTED);
+	for (size_t i = 0; i < last->state_n; i++)
+		told[i] = mx_event_json(last->state[i]->ev);
+	for (size_t i = 0; i < 3; i++)
+		pdus[i] = mx_event_json(past[i]->ev);
+	/* The second and third alone lead nowhere. */
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, 2, NULL, 0, NULL, 0, v));
+	assert_int_equal(v[0].fate, MX_FATE_DROPPED);
+	assert_int_equal(v[1].reason, MX_REASON_MISSING_PREV);
+	mx_arrivals_clear(v, 2);
+	mx_pos head = mx_stream_head(stream).pos;
+
+	unit_ok(mx_room_timeline(rooms, conn, room, INT64_MIN, INT64_MAX, 100, true, &l, &more));
+	size_t before = l.n;
+
+	mx_events_clear(&l);
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, 3, told, last->state_n, NULL, 0, v));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(v[i].fate, MX_FATE_ACCEPTED);
+		assert_true(mx_event_nid(v[i].event) < 0);
+		assert_true(i == 0 || mx_event_nid(v[i].event) < mx_event_nid(v[i - 1].event));
+		unit_ok(mx_event_visible(rooms, conn, room, v[i].event, alice.nid,
+					 mx_str_of(alice.id), &visible));
+		assert_true(visible);
+	}
+	mx_arrivals_clear(v, 3);
+	/* Nothing of the present has changed, and nobody is told. */
+	assert_int_equal(mx_stream_head(stream).pos, head);
+	assert_int_equal(extremities(room), 2);
+	has_topic(room, "long ago");
+	/* Who pages back meets them last, in their order. */
+	unit_ok(mx_room_timeline(rooms, conn, room, INT64_MIN, INT64_MAX, 100, true, &l, &more));
+	assert_int_equal(l.n, before + 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(mx_str_eq(mx_event_id(l.v[before + i]), mx_event_id(past[i]->ev)));
+	mx_events_clear(&l);
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 100, true, &l, &more));
+	assert_int_equal(l.n, before);
+	mx_events_clear(&l);
+	struct mx_event *ev = stored(past[0]);
+	MX_AUTO(mx_event) *topic = NULL;
+
+	unit_ok(mx_state_get(rooms, conn, mx_event_root_before(ev), MX_S("m.room.topic"), MX_S(""),
+			     &topic));
+	assert_true(mx_str_eq(mx_event_id(topic), mx_event_id(past[1]->ev)));
+	mx_event_unref(&ev);
+	/* Once more: they are there. */
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, 3, told, last->state_n, NULL, 0, v));
+	assert_int_equal(v[1].reason, MX_REASON_KNOWN);
+	mx_arrivals_clear(v, 3);
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *gaps;
+	size_t n;
+
+	unit_ok(mx_room_gaps(rooms, conn, room, INT64_MAX, a, 10, &gaps, &n));
+	assert_int_equal(n, 0);
+	mx_room_unref(&room);
+}
+
+static void
 many_branches_are_joined(void **state)
 {
 	struct remote *last, *branch[60];
@@ -923,6 +999,7 @@ main(void)
 		accept_case(a_state_that_is_told_counts_beside_a_past_that_is_here),
 		accept_case(the_newest_event_need_not_be_where_the_next_goes),
 		accept_case(what_is_behind_a_soft_failure_is_no_extremity),
+		accept_case(the_past_is_filled_in),
 		accept_case(many_branches_are_joined),
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
