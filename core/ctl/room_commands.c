@@ -48,7 +48,18 @@ repair(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 	return checkup(ctl, "repair", args, n, status);
 }
 
+static mx_error *
+show_redacted(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
+{
+	mx_str words[] = { MX_S("room"), MX_S("show-redacted"), mx_str_of(args[0]) };
+
+	(void)n;
+	return mx_ctl_forward(ctl, MX_CTL_ANYWHERE, words, 3, status);
+}
+
 const struct mx_ctl_command mx_ctl_room_commands[] = {
+	{ "room show-redacted", "EVENT", "says what a redacted event was, while that is kept",
+	  "For how long, says [rooms] keep_redacted.", 1, 1, show_redacted },
 	{ "room verify", "ROOM [--signatures]",
 	  "recomputes a room from its events, and names what differs",
 	  "Ids and hashes, columns, the states before and after each event, members, counts, forward "

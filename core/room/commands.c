@@ -129,7 +129,28 @@ room_repair(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *t
 	return checkup(core, args, n, true, text, json);
 }
 
+/* ---- what was redacted ---- */
+
+static mx_error *
+room_show_redacted(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text,
+		   json_t **json)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	MX_AUTO(mx_conn) *c = NULL;
+	mx_str event;
+
+	if (n != 1)
+		return mx_error_new(MX_E_BAD_REQUEST, "expected one argument: an event id");
+	MX_TRY(mx_conn_get(mx_core_db(core), &c));
+	MX_TRY(mx_redacted_get(mx_core_rooms(core), c, args[0], a, &event));
+	mx_buf_str(text, event);
+	mx_buf_byte(text, '\n');
+	return mx_json_parse(event, json);
+}
+
 const struct mx_control_row mx_room_commands[] = {
+	{ "room show-redacted", "EVENT", "What a redacted event was, while that is kept.",
+	  room_show_redacted },
 	{ "room verify", "ROOM [--signatures]",
 	  "Recomputes a room from its events, and names what differs.", room_verify },
 	{ "room repair", "ROOM", "The same, and mends what follows from the events.", room_repair },

@@ -120,6 +120,7 @@ struct mx_room {
 struct mx_txn_table;
 struct mx_crews;
 struct mx_acl_cache;
+struct mx_erasures;
 
 struct mx_version_choice {	/* of who makes a room */
 	const struct mx_room_version *v[MX_ROOM_VERSIONS];	/* oldest first; then NULL */
@@ -141,6 +142,7 @@ struct mx_rooms {
 	void *verify_arg;
 	struct mx_crews *crews;
 	struct mx_acl_cache *acls;
+	struct mx_erasures *erasures;
 
 	struct mx_node_cache *nodes;
 	struct mx_event_cache *events;
@@ -357,7 +359,8 @@ mx_error *mx_event_put_row(struct mx_txn *tx, const struct mx_event *ev) MX_MUST
 /* What state, members and counters become by one event; on the writer's thread. */
 mx_error *mx_state_move(struct mx_store *s, struct mx_conn *c, struct mx_event *ev,
 			struct mx_state_root *root) MX_MUST_USE;
-mx_error *mx_redaction_put(struct mx_txn *tx, const struct mx_stored *v) MX_MUST_USE;
+mx_error *mx_redaction_put(struct mx_txn *tx, struct mx_rooms *rs,
+			   const struct mx_stored *v) MX_MUST_USE;
 mx_error *mx_member_put(struct mx_txn *tx, struct mx_room *r, const struct mx_moved *m,
 			mx_nid user, mx_pos at) MX_MUST_USE;
 mx_error *mx_members_count(struct mx_conn *c, struct mx_room *r, int64_t joined,
@@ -382,6 +385,14 @@ void mx_place_members(struct mx_store *s);	/* after that */
 
 /* ---- arrival.c ---- */
 void mx_arrivals_count(struct mx_rooms *rs, const struct mx_arrival *v, size_t n);
+
+/* ---- redacted.c ---- */
+/* Keeps what the event was, for as long as is wished. */
+mx_error *mx_redacted_keep(struct mx_txn *tx, struct mx_rooms *rs,
+			   const struct mx_event *target) MX_MUST_USE;
+/* What a redacted event was; in the arena. MX_E_NOT_FOUND. */
+mx_error *mx_redacted_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_id,
+			  struct mx_arena *a, mx_str *out) MX_MUST_USE;
 
 /* ---- fate.c: why an event that is kept is not simply accepted ---- */
 /* Keeps the reason and the words for v->event, which is stored; nothing when there is no reason. */

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/room/erasure.h"
 
 static const struct mx_sql ROOMS = MX_SQL("SELECT DISTINCT room FROM event WHERE nid > $1 AND nid <= $2");
 static const struct mx_sql REDACTED = MX_SQL("SELECT nid FROM event WHERE redacted_by > $1 AND redacted_by <= $2");
@@ -66,7 +67,7 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 		mx_event_cache_clear(rs->events);
 		mx_rooms_touched(rs, 0);
 		mx_stream_forget_rooms(rs->stream);
-		return NULL;
+		return mx_erasures_foreign(rs, c, since, upto);
 	}
 	struct mx_query *q = ask(c, &REDACTED, since, upto);
 
@@ -77,5 +78,6 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 	while (mx_query_next(q))
 		mx_rooms_touched(rs, mx_col_int(q, 0));
 	MX_TRY(mx_query_end(q));
+	MX_TRY(mx_erasures_foreign(rs, c, since, upto));
 	return follow_members(rs, c, since, upto);
 }

@@ -1,5 +1,5 @@
 # The engine.
-core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.h core/room/outlier.h core/room/doctor.c core/room/doctor.h core/room/doctor_state.c core/room/doctor_members.c core/room/entry.c core/room/entry.h core/room/entry_rows.c core/room/entry_judge.c core/room/entry_finish.c core/room/acl.c core/room/acl.h core/room/outlier.c core/room/fate.c core/room/arrival.c core/room/crew.c core/room/crew.h core/room/verify_many.c core/room/event_cache.c core/room/event_cache.h core/room/foreign.c core/room/load.c \
+core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.h core/room/outlier.h core/room/event_cache.c core/room/event_cache.h core/room/foreign.c core/room/load.c \
 	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/create.c core/room/send.c core/room/send_build.c core/room/send_private.h \
 	core/room/state.c core/room/store.c core/room/summary.c core/room/tables.c core/room/timeline.c \
 	core/room/tip.c core/room/tree.c core/room/tree.h core/room/tree_change.c core/room/delta.c core/room/txn_table.c \
@@ -21,3 +21,12 @@ core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.
 
 # For who answers with events: filters, and events as a reader gets them.
 core_libcore_la_SOURCES += core/room/filter.c core/room/shape.c core/room/view.c
+
+# Many events at once, events outside of the timeline, coming into rooms, access control lists.
+core_libcore_la_SOURCES += core/room/verify_many.c core/room/crew.c core/room/crew.h core/room/outlier.c \
+	core/room/fate.c core/room/arrival.c core/room/acl.c core/room/acl.h core/room/entry.c core/room/entry.h \
+	core/room/entry_rows.c core/room/entry_judge.c core/room/entry_finish.c
+
+# The doctor; erasure; what was redacted.
+core_libcore_la_SOURCES += core/room/doctor.c core/room/doctor.h core/room/doctor_state.c \
+	core/room/doctor_members.c core/room/erasure.c core/room/erasure.h core/room/redacted.c

@@ -181,7 +181,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 	MX_TRY(mx_cover_put(tx, s->room->rs, ev));
 	MX_TRY(mx_arrival_put(tx, v));
 	if (v->redacted != NULL)
-		MX_TRY(mx_redaction_put(tx, v));
+		MX_TRY(mx_redaction_put(tx, s->room->rs, v));
 	if (!accepted) {
 		s->stored_known = false;
 		return p->past != 0 ? mx_gap_end(tx, ev) : NULL;

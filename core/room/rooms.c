@@ -6,6 +6,7 @@
 #include "core/room/crew.h"
 #include "core/room/cover.h"
 #include "core/room/engine.h"
+#include "core/room/erasure.h"
 #include "core/sql/db.h"
 #include "core/room/merge.h"
 
@@ -28,6 +29,9 @@ const struct mx_option mx_rooms_option_rows[] = {
 		       "database."),
 	MX_OPT(struct mx_rooms_options, max_state, .def = "500000", .min = 100, .max = 100000000,
 	       .help = "State events that one room may have, its members included."),
+	MX_OPT(struct mx_rooms_options, keep_redacted, .def = "0",
+	       .help = "For how long the content of redacted events is kept for those who look after "
+		       "the server (\"myelinctl room show-redacted\"); 0: it goes at once."),
 	MX_OPT(struct mx_rooms_options, max_extremities, .def = "100", .min = 2, .max = 10000,
 	       .help = "Branches of a room, made by servers that write at the same time, that are "
 		       "kept in mind; beyond it the oldest are left to others to join."),
@@ -149,6 +153,7 @@ mx_rooms_open(const struct mx_rooms_config *config, struct mx_rooms **out)
 	rs->verify_arg = config->verify_arg;
 	rs->crews = mx_crews_new();
 	rs->acls = mx_acl_cache_new();
+	rs->erasures = mx_erasures_new();
 	rs->nodes = mx_node_cache_new((size_t)o->state_cache.bytes);
 	rs->events = mx_event_cache_new((size_t)o->event_cache.bytes);
 	rs->txns = mx_txn_table_new(KEEP_TXNS);
@@ -175,6 +180,7 @@ mx_rooms_close(struct mx_rooms **rsp)
 	mx_stream_on_foreign(rs->stream, NULL, NULL, NULL);
 	mx_crews_free(&rs->crews);
 	mx_acl_cache_free(&rs->acls);
+	mx_erasures_free(&rs->erasures);
 	for (size_t i = 0; i < MX_WARM_ROOMS; i++)
 		mx_room_unref(&rs->warm[i]);
 	mx_rooms_drop_all(rs);

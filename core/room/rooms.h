@@ -18,6 +18,7 @@ struct mx_rooms_options {
 	struct mx_size state_cache;	/* bytes of state tree nodes kept in memory */
 	int64_t room_cache;		/* rooms kept in memory */
 	int64_t room_tail;		/* newest events that a room in memory keeps at hand */
+	struct mx_duration keep_redacted;	/* for how long what was redacted is kept */
 	int64_t max_state;		/* entries that the state of a room may have */
 	int64_t max_extremities;	/* forward extremities that a room keeps */
 	int64_t dummy_events;		/* beyond so many, we join them; 0: never */

@@ -263,8 +263,9 @@ put_member(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v)
 }
 
 mx_error *
-mx_redaction_put(struct mx_txn *tx, const struct mx_stored *v)
+mx_redaction_put(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_stored *v)
 {
+	MX_TRY(mx_redacted_keep(tx, rs, v->target));
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &REDACT);
 
 	mx_bind_int(q, 1, v->target->nid);
@@ -353,7 +354,7 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 	if (is_member(ev))
 		MX_TRY(put_member(tx, s, v));
 	if (v->redacted != NULL)
-		MX_TRY(mx_redaction_put(tx, v));
+		MX_TRY(mx_redaction_put(tx, s->room->rs, v));
 	if (v->arrival != NULL)
 		MX_TRY(mx_arrival_put(tx, v));
 	if (!ev->hidden)

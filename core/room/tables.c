@@ -14,6 +14,9 @@
  * entry: rooms of other servers that are just being entered (entry.h). store: the room nid that their
  * events have until then; at: when the claim was last renewed.
  *
+ * erased_user: at is the position at which the user was erased (erasure.c). redacted_content: the JSON
+ * of redacted events, for a while (redacted.c); at: when they were redacted.
+ *
  * event_fate: of an event that is kept but was not simply accepted. nid is the event's.
  *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest accepted event
@@ -92,6 +95,12 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE TABLE cover_fill (done BIGINT NOT NULL, upto BIGINT NOT NULL);\n"
 	  "INSERT INTO cover_fill (done, upto) SELECT 0, m.newest FROM (SELECT MAX(nid) AS newest "
 	  "FROM event) m WHERE m.newest > 0" },
+	{ 6, "erased users, redacted content",
+	  "CREATE TABLE erased_user (\"user\" {key}, at BIGINT NOT NULL);\n"
+	  "CREATE INDEX erased_user_at ON erased_user (at);\n"
+	  "CREATE TABLE redacted_content (id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, "
+	  "json TEXT NOT NULL) {unkeyed};\n"
+	  "CREATE INDEX redacted_content_at ON redacted_content (at)" },
 };
 
 const struct mx_migration_set mx_rooms_tables = { "room", MIGRATIONS,

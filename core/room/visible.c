@@ -189,11 +189,82 @@ mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	return *out ? NULL : visible(rs, c, r, ev, &m, user_id, out);
 }
 
+/* ---- erased senders ---- */
+
+struct seen {			/* what is known of a user and the erased senders in a room */
+	struct mx_rooms *rs;
+	struct mx_conn *conn;
+	struct mx_room *room;
+	const struct mx_member *member;
+	mx_str user_id;
+	mx_pos at;			/* of the last one that was asked for */
+	bool was_here;			/* the user was joined then */
+};
+
+/* Who was in the room when the sender was erased, or when the event was sent, could see it before. */
+static mx_error *
+saw_it(struct seen *s, const struct mx_event *ev, mx_pos at, bool *out)
+{
+	enum mx_membership m = MX_MEMBER_NONE;
+	struct mx_state_root root;
+
+	*out = false;
+	if (s->member->user == 0)
+		return NULL;
+	if (s->at != at) {
+		MX_TRY(mx_room_root_at(s->rs, s->conn, s->room, at, &root));
+		MX_TRY(membership_at(s->rs, s->conn, root, s->user_id, &m));
+		s->at = at;
+		s->was_here = m == MX_MEMBER_JOIN;
+	}
+	*out = s->was_here;
+	if (!*out) {
+		MX_TRY(membership_at(s->rs, s->conn, ev->after, s->user_id, &m));
+		*out = m == MX_MEMBER_JOIN;
+	}
+	return NULL;
+}
+
+static mx_error *
+as_seen(struct seen *s, struct mx_event **evp)
+{
+	struct mx_event *ev = *evp;
+	mx_pos at;
+	bool saw;
+
+	if (ev->redacted || !mx_rooms_is_local(s->rs, mx_event_sender(ev)))
+		return NULL;
+	MX_TRY(mx_user_erased(s->rs, s->conn, ev->sender_nid, &at));
+	if (at == 0)
+		return NULL;
+	MX_TRY(saw_it(s, ev, at, &saw));
+	if (saw)
+		return NULL;
+	*evp = mx_event_redact(ev);
+	mx_event_unref(&ev);
+	return NULL;
+}
+
+mx_error *
+mx_event_as_seen(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_event **ev,
+		 mx_nid user, mx_str user_id, bool *out)
+{
+	struct mx_member m;
+	struct seen s = { .rs = rs, .conn = c, .room = r, .member = &m, .user_id = user_id };
+
+	MX_TRY(mx_event_visible(rs, c, r, *ev, user, user_id, out));
+	if (!*out)
+		return NULL;
+	MX_TRY(member_of(rs, c, r, user, &m));
+	return as_seen(&s, ev);
+}
+
 mx_error *
 mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 			 struct mx_events *l, mx_nid user, mx_str user_id)
 {
 	struct mx_member m;
+	struct seen s = { .rs = rs, .conn = c, .room = r, .member = &m, .user_id = user_id };
 	mx_nid open = INT64_MAX;
 	mx_error *e = NULL;
 	size_t n = 0;
@@ -208,6 +279,8 @@ mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 
 		if (!keep && e == NULL && mx_event_shown(l->v[i]))
 			e = visible(rs, c, r, l->v[i], &m, user_id, &keep);
+		if (keep && e == NULL)
+			e = as_seen(&s, &l->v[i]);
 		if (keep && e == NULL)
 			l->v[n++] = l->v[i];
 		else

@@ -194,7 +194,13 @@ MX_API int64_t mx_room_power(struct mx_rooms *rs, struct mx_conn *c, struct mx_r
 MX_API mx_error *mx_event_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 				  const struct mx_event *ev, mx_nid user, mx_str user_id,
 				  bool *out) MX_MUST_USE;
-/* Drops from the list what the user may not see; cheap when everything is visible. */
+/* The same; and *ev becomes what the user is given of it: its redacted form, when its sender was
+ * erased before the user could have seen it. */
+MX_API mx_error *mx_event_as_seen(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
+				  struct mx_event **ev, mx_nid user, mx_str user_id,
+				  bool *out) MX_MUST_USE;
+/* Drops from the list what the user may not see, and gives the rest as mx_event_as_seen does; cheap
+ * when everything is visible. */
 MX_API mx_error *mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 					  struct mx_events *l, mx_nid user,
 					  mx_str user_id) MX_MUST_USE;
@@ -203,6 +209,15 @@ MX_API mx_error *mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c
 MX_API mx_error *mx_room_readable(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 				  mx_nid user, mx_str user_id, bool *now,
 				  mx_pos *until) MX_MUST_USE;
+
+/* A user of this server is gone and wants to be forgotten: who comes into a room from now on is
+ * given the user's events redacted. Client-Server API, "POST /account/deactivate", erase. */
+MX_API mx_error *mx_user_erase(struct mx_rooms *rs, mx_nid user) MX_MUST_USE;
+/* *out: the position at which the user was erased; 0: not. */
+MX_API mx_error *mx_user_erased(struct mx_rooms *rs, struct mx_conn *c, mx_nid user,
+				mx_pos *out) MX_MUST_USE;
+/* Deletes what was kept of redacted events for as long as [rooms] keep_redacted says: for a job. */
+MX_API mx_error *mx_rooms_purge(struct mx_rooms *rs) MX_MUST_USE;
 
 /* ---- what directories and invitations show; strings in the arena, empty when unset ---- */
 struct mx_room_summary {

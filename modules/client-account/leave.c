@@ -85,8 +85,10 @@ leave_some(struct mx_module_self *self, bool *more)
 		bool left;
 
 		MX_TRY(leave_rooms(core, c, &who[i], &left));
-		if (left && who[i].erase)
+		if (left && who[i].erase) {
 			MX_TRY(erase_profile(self, c, &who[i]));
+			MX_TRY(mx_user_erase(mx_core_rooms(core), who[i].user));
+		}
 		if (left)
 			MX_TRY(mx_user_departed(as, who[i].user));
 		all = all && left;

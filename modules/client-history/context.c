@@ -17,7 +17,7 @@ find_event(const struct history_room *r, struct mx_event **out)
 	mx_error *e = mx_event_get(r->rs, r->conn, mx_request_param(r->rq, "eventId"), out);
 
 	if (e == NULL && mx_event_room(*out) == mx_room_nid(r->room) && mx_event_shown(*out))
-		e = mx_event_visible(r->rs, r->conn, r->room, *out, r->who->user, r->who->user_id,
+		e = mx_event_as_seen(r->rs, r->conn, r->room, out, r->who->user, r->who->user_id,
 				     &visible);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;

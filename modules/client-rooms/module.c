@@ -50,10 +50,21 @@ static const struct mx_route routes[] = {
 	{ "GET", V3 "/joined_rooms", rooms_joined_rooms, MX_AUTH_USER, MX_RATE_READ, 0, 0 },
 };
 
+static mx_error *
+purge_job(struct mx_module_self *self)
+{
+	return mx_rooms_purge(mx_core_rooms(mx_self_core(self)));
+}
+
+static const struct mx_job_row jobs[] = {
+	{ "redacted content", 300 * 1000, MX_ONE_PROCESS, purge_job },
+};
+
 MX_MODULE(client_rooms) = {
 	MX_MODULE_HEAD("client-rooms", "0.1.0", "Rooms: making, joining, sending, state, upgrades"),
 	.requires = "?directory>=2, ?profile>=1",
 	.options = MX_TABLE(options),
 	.options_size = sizeof(struct rooms_options),
 	.routes = MX_TABLE(routes),
+	.jobs = MX_TABLE(jobs),
 };

@@ -282,7 +282,7 @@ get_event(const struct rooms_call *c, struct mx_buf *b)
 	if (e == NULL)
 		e = mx_event_get(c->rs, c->conn, mx_request_param(c->rq, "eventId"), &ev);
 	if (e == NULL && mx_event_room(ev) == mx_room_nid(room) && mx_event_shown(ev))
-		e = mx_event_visible(c->rs, c->conn, room, ev, c->who->user, c->who->user_id,
+		e = mx_event_as_seen(c->rs, c->conn, room, &ev, c->who->user, c->who->user_id,
 				     &visible);
 	if (e != NULL && !mx_error_is(e, MX_E_NOT_FOUND))
 		return e;

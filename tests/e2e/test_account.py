@@ -102,6 +102,29 @@ def test_a_wrong_password_changes_nothing(hs):
     hs.login(alice.user_id)
 
 
+def test_who_comes_after_an_erasure_is_given_redacted_events(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = bob.create_room(preset="public_chat")
+    alice.join(room)
+    event = alice.send(room, "for those who are here")
+    status, answer = confirm(alice, "POST", V3 + "/account/deactivate", {"erase": True})
+    assert status == 200, answer
+    path = bob.room(room, "event/" + quote(event))
+    wait_for(lambda: bob.state(room, "m.room.member", alice.user_id)["membership"] == "leave", "alice to leave")
+    newcomers = []
+
+    def redacted():
+        # The erasure follows upon leaving the rooms; who has come before it may see what was there.
+        newcomers.append(hs.register("carol"))
+        newcomers[-1].join(room)
+        return newcomers[-1].ok("GET", path)["content"] == {}
+
+    wait_for(redacted, "the erasure")
+    chunk = newcomers[-1].messages(room, dir="b", limit=50)["chunk"]
+    assert [e["content"] for e in chunk if e["event_id"] == event] == [{}]
+    assert bob.ok("GET", path)["content"]["body"] == "for those who are here"
+
+
 def test_deactivate(hs):
     alice, bob = hs.register("alice"), hs.register("bob")
     phone = hs.login(alice.user_id)

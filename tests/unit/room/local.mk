@@ -278,3 +278,23 @@ tests_unit_room_test_doctor_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_doctor_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_erasure
+tests_unit_room_test_erasure_SOURCES = tests/unit/room/test_erasure.c tests/unit/room/house.h \
+	tests/unit/sql/place_sqlite.c
+tests_unit_room_test_erasure_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_erasure_CFLAGS = $(test_cflags)
+tests_unit_room_test_erasure_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_erasure_postgres
+tests_unit_room_test_erasure_postgres_SOURCES = tests/unit/room/test_erasure.c tests/unit/room/house.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_room_test_erasure_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_erasure_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_erasure_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
