@@ -298,3 +298,13 @@ tests_unit_room_test_erasure_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_erasure_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_third_party
+tests_unit_room_test_third_party_SOURCES = tests/unit/room/test_third_party.c tests/unit/room/house.h tests/unit/room/guests.h \
+	tests/unit/sql/place_sqlite.c
+tests_unit_room_test_third_party_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_third_party_CFLAGS = $(test_cflags)
+tests_unit_room_test_third_party_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
