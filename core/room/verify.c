@@ -62,11 +62,21 @@ mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS])
 
 /* ---- signatures ---- */
 
+/* How far ahead a key is believed to be valid, so that who has stolen it cannot publish it for ever. */
+#define BELIEVED (INT64_C(7) * 24 * 60 * 60 * 1000)
+
 /* What a signature of an unknown key, or of one that had expired, says: nothing. */
 static bool
 usable(const struct mx_event *ev, const struct mx_verify_key *key)
 {
 	return !ev->version->key_validity || key->valid_until >= ev->ts;
+}
+
+/* No key can be valid at its time: asking for one would only make its server busy. */
+static bool
+dated_ahead(const struct mx_event *ev)
+{
+	return ev->version->key_validity && ev->ts > mx_now() + BELIEVED;
 }
 
 /* The signatures of one server that are looked at. */
@@ -108,7 +118,7 @@ mx_verify_keys(const struct mx_event *ev,
 	size_t n = mx_verify_servers(ev, servers);
 	struct signatures it;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !dated_ahead(ev); i++) {
 		if (!signatures_of(ev, servers[i], &it))
 			continue;
 		while (next_signature(&it, &key_id, &text))
@@ -154,6 +164,9 @@ check_signatures(const struct mx_event *ev, mx_verify_key_fn *get, void *arg)
 	mx_str servers[MX_VERIFY_SERVERS];
 	size_t n = mx_verify_servers(ev, servers);
 
+	if (dated_ahead(ev))
+		return mx_error_new(MX_E_FORBIDDEN,
+				    "the event is dated more than a week ahead, when no key is valid yet");
 	mx_redact_bytes(ev->version, mx_event_json(ev), false, b);
 	for (size_t i = 0; i < n; i++)
 		MX_TRY(check_server(ev, mx_buf_view(b), servers[i], get, arg));

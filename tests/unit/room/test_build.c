@@ -145,6 +145,8 @@ draft(const char *version, const struct mx_signing_key *key)
 	};
 }
 
+static mx_msec key_until = 2000;
+
 static bool
 domains_key(void *arg, mx_str server, mx_str key_id, mx_msec at, struct mx_verify_key *out)
 {
@@ -152,7 +154,7 @@ domains_key(void *arg, mx_str server, mx_str key_id, mx_msec at, struct mx_verif
 	if (!mx_str_eq(server, MX_S("domain")) || !mx_str_eq(key_id, MX_S("ed25519:1")))
 		return false;
 	mx_signing_key_public(arg, out->public_key);
-	out->valid_until = 2000;
+	out->valid_until = key_until;
 	return true;
 }
 
@@ -511,6 +513,34 @@ a_key_counts_while_it_is_valid(void **state)
 	}
 }
 
+/* Versions from 5 on: whatever a key says of itself, it is believed for a week. */
+static void
+a_key_is_believed_for_a_week(void **state)
+{
+	const mx_msec day = 24 * 60 * 60 * 1000;
+	MX_AUTO(mx_signing_key) *key = spec_key();
+
+	(void)state;
+	key_until = INT64_MAX;
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		struct mx_build in = draft(all_versions[i], key);
+		MX_AUTO(mx_event) *soon = NULL, *later = NULL, *got = NULL;
+
+		in.ts = mx_now() + 6 * day;
+		unit_ok(mx_build_event(&in, &soon));
+		expect_accepted(soon, key);
+		in.ts = mx_now() + 8 * day;
+		unit_ok(mx_build_event(&in, &later));
+		if (is_version("1-4", all_versions[i]))
+			expect_accepted(later, key);
+		else
+			unit_refused(mx_verify_event(later->version, mx_event_json(later),
+						     domains_key, key, &got),
+				     MX_E_FORBIDDEN);
+	}
+	key_until = 2000;
+}
+
 static void
 expect_servers_in(const char *version, const char *id, const char *content, const char *expected)
 {
@@ -582,6 +612,7 @@ main(void)
 		unit_case(a_changed_or_missing_signature_drops_the_event),
 		unit_case(a_chosen_id_needs_the_signature_of_its_server),
 		unit_case(a_key_counts_while_it_is_valid),
+		unit_case(a_key_is_believed_for_a_week),
 		unit_case(the_right_servers_must_have_signed),
 	};
 
