@@ -57,7 +57,8 @@ void mx_accounts_set_ports(struct mx_accounts *as, const struct mx_account_ports
 mx_error *mx_accounts_authenticate(struct mx_accounts *as, struct mx_request *rq, mx_str token,
 				   const struct mx_auth **out) MX_MUST_USE;
 /* The same from memory alone, for I/O threads: false when memory does not know. Never blocks. */
-bool mx_accounts_peek(struct mx_accounts *as, mx_str token, const struct mx_auth **out);
+bool mx_accounts_peek(struct mx_accounts *as, struct mx_request *rq, mx_str token,
+		      const struct mx_auth **out);
 const struct mx_auth *mx_auth_ref(const struct mx_auth *auth);
 void mx_auth_release(const struct mx_auth *auth);
 /* Whether it is still what the server would answer: false once the user was logged out, locked or

@@ -147,17 +147,20 @@ mx_accounts_authenticate(struct mx_accounts *as, struct mx_request *rq, mx_str t
 }
 
 bool
-mx_accounts_peek(struct mx_accounts *as, mx_str token, const struct mx_auth **out)
+mx_accounts_peek(struct mx_accounts *as, struct mx_request *rq, mx_str token,
+		 const struct mx_auth **out)
 {
 	unsigned char hash[MX_SHA256_SIZE];
+	mx_msec now = mx_now();
 
 	*out = NULL;
 	if (token.n == 0 || token.n > MX_ACCOUNT_TOKEN_MAX)
 		return false;
 	token_hash(token, hash);
-	struct auth_entry *e = auth_cache_find(as->cache, hash, mx_now());
+	struct auth_entry *e = auth_cache_find(as->cache, hash, now);
 	if (e == NULL)
 		return false;
+	note_use(as, e, rq, now);
 	*out = &e->auth;
 	return true;
 }

@@ -116,6 +116,14 @@ authenticate(void *arg, struct mx_request *rq, mx_str token, const struct mx_aut
 	return mx_accounts_authenticate(core->accounts, rq, token, out);
 }
 
+static bool
+known(void *arg, struct mx_request *rq, mx_str token, const struct mx_auth **out)
+{
+	struct mx_core *core = arg;
+
+	return mx_db_alone(core->db) && mx_accounts_peek(core->accounts, rq, token, out);
+}
+
 static void
 release(void *arg, const struct mx_auth *auth)
 {
@@ -170,6 +178,7 @@ open_http(struct mx_core *core, const struct mx_http_options *options)
 	const struct mx_http_hooks hooks = {
 		.arg = core,
 		.authenticate = authenticate,
+		.known = known,
 		.release = release,
 		.current = current,
 		.conn_get = conn_get,

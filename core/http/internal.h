@@ -175,6 +175,7 @@ struct mx_request {
 	bool admitted;			/* authenticated and counted by the rate limits */
 	bool again;
 	bool suspended;
+	bool on_trial;			/* of this run: mx_request_on_trial */
 	bool drained;			/* this run began after the server began to drain */
 	char address_text[MX_ADDRESS_TEXT];
 };

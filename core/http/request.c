@@ -524,6 +524,12 @@ mx_request_again(const struct mx_request *rq)
 	return rq->again;
 }
 
+bool
+mx_request_on_trial(const struct mx_request *rq)
+{
+	return rq->on_trial;
+}
+
 void
 mx_request_set_data(struct mx_request *rq, void *p)
 {

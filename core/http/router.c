@@ -38,7 +38,7 @@ struct mx_router {
 static const char *const methods[] = { "DELETE", "GET", "PATCH", "POST", "PUT" };
 enum {
 	KNOWN_FLAGS = MX_ROUTE_INLINE | MX_ROUTE_CPU | MX_ROUTE_REMOTE | MX_ROUTE_STREAM |
-		      MX_ROUTE_RAW_BODY | MX_ROUTE_SUSPENDED_OK
+		      MX_ROUTE_RAW_BODY | MX_ROUTE_SUSPENDED_OK | MX_ROUTE_TRY
 };
 enum { VERSION_SEGMENT = 2 };		/* /_matrix/client/v3 */
 

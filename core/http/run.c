@@ -283,6 +283,40 @@ run_here(struct mx_request *rq)
 		run_handler(rq, true);
 }
 
+/* On the I/O thread. True: it is answered or waits, or an error of the user's is told. */
+static bool
+try_here(struct mx_request *rq)
+{
+	const struct mx_http_hooks *hooks = &rq->http->hooks;
+	struct mx_run run = { 0 };
+	enum mx_outcome outcome;
+	mx_error *e;
+
+	if ((rq->route->flags & MX_ROUTE_TRY) == 0 || rq->admitted || hooks->known == NULL ||
+	    rq->asked->token.p == NULL ||
+	    !hooks->known(hooks->arg, rq, rq->asked->token, &rq->auth))
+		return false;
+	rq->run = &run;
+	e = check_user(rq);
+	if (e == NULL)
+		e = limit_route(rq);
+	rq->admitted = true;
+	if (e != NULL) {
+		settle(rq, mx_reply_error(rq, e), true);
+		return true;
+	}
+	rq->drained = mx_request_draining(rq);
+	rq->on_trial = true;
+	outcome = rq->route->handler(rq);
+	if (outcome == MX_AGAIN) {
+		end_run(rq->http, &run);
+		rq->on_trial = false;
+		return false;
+	}
+	settle(rq, outcome, true);
+	return true;
+}
+
 /* On a worker, before more of the body is read. */
 static void
 ask(struct mx_request *rq)
@@ -316,6 +350,7 @@ run_on_worker(struct mx_pool_job *job)
 		return;
 	}
 	rq->run = &run;
+	rq->on_trial = false;
 	if (rq->suspended) {
 		if ((atomic_load(&l->state) & LINK_GONE) != 0) {
 			end_lost(rq, false);
@@ -356,6 +391,8 @@ mx_request_dispatch(struct mx_request *rq)
 	if (rq->refusal == NULL && !is_inline(rq)) {
 		struct mx_pool *pool = mx_http_pool(h, rq->route->flags);
 
+		if (try_here(rq))
+			return;
 		if (mx_pool_queued(pool) < (size_t)h->o->max_queue) {
 			mx_pool_push(pool, &rq->job, MX_LANE_FRESH);
 			return;

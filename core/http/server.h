@@ -42,6 +42,9 @@ struct mx_http_hooks {
 	 * may block. Locked and suspended users are found too: the server looks at the route. */
 	mx_error *(*authenticate)(void *arg, struct mx_request *rq, mx_str token,
 				  const struct mx_auth **out);
+	/* The same from memory, without blocking, for I/O threads. False when memory does not know,
+	 * or when `fresh` would have to ask others first. May be NULL. */
+	bool (*known)(void *arg, struct mx_request *rq, mx_str token, const struct mx_auth **out);
 	void (*release)(void *arg, const struct mx_auth *auth);
 	/* False when the token's owner has changed since: asked before a request waits, which who
 	 * changes it afterwards has to wake. From memory. NULL: always true. */

@@ -18,7 +18,7 @@ enum mx_outcome {
 	MX_DONE = 0,		/* answered */
 	MX_PARK = 1,		/* parked: the handler runs again later */
 	MX_HELD = 2,		/* held: answered by what mx_request_hold named */
-	MX_AGAIN = 3,		/* of that alone: the handler runs anew on a worker */
+	MX_AGAIN = 3,		/* of that, or of a handler on trial (MX_ROUTE_TRY): it runs anew on a worker */
 };
 
 /* Who asks. Immutable and reference-counted by account/; a request holds one. */
@@ -54,6 +54,7 @@ enum mx_route_flags {
 	MX_ROUTE_STREAM = 1 << 3,	/* the body is read by the handler, not collected before it: mx_request_read */
 	MX_ROUTE_RAW_BODY = 1 << 4,	/* the body need not be JSON */
 	MX_ROUTE_SUSPENDED_OK = 1 << 5,	/* also for suspended or locked users (logout …) */
+	MX_ROUTE_TRY = 1 << 6,		/* tried on the I/O thread first: mx_request_on_trial */
 };
 
 typedef enum mx_outcome mx_handler(struct mx_request *rq);
@@ -103,6 +104,11 @@ MX_API struct mx_conn *mx_request_conn(struct mx_request *rq);
 /* When this request arrived (Unix time), and whether it has run before (was parked). */
 MX_API mx_msec mx_request_arrived(const struct mx_request *rq);
 MX_API bool mx_request_again(const struct mx_request *rq);
+/* Whether this run is on the I/O thread, of a route with MX_ROUTE_TRY and for a user who is known
+ * without asking the database: the handler answers or parks from memory, without blocking and
+ * without a connection, or changes nothing and returns MX_AGAIN, as most handlers would have to.
+ * For routes whose commonest request has nothing to tell. */
+MX_API bool mx_request_on_trial(const struct mx_request *rq);
 /* One pointer of the handler's own that survives parking. While it is set, the arena and all that
  * was asked survive too; else a parked request keeps only path, query, token, body, and the headers
  * Authorization, Content-Type and Accept-Language, and its arena is a new one in the next run. */

@@ -259,36 +259,75 @@ run(struct sync *s, struct mx_buf **b, bool *news, mx_msec *timeout)
 	return make(s, *b, news);
 }
 
-enum mx_outcome
-sync_get(struct mx_request *rq)
+/* Nothing is new: waits, if the client wants to. */
+static enum mx_outcome
+wait_or_answer(const struct sync *s, mx_msec timeout)
 {
-	struct sync s = { .rq = rq,
-			  .core = mx_request_core(rq),
-			  .who = mx_request_auth(rq),
-			  .arena = mx_request_arena(rq) };
+	mx_msec left = mx_request_arrived(s->rq) + timeout - mx_now();
+
+	if (left <= 0 || mx_request_draining(s->rq))
+		return answer_nothing(s);
+	return mx_stream_park(mx_core_stream(s->core), s->rq, s->who->user, s->upto, left);
+}
+
+/* Most requests come when nothing is new, and memory knows it. */
+static enum mx_outcome
+try_nothing(struct sync *s)
+{
+	struct mx_stream *stream = mx_core_stream(s->core);
+	mx_msec timeout;
+	mx_error *e = read_request(s, &timeout);
+
+	if (e != NULL)
+		return mx_reply_error(s->rq, e);
+	s->upto = mx_stream_head(stream);
+	clamp(s);
+	if (s->initial || s->full_state)
+		return MX_AGAIN;
+	if (s->since.pos != s->upto.pos || s->since.ephemeral != s->upto.ephemeral) {
+		struct mx_item item;
+		size_t n = mx_stream_since(stream, s->who->user, s->since, s->upto, &item, 1,
+					   &s->known);
+
+		mx_items_release(&item, n);
+		if (!s->known || n > 0)
+			return MX_AGAIN;
+	}
+	return wait_or_answer(s, timeout);
+}
+
+static enum mx_outcome
+run_all(struct sync *s)
+{
 	MX_AUTO(mx_buf) *join = mx_buf_new(SIZE_MAX / 2);
 	MX_AUTO(mx_buf) *invite = mx_buf_new(0);
 	MX_AUTO(mx_buf) *knock = mx_buf_new(0);
 	MX_AUTO(mx_buf) *leave = mx_buf_new(0);
 	MX_AUTO(mx_buf) *b = NULL;
-	mx_msec timeout = 0, left;
+	mx_msec timeout = 0;
 	bool news = false;
 	mx_error *e;
 
-	s.rs = mx_core_rooms(s.core);
-	s.join = join;
-	s.invite = invite;
-	s.knock = knock;
-	s.leave = leave;
-	s.conn = mx_request_conn(rq);
-	e = run(&s, &b, &news, &timeout);
-	mx_error_free(&s.failure);
+	s->rs = mx_core_rooms(s->core);
+	s->arena = mx_request_arena(s->rq);
+	s->join = join;
+	s->invite = invite;
+	s->knock = knock;
+	s->leave = leave;
+	s->conn = mx_request_conn(s->rq);
+	e = run(s, &b, &news, &timeout);
+	mx_error_free(&s->failure);
 	if (e != NULL)
-		return mx_reply_error(rq, e);
-	if (news || s.initial || s.full_state)
-		return mx_reply_buf(rq, 200, &b);
-	left = mx_request_arrived(rq) + timeout - mx_now();
-	if (left <= 0 || mx_request_draining(rq))
-		return answer_nothing(&s);
-	return mx_stream_park(mx_core_stream(s.core), rq, s.who->user, s.upto, left);
+		return mx_reply_error(s->rq, e);
+	if (news || s->initial || s->full_state)
+		return mx_reply_buf(s->rq, 200, &b);
+	return wait_or_answer(s, timeout);
+}
+
+enum mx_outcome
+sync_get(struct mx_request *rq)
+{
+	struct sync s = { .rq = rq, .core = mx_request_core(rq), .who = mx_request_auth(rq) };
+
+	return mx_request_on_trial(rq) ? try_nothing(&s) : run_all(&s);
 }

@@ -24,7 +24,7 @@ static const struct mx_migration migrations[] = {
 };
 
 static const struct mx_route routes[] = {
-	{ "GET", "/_matrix/client/v3/sync", sync_get, MX_AUTH_GUEST, MX_RATE_READ, 0, 0 },
+	{ "GET", "/_matrix/client/v3/sync", sync_get, MX_AUTH_GUEST, MX_RATE_READ, MX_ROUTE_TRY, 0 },
 	{ "POST", "/_matrix/client/v3/user/{userId}/filter", sync_filter_post, MX_AUTH_GUEST,
 	  MX_RATE_WRITE, 0, 0 },
 	{ "GET", "/_matrix/client/v3/user/{userId}/filter/{filterId}", sync_filter_get,

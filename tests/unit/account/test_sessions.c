@@ -82,12 +82,12 @@ a_known_token_costs_no_sql(void **state)
 	const struct mx_auth *auth;
 
 	(void)state;
-	assert_false(mx_accounts_peek(as, s.access_token, &auth));
+	assert_false(mx_accounts_peek(as, NULL, s.access_token, &auth));
 	assert_ok(try_token(s.access_token));
 	mx_sql_stats(db, &before);
 	for (int i = 0; i < 100; i++)
 		assert_ok(try_token(s.access_token));
-	assert_true(mx_accounts_peek(as, s.access_token, &auth));
+	assert_true(mx_accounts_peek(as, NULL, s.access_token, &auth));
 	mx_auth_release(auth);
 	mx_sql_stats(db, &after);
 	assert_int_equal(after.statements, before.statements);
