@@ -54,8 +54,8 @@ add_signature(json_t *o, const char *server, const char *key_id, const char *sig
 	return NULL;
 }
 
-/* What is signed is the canonical form, where 1.0 is 1; what others get is the object, and they need
- * not take the one for the other. */
+/* What is signed is the canonical form, where 1.0 is 1; what others get is the object, and they
+ * need not take the one for the other. */
 static mx_error *
 check_integers(const json_t *o)
 {

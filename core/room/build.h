@@ -23,7 +23,8 @@ struct mx_build {
 	/* their reference hashes, where the version's events name them; otherwise not looked at */
 	const unsigned char (*prev_hash)[MX_SHA256_SIZE], (*auth_hash)[MX_SHA256_SIZE];
 	mx_str server;			/* who signs */
-	const struct mx_signing_key *key;	/* NULL: no hashes, no signature, no id that is a hash: something to ask the rules about */
+	/* NULL: no hashes, no signature, no id that is a hash: something to ask the rules about */
+	const struct mx_signing_key *key;
 	/* copied into the event */
 	mx_nid room, sender_nid, device;
 	mx_str txn_id;

@@ -6,8 +6,8 @@
 
 #include <myelin/json.h>
 
-/* As mx_json_parse, but an integer beyond 64 bits becomes a real that is near it, and so does one beyond
- * what a real holds. */
+/* As mx_json_parse, but an integer beyond 64 bits becomes a real that is near it; beyond what a real
+ * holds, a very large one. */
 mx_error *mx_json_parse_big(mx_str text, json_t **out) MX_MUST_USE;
 
 /* The canonical form, not strict, of an object that mx_json_parse_big has taken, without its member

@@ -1,6 +1,6 @@
 /* State resolution 1, 2 and 2.1, by the room's version: one state from several. Pure and
- * deterministic: the caller brings the states' difference and the events, by callbacks. Room version
- * 1, 2 and 12, "State resolution". */
+ * deterministic: the caller brings the states' difference and the events, by callbacks. Room
+ * versions 1, 2 and 12, "State resolution". */
 #ifndef CORE_ROOM_RESOLVE_H
 #define CORE_ROOM_RESOLVE_H
 
@@ -40,7 +40,8 @@ struct mx_resolve {
 };
 
 /* *out: the resolved entry of every conflicting key, and (from 2 on) of keys that only the auth
- * difference knows; the rest of the state is what the states agree on. Sorted by (type, key). In a. */
+ * difference knows; the rest of the state is what the states agree on. Sorted by (type, key). In
+ * a. */
 mx_error *mx_resolve_state(const struct mx_resolve *r, struct mx_arena *a, struct mx_resolved **out,
 			   size_t *n) MX_MUST_USE;
 

@@ -103,7 +103,8 @@ read_versions(const struct mx_rooms_options *o, struct mx_version_choice *out)
 				    o->default_version);
 	if (!may_create(o, v))
 		return mx_error_new(MX_E_CONFIG,
-				    "[rooms] default_version = %.*s is not among creatable_versions",
+				    "[rooms] default_version = %.*s is not among "
+				    "creatable_versions",
 				    MX_SFMT(v->name));
 	out->usual = v;
 	for (size_t i = 0; (v = mx_room_version_at(i)) != NULL; i++)

@@ -62,7 +62,7 @@ mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS])
 
 /* ---- signatures ---- */
 
-/* How far ahead a key is believed to be valid, so that who has stolen it cannot publish it for ever. */
+/* How far ahead a key is believed to be valid: who has stolen it cannot publish it for ever. */
 #define BELIEVED (INT64_C(7) * 24 * 60 * 60 * 1000)
 
 /* What a signature of an unknown key, or of one that had expired, says: nothing. */
@@ -166,7 +166,7 @@ check_signatures(const struct mx_event *ev, mx_verify_key_fn *get, void *arg)
 
 	if (dated_ahead(ev))
 		return mx_error_new(MX_E_FORBIDDEN,
-				    "the event is dated more than a week ahead, when no key is valid yet");
+				    "the event is dated more than a week ahead");
 	mx_redact_bytes(ev->version, mx_event_json(ev), false, b);
 	for (size_t i = 0; i < n; i++)
 		MX_TRY(check_server(ev, mx_buf_view(b), servers[i], get, arg));

@@ -52,8 +52,8 @@ redact(struct mx_room *room, unsigned server, const char *who, const struct remo
 							.redacts = id, .prev = { prev } });
 }
 
-/* A fork of two topics: after it the state has one of them, and our next event joins both ends as the
- * version wants it. */
+/* A fork of two topics: after it the state has one of them, and our next event joins both ends as
+ * the version wants it. */
 static void
 forks_are_joined(void **state)
 {
@@ -97,8 +97,8 @@ forks_are_joined(void **state)
 	}
 }
 
-/* Of a server's own events a redaction applies in every version. Of others' events it needs power: that
- * is a rule of versions 1 and 2, and otherwise decides whether it applies. */
+/* Of a server's own events a redaction applies in every version. Of others' events it needs power:
+ * that is a rule of versions 1 and 2, and otherwise decides whether it applies. */
 static void
 redactions_apply_as_their_version_says(void **state)
 {
@@ -139,7 +139,8 @@ an_event_is_of_its_rooms_version(void **state)
 			other = guest_room(all_versions[i + 1], &elsewhere);
 			elsewhere = remote_say(other, 0, gina, elsewhere);
 			bytes = mx_event_json(elsewhere->ev);
-			unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &bytes, 1, &v));
+			unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &bytes, 1,
+					       &v));
 			assert_true(v.fate == MX_FATE_DROPPED || v.fate == MX_FATE_WAITING);
 			mx_arrivals_clear(&v, 1);
 			mx_room_unref(&other);

@@ -76,8 +76,8 @@ events_are_hashed_and_signed_as_the_specification_does(void **state)
 		"0NTWb1d4CZrVsJSikkeRxh6aCcUwu6pNC78FunoD7KNWzqFn241eYHYMGCA5McEiVPdhzBA");
 }
 
-/* One event that every algorithm redacts otherwise, and its reference hash by Python's json, hashlib
- * and base64. */
+/* One event that every algorithm redacts otherwise, and its reference hash by Python's json,
+ * hashlib and base64. */
 static void
 the_reference_hash_is_that_of_the_versions_redaction(void **state)
 {

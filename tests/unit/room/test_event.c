@@ -445,8 +445,12 @@ each_version_has_its_format(void **state)
 {
 #define HEAD ",\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,"
 #define NAMES "\"room_id\":\"!r:x\",\"sender\":\"@a:a\",\"signatures\":{},\"type\":\"x\"}"
-#define REFS(ref) "{\"auth_events\":[" ref "],\"content\":{},\"depth\":1" HEAD "\"prev_events\":[" ref "]," NAMES
-#define WITH_ID(id) "{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":" id HEAD "\"prev_events\":[]," NAMES
+#define REFS(ref) \
+	"{\"auth_events\":[" ref "],\"content\":{},\"depth\":1" HEAD \
+	"\"prev_events\":[" ref "]," NAMES
+#define WITH_ID(id) \
+	"{\"auth_events\":[],\"content\":{},\"depth\":1,\"event_id\":" id HEAD \
+	"\"prev_events\":[]," NAMES
 #define PAIRS(pair) \
 	"{\"auth_events\":[" pair "],\"content\":{},\"depth\":1,\"event_id\":\"$me:x\"" HEAD \
 	"\"prev_events\":[]," NAMES
@@ -470,7 +474,8 @@ each_version_has_its_format(void **state)
 		{ "1-2", WITH_ID("\"me:x\""), "event_id is not an event id" },
 		{ "1-2", WITH_ID("1"), "event_id" },
 		{ "1-2", WITH_ID("\"$m\\\"e:x\""), "event_id is not an event id" },
-		{ "3-", WITH_ID("\"$me:x\""), NULL },	/* anybody may say anything, and it counts for nothing */
+		/* anybody may say anything, and it counts for nothing */
+		{ "3-", WITH_ID("\"$me:x\""), NULL },
 		/* numbers */
 		{ "1-5", CONTENT("{\"n\":1.5}", "1"), NULL },
 		{ "1-5", CONTENT("{\"n\":[1e10,1.0,-0.0,9007199254740992]}", "1"), NULL },
