@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <myelin/filter.h>
+#include <myelin/view.h>
 
 #include "tests/fuzz/fuzz.h"
 
@@ -11,8 +12,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	mx_str json, type, input = { (const char *)data, size };
 	struct mx_filter *f = NULL;
+	struct mx_shape *shape = NULL;
+	json_t *tree = NULL;
 
 	mx_str_cut(input, '\n', &json, &type);
+	if (!mx_error_drop(mx_json_parse(json, &tree)) &&
+	    mx_error_drop(mx_shape_parse(tree, &shape)))
+		fuzz_holds(shape == NULL);
+	mx_shape_free(&shape);
+	json_decref(tree);
 	if (mx_error_drop(mx_filter_parse_text(json, &f))) {
 		fuzz_holds(f == NULL);
 		return 0;

@@ -9,7 +9,7 @@ EXTRA_DIST += tests/fuzz/run tests/fuzz/fuzz_http.dict tests/fuzz/corpus/fuzz_ht
 	tests/fuzz/corpus/fuzz_http/get tests/fuzz/fuzz_json.dict tests/fuzz/fuzz_json_raw.dict \
 	tests/fuzz/corpus/fuzz_conf/all tests/fuzz/corpus/fuzz_conf/mistakes \
 	tests/fuzz/corpus/fuzz_base64/padded tests/fuzz/corpus/fuzz_base64/url \
-	tests/fuzz/corpus/fuzz_filter/all tests/fuzz/corpus/fuzz_filter/none \
+	tests/fuzz/corpus/fuzz_filter/all tests/fuzz/corpus/fuzz_filter/none tests/fuzz/corpus/fuzz_filter/shape \
 	tests/fuzz/corpus/fuzz_json/escapes tests/fuzz/corpus/fuzz_json/event \
 	tests/fuzz/corpus/fuzz_json_raw/escapes tests/fuzz/corpus/fuzz_json_raw/event
 
