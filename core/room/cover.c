@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #define MANY 16			/* parameters of GET */
-#define CHAIN_MAX 300000	/* events of an auth chain, or of a difference, that may be looked at */
+#define CHAIN_MAX 1000000	/* events of an auth chain */
+#define DIFFERENCE_MAX 100000	/* events that a difference may visit, which is some 10 MiB */
 #define STEPS INT64_C(1048576)	/* outliers in one line between two events of the timeline */
 #define RECENT 64u
 #define HEIGHTS 4096u
@@ -472,7 +473,7 @@ mx_cover_difference(struct mx_rooms *rs, struct mx_conn *c, const struct mx_conf
 				   .above = above,
 				   .agreed = agreed,
 				   .arg = &r,
-				   .max = CHAIN_MAX };
+				   .max = DIFFERENCE_MAX };
 
 	return mx_auth_difference(&g, v, n, states, subgraph, a, out, out_n);
 }

@@ -31,6 +31,7 @@ struct merge {
 	struct mx_conn *c;
 	struct mx_room *room;
 	struct mx_tree tree;
+	struct mx_state_root near;
 	const struct mx_state_root *roots;	/* distinct, sorted */
 	size_t roots_n;
 	struct mx_arena *a;
@@ -491,7 +492,10 @@ merge(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
 		MX_TRY(resolve(m, &changes, &n));
 		mx_merge_remember(memory, m->roots, m->roots_n, changes, n);
 	}
-	return mx_tree_set_all(&m->tree, m->roots[0], changes, n, fresh, out);
+	/* Each conflicting key is among the changes, so that it is the same whichever they are made
+	 * in. In this one they are, because the nodes that the answer shares with it can be made
+	 * again for as long as the answer itself is not stored. */
+	return mx_tree_set_all(&m->tree, m->near, changes, n, fresh, out);
 }
 
 static int
@@ -519,6 +523,7 @@ mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	m.roots = sorted;
 	*out = sorted[0];
 	if (m.roots_n > 1) {
+		m.near = roots[0];
 		m.a = mx_arena_new();
 		e = merge(&m, fresh, out);
 		done(&m);

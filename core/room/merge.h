@@ -16,8 +16,9 @@ mx_error *mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 			 const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
 			 struct mx_state_root *out) MX_MUST_USE;
 
-/* Stores a root that mx_merge_roots has made out of `near` (one of the n) and others: as a delta of
- * it where few entries differ. nid: of the event that needs it; it keeps numbers for the nodes. */
+/* Stores a root that mx_merge_roots has made out of `near` (the first of the n) and others: as a delta
+ * of it where few entries differ. Does nothing when it is stored already. nid: of the event that needs
+ * it; it keeps numbers for the rows. */
 mx_error *mx_merge_store(struct mx_txn *tx, struct mx_rooms *rs, struct mx_state_root near,
 			 struct mx_state_root root, mx_nid nid) MX_MUST_USE;
 
@@ -25,7 +26,7 @@ mx_error *mx_merge_store(struct mx_txn *tx, struct mx_rooms *rs, struct mx_state
 struct mx_merge_memory;
 struct mx_merge_memory *mx_merge_memory_new(size_t merges);	/* 0: NULL, which remembers none */
 void mx_merge_memory_free(struct mx_merge_memory **m);
-/* roots: distinct and sorted. What to change in the first of them, sorted by key. */
+/* roots: distinct and sorted. What to change in any of them, sorted by key. */
 bool mx_merge_recall(struct mx_merge_memory *m, const struct mx_state_root *roots, size_t n,
 		     struct mx_arena *a, struct mx_tree_entry **out, size_t *out_n);
 void mx_merge_remember(struct mx_merge_memory *m, const struct mx_state_root *roots, size_t n,

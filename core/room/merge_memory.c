@@ -1,6 +1,6 @@
 /* What merges came to: a room whose branches stay apart for a while asks the same again with every
- * event. Kept is what the merged state has otherwise than the first of the states, not the merged
- * state: of that nobody may have stored the nodes. */
+ * event. Kept is what the merged state has at the conflicting keys, not the merged state:
+ * of that nobody may have stored the nodes. */
 #include "config.h"
 
 #include "core/room/merge.h"

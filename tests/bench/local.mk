@@ -26,6 +26,14 @@ tests_bench_http_LDFLAGS = $(program_ldflags)
 tests_bench_http_LDADD = core/libcore.la $(core_libs)
 
 if HAVE_SQLITE
+noinst_PROGRAMS += tests/bench/state
+tests_bench_state_SOURCES = tests/bench/state.c tests/bench/rows.h
+tests_bench_state_CPPFLAGS = $(core_cppflags)
+tests_bench_state_CFLAGS = $(program_cflags) $(SQLITE_CFLAGS)
+tests_bench_state_LDFLAGS = $(program_ldflags)
+tests_bench_state_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
+endif
+if HAVE_SQLITE
 noinst_PROGRAMS += tests/bench/resolve
 tests_bench_resolve_SOURCES = tests/bench/resolve.c tests/bench/rows.h
 tests_bench_resolve_CPPFLAGS = $(core_cppflags)

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "tests/unit/room/covers.h"
+#include "tests/unit/room/garbage.h"
 #include "tests/unit/room/remote.h"
 
 static const char *gina, *hugo;		/* of server 0 and 1 */
@@ -977,6 +978,7 @@ static int
 accept_end(void **state)
 {
 	covers_check(1);
+	garbage_check();
 	remote_clear();
 	return house_end(state);
 }

@@ -313,6 +313,72 @@ two_merges_of_one_event_are_both_stored(void **state)
 	mx_room_unref(&room);
 }
 
+/* Reads what the state was after each of these: more than there is memory for. */
+static void
+fill_memory(const struct mx_tree_entry *v, size_t n)
+{
+	struct mx_events l = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		MX_AUTO(mx_event) *ev = NULL;
+
+		unit_ok(mx_event_by_nid(rooms, conn, v[i].nid, &ev));
+		unit_ok(mx_state_all(rooms, conn, ev->after, &l));
+		mx_events_clear(&l);
+	}
+}
+
+/* Between the merge and the write everything that is not pinned may leave the memory. */
+static void
+a_merged_state_can_be_stored_when_nothing_is_in_memory(void **state)
+{
+	static const struct mx_rooms_options tiny = { .event_cache = { 65536 },
+						      .state_cache = { 65536 },
+						      .room_cache = 8,
+						      .room_tail = 8,
+						      .max_state = 100000 };
+	struct mx_tree_entry early[256], late[256], mixed[256], others[256];
+	struct mx_room *room, *other;
+	struct mx_events l = { 0 };
+
+	(void)state;
+	house_down();
+	house_up(&tiny);
+	other = house_room("12", "shared");
+	make_things(other, 200, others, others);
+	room = house_room("12", "shared");
+	make_things(room, 200, early, late);
+	make_things(room, 200, mixed, mixed);	/* the room goes on; these forks are of its past */
+	for (int first = 0; first < 2; first++) {
+		struct mx_fresh_nodes fresh = { .cache = rooms->nodes };
+		struct mx_state_root roots[2], out;
+		struct storing s[2];
+
+		for (int k = 0; k < 2; k++) {
+			for (int i = 0; i < 6; i++)
+				mixed[i] = (i % 2 == k ? early : late)[30 * i + first];
+			s[k] = (struct storing){ mx_room_root(room),
+						 with(mx_room_root(room), mixed, 6, &fresh), 0 };
+			unit_ok(mx_write(db, store_root, &s[k]));
+		}
+		mx_fresh_nodes_done(&fresh);
+		fresh.cache = rooms->nodes;
+		roots[0] = s[first].root;
+		roots[1] = s[!first].root;
+		unit_ok(mx_merge_roots(rooms, conn, room, roots, 2, &fresh, &out));
+		fill_memory(others, 200);
+		struct storing merged = { roots[0], out, 0 };
+
+		unit_ok(mx_write(db, store_root, &merged));
+		mx_fresh_nodes_done(&fresh);
+		unit_ok(mx_state_all(rooms, conn, out, &l));
+		assert_int_equal(l.n, 205);
+		mx_events_clear(&l);
+	}
+	mx_room_unref(&room);
+	mx_room_unref(&other);
+}
+
 static void
 too_much_conflict_is_refused(void **state)
 {
@@ -400,6 +466,7 @@ main(void)
 		house_case(rooms_from_before_there_were_covers_get_them),
 		house_case(a_merged_state_is_stored_by_what_differs),
 		house_case(two_merges_of_one_event_are_both_stored),
+		house_case(a_merged_state_can_be_stored_when_nothing_is_in_memory),
 		house_case(too_much_conflict_is_refused),
 		house_case(what_a_merge_reads_does_not_grow_with_the_room),
 	};

@@ -1,6 +1,7 @@
 /* How states are stored: as deltas and whole trees, readable for ever, each change small. */
 #include "config.h"
 
+#include "tests/unit/room/garbage.h"
 #include "tests/unit/room/house.h"
 
 enum { KEYS = 300, STEPS = 420, MANY = 900 };
@@ -173,6 +174,7 @@ every_state_of_the_past_is_read_as_it_was(void **state)
 		}
 		house_again();
 	}
+	assert_in_range(garbage_check(), 1000, 100000);
 }
 
 static int64_t
