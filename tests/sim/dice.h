@@ -12,22 +12,27 @@ struct dice {
 	size_t n;
 };
 
+static inline uint64_t
+dice_mix(uint64_t z)
+{
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9); /* splitmix64 */
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+/* Mixed, or one seed's numbers would be those of the next but for the first. */
 static inline struct dice
 dice_of_seed(uint64_t seed)
 {
-	return (struct dice){ .state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1 };
+	return (struct dice){ .state =
+				      dice_mix(dice_mix(seed + 1) + UINT64_C(0x632be59bd9b4e019)) };
 }
 
 static inline uint64_t
 dice_word(struct dice *d)
 {
-	uint64_t z;
-
-	d->state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-	z = d->state;
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
+	d->state += UINT64_C(0x9e3779b97f4a7c15);
+	return dice_mix(d->state);
 }
 
 /* One of 0 … n - 1; bytes that have run out are zeros. */

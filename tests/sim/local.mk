@@ -9,3 +9,15 @@ tests_sim_test_oracle_CPPFLAGS = $(test_cppflags)
 tests_sim_test_oracle_CFLAGS = $(test_cflags)
 tests_sim_test_oracle_LDADD = $(test_ldadd)
 endif
+if HAVE_SQLITE
+noinst_PROGRAMS += tests/sim/sim
+tests_sim_sim_SOURCES = tests/sim/sim.c tests/sim/play.c tests/sim/servers.c tests/sim/network.c tests/sim/forge.c \
+	tests/sim/honest.c tests/sim/hostile.c tests/sim/check.c tests/sim/world.h tests/sim/acts.c tests/sim/acts.h \
+	tests/sim/dice.h $(oracle_sources)
+tests_sim_sim_CPPFLAGS = $(core_cppflags)
+tests_sim_sim_CFLAGS = $(program_cflags) $(SQLITE_CFLAGS)
+tests_sim_sim_LDFLAGS = $(program_ldflags)
+tests_sim_sim_LDADD = modules/storage-sqlite/libsqlitedriver.la core/libcore.la $(core_libs) $(SQLITE_LIBS)
+endif
+dist_check_SCRIPTS += tests/sim/check
+TESTS += tests/sim/check

@@ -34,7 +34,7 @@ enum oracle_verdict {
 	ORACLE_UNKNOWN, /* some of its past or of its auth events is not there */
 	ORACLE_ALLOWED,
 	ORACLE_BY_AUTH_EVENTS, /* rejected: by the rules about auth_events, or in their state */
-	ORACLE_BY_STATE, /* rejected: in the state before it */
+	ORACLE_BY_STATE,       /* rejected: in the state before it */
 };
 
 enum oracle_form {

@@ -16,7 +16,7 @@ struct oracle_event {
 	int prev_n, auth_n;
 	bool redacted; /* its content hash was wrong */
 	bool linked;   /* all of them are there */
-	bool vouched; /* signed by the server of who vouches for a restricted join, if any */
+	bool vouched;  /* signed by the server of who vouches for a restricted join, if any */
 	bool judging, chained;
 	enum oracle_verdict verdict;
 	bool before_known, after_known;

@@ -255,7 +255,8 @@ others(struct call *call, const struct oracle_state *const *states, int n, struc
 	mx_error *e;
 
 	for (int ev = 0; ev < oracle_count(y->o); ev++) {
-		v[conflicted] = (struct mx_conflicted){ ev + 1, 0, !mx_rules_is_auth_type(y->ev[ev]) };
+		v[conflicted] =
+			(struct mx_conflicted){ ev + 1, 0, !mx_rules_is_auth_type(y->ev[ev]) };
 		for (int s = 0; s < n && oracle_key_of(y->o, ev) != ORACLE_NONE; s++)
 			if (oracle_at(states[s], oracle_key_of(y->o, ev)) == ev)
 				v[conflicted].states |= UINT64_C(1) << s;

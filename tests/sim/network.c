@@ -1,0 +1,369 @@
+/* What servers send to each other, and what the network makes of it. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "tests/sim/world.h"
+
+int
+network_wire(struct world *w, int from, const char *json, size_t n)
+{
+	struct wire *wire = &w->wires[w->wires_n];
+
+	if (w->wires_n == WIRES)
+		world_fail(w, "the play is too long");
+	*wire = (struct wire){ .json = strndup(json, n), .n = n, .from = from };
+	wire->event = oracle_add(w->oracle, json, n, NULL, NULL);
+	return w->wires_n++;
+}
+
+bool
+network_reaches(struct world *w, int a, int b)
+{
+	return !w->cut[a][b];
+}
+
+static void
+post(struct world *w, int wire, int to, int64_t at)
+{
+	if (w->packets_n < PACKETS)
+		w->packets[w->packets_n++] = (struct packet){ to, wire, at };
+}
+
+void
+network_send(struct world *w, int wire, int to)
+{
+	int from = w->wires[wire].from;
+
+	if (to >= w->honest || to == from || !network_reaches(w, from, to) ||
+	    dice_percent(&w->dice, w->loss))
+		return;
+	post(w, wire, to, w->tick + dice_roll(&w->dice, w->delay + 1));
+	if (dice_percent(&w->dice, w->repeat))
+		post(w, wire, to, w->tick + dice_roll(&w->dice, 2 * w->delay + 1));
+}
+
+void
+network_send_all(struct world *w, int wire)
+{
+	for (int to = 0; to < w->honest; to++)
+		network_send(w, wire, to);
+}
+
+/* ---- handing in ---- */
+
+static void
+count(struct world *w, enum mx_fate fate)
+{
+	w->accepted += fate == MX_FATE_ACCEPTED;
+	w->soft_failed += fate == MX_FATE_SOFT_FAILED;
+	w->rejected += fate == MX_FATE_REJECTED;
+	w->dropped += fate == MX_FATE_DROPPED;
+}
+
+static void
+arrived(struct world *w, int to, int wire, const struct mx_arrival *a)
+{
+	int e = w->wires[wire].event;
+
+	count(w, a->fate);
+	w->servers[to].dropped[wire] = a->fate == MX_FATE_DROPPED;
+	/* The text would keep this one, rejected; no server that is known does. */
+	if (a->fate == MX_FATE_DROPPED && e != ORACLE_NONE && !oracle_is_vouched(w->oracle, e))
+		return;
+	if ((a->fate == MX_FATE_DROPPED) != (e == ORACLE_NONE))
+		world_fail(w, "s%d: %s (%s: %s), the oracle %s", to, mx_fate_name(a->fate),
+			   mx_reason_name(a->reason), a->words,
+			   e == ORACLE_NONE ? "drops it" : oracle_id(w->oracle, e));
+	if (e == ORACLE_NONE)
+		return;
+	if (a->event != NULL &&
+	    oracle_find(w->oracle, mx_event_id(a->event).p, mx_event_id(a->event).n) != e)
+		world_fail(w, "s%d: %.*s, which the oracle calls %s", to,
+			   MX_SFMT(mx_event_id(a->event)), oracle_id(w->oracle, e));
+	if (w->servers[to].thinks[e] == 0)
+		w->servers[to].thinks[e] = THINKS(MX_FATE_WAITING); /* check_fates looks further */
+}
+
+void
+network_hand_in(struct world *w, int to, const int *wires, int n)
+{
+	struct server *s = &w->servers[to];
+	struct mx_arrival *v = calloc((size_t)n, sizeof(*v));
+	mx_str *pdus = calloc((size_t)n, sizeof(*pdus));
+	mx_error *e;
+
+	for (int i = 0; i < n; i++) {
+		pdus[i] = (mx_str){ w->wires[wires[i]].json, w->wires[wires[i]].n };
+		s->told[wires[i]] = true;
+		world_trace(w, "  s%d gets %s (wire %d)", to,
+			    oracle_id(w->oracle, w->wires[wires[i]].event), wires[i]);
+	}
+	e = mx_room_accept(s->rooms, s->conn, s->room, (mx_str){ NULL, 0 }, pdus, (size_t)n, v);
+	free(pdus);
+	if (e != NULL)
+		free(v);
+	world_ok(w, e, "accepting");
+	for (int i = 0; i < n; i++) {
+		world_trace(w, "  s%d: %s: %s %s", to,
+			    oracle_id(w->oracle, w->wires[wires[i]].event), mx_fate_name(v[i].fate),
+			    v[i].words);
+		arrived(w, to, wires[i], &v[i]);
+	}
+	mx_arrivals_clear(v, (size_t)n);
+	free(v);
+	honest_find_own(w, to, NULL);
+	check_fates(w, to);
+	check_state(w, to);
+}
+
+/* What is due for one server, out of the queue; at most `room`, in any order. */
+static int
+due(struct world *w, int to, int *wires, int room)
+{
+	int n = 0, left = 0;
+
+	for (int i = 0; i < w->packets_n; i++) {
+		struct packet *p = &w->packets[i];
+
+		if (p->to == to && p->at <= w->tick && n < room)
+			wires[n++] = p->wire;
+		else
+			w->packets[left++] = *p;
+	}
+	w->packets_n = left;
+	for (int i = n - 1; i > 0; i--) {
+		int k = (int)dice_roll(&w->dice, (unsigned)i + 1), held = wires[i];
+
+		wires[i] = wires[k];
+		wires[k] = held;
+	}
+	return n;
+}
+
+void
+network_deliver(struct world *w)
+{
+	int wires[64], n;
+
+	for (int to = 0; to < w->honest; to++) {
+		n = due(w, to, wires, (int)dice_roll(&w->dice, 12) + 1);
+		if (n == 0 || w->servers[to].room == NULL)
+			continue;
+		network_hand_in(w, to, wires, n);
+		if (dice_percent(&w->dice, 50))
+			network_fetch(w, to, false);
+	}
+}
+
+/* ---- fetching ---- */
+
+/* The bytes of an event as a server has it. */
+static int
+wire_of(struct world *w, const struct mx_event *ev)
+{
+	mx_str json = mx_event_json(ev), id = mx_event_id(ev);
+	int e = oracle_find(w->oracle, id.p, id.n);
+
+	for (int i = 0; i < w->wires_n; i++)
+		if (w->wires[i].event == e && w->wires[i].n == json.n &&
+		    memcmp(w->wires[i].json, json.p, json.n) == 0)
+			return i;
+	return network_wire(w, -1, json.p, json.n);
+}
+
+static int
+ask_server(struct world *w, int peer, mx_str id)
+{
+	struct server *s = &w->servers[peer];
+	struct mx_event *ev = NULL;
+	mx_error *e;
+	int wire;
+
+	if (s->room == NULL)
+		return -1;
+	e = mx_event_get(s->rooms, s->conn, id, &ev);
+	if (mx_error_is(e, MX_E_NOT_FOUND)) {
+		mx_error_free(&e);
+		return -1;
+	}
+	world_ok(w, e, "asking for an event");
+	wire = wire_of(w, ev);
+	mx_event_unref(&ev);
+	return wire;
+}
+
+/* A server without an engine has what it made itself. */
+static int
+ask_maker(struct world *w, int peer, mx_str id)
+{
+	int e = oracle_find(w->oracle, id.p, id.n);
+
+	for (int i = 0; i < w->wires_n && e != ORACLE_NONE; i++)
+		if (w->wires[i].event == e && w->wires[i].from == peer && !w->wires[i].withheld)
+			return i;
+	return -1;
+}
+
+static int
+ask(struct world *w, int to, int peer, mx_str id)
+{
+	if (peer == to || !network_reaches(w, to, peer))
+		return -1;
+	return peer < HONEST_MAX ? ask_server(w, peer, id) : ask_maker(w, peer, id);
+}
+
+static int
+peer_number(struct world *w, int n)
+{
+	return n < w->honest ? n : HONEST_MAX + n - w->honest;
+}
+
+static int
+ask_any(struct world *w, int to, mx_str id, bool all)
+{
+	int peers = w->honest + w->hostile, first = (int)dice_roll(&w->dice, (unsigned)peers),
+	    wire = -1;
+
+	for (int i = 0; i < (all ? peers : 1) && wire < 0; i++)
+		wire = ask(w, to, peer_number(w, (first + i) % peers), id);
+	return wire;
+}
+
+static int
+fetch_once(struct world *w, int to, bool all)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct server *s = &w->servers[to];
+	int wires[64], got = 0;
+	mx_str *ids;
+	size_t n;
+
+	world_ok(w, mx_room_lacks(s->rooms, s->conn, s->room, a, 60, &ids, &n), "what lacks");
+	for (size_t i = 0; i < n; i++) {
+		int wire = ask_any(w, to, ids[i], all);
+
+		world_trace(w, "  s%d asks for %.*s: wire %d", to, MX_SFMT(ids[i]), wire);
+		if (wire >= 0 && !s->dropped[wire] && !s->outlier[w->wires[wire].event])
+			wires[got++] = wire;
+	}
+	if (got != 0)
+		network_hand_in(w, to, wires, got);
+	return got;
+}
+
+/* ---- states of events whose past nobody gives ---- */
+
+static void
+pdus_of(struct world *w, const struct oracle_state *s, mx_str *state, size_t *n, mx_str *auth,
+	size_t *auth_n)
+{
+	bool in[ORACLE_EVENTS] = { false };
+
+	*n = *auth_n = 0;
+	for (int k = 0; k < s->n; k++)
+		if (s->v[k] != ORACLE_NONE)
+			in[s->v[k]] = true;
+	for (int k = 0; k < s->n; k++) {
+		if (s->v[k] == ORACLE_NONE)
+			continue;
+		state[(*n)++] = mx_str_of(
+			json_dumps(oracle_json(w->oracle, s->v[k]), JSON_COMPACT | JSON_SORT_KEYS));
+	}
+	for (int e = 0; e < oracle_count(w->oracle); e++)
+		for (int k = 0; k < s->n && !in[e]; k++)
+			if (s->v[k] != ORACLE_NONE && oracle_in_chain(w->oracle, s->v[k], e)) {
+				in[e] = true;
+				auth[(*auth_n)++] = mx_str_of(json_dumps(
+					oracle_json(w->oracle, e), JSON_COMPACT | JSON_SORT_KEYS));
+			}
+}
+
+static void
+accept_at(struct world *w, int to, int event)
+{
+	struct server *s = &w->servers[to];
+	const struct oracle_state *before;
+	mx_str *state = calloc(ORACLE_EVENTS, sizeof(*state)),
+	       *auth = calloc(ORACLE_EVENTS, sizeof(*auth));
+	size_t n, auth_n;
+	struct mx_arrival v = { .event = NULL };
+	mx_error *e;
+
+	if (!oracle_before(w->oracle, event, &before))
+		world_fail(w, "the oracle has no state before %s", oracle_id(w->oracle, event));
+	pdus_of(w, before, state, &n, auth, &auth_n);
+	world_trace(w, "  s%d gets the state before %s", to, oracle_id(w->oracle, event));
+	e = mx_room_accept_at(s->rooms, s->conn, s->room, mx_str_of(oracle_id(w->oracle, event)),
+			      state, n, auth, auth_n, &v);
+	for (size_t i = 0; i < n; i++)
+		free((char *)(uintptr_t)state[i].p);
+	for (size_t i = 0; i < auth_n; i++)
+		free((char *)(uintptr_t)auth[i].p);
+	free(state);
+	free(auth);
+	world_ok(w, e, "accepting with a state");
+	count(w, v.fate);
+	mx_arrivals_clear(&v, 1);
+	honest_find_own(w, to, NULL);
+	check_fates(w, to);
+	check_state(w, to);
+}
+
+/* An event in waiting whose past nobody has given: with the state before it, as its maker says. */
+static bool
+fetch_state(struct world *w, int to)
+{
+	struct server *s = &w->servers[to];
+
+	for (int e = 0; e < oracle_count(w->oracle); e++) {
+		const struct oracle_state *before;
+
+		if (s->thinks[e] != THINKS(MX_FATE_WAITING) || s->outlier[e] ||
+		    !oracle_before(w->oracle, e, &before))
+			continue;
+		accept_at(w, to, e);
+		if (s->thinks[e] != THINKS(MX_FATE_WAITING))
+			return true;
+	}
+	return false;
+}
+
+void
+network_fetch(struct world *w, int to, bool all)
+{
+	int rounds = all ? 200 : 1 + (int)dice_roll(&w->dice, 4);
+
+	if (w->servers[to].room == NULL)
+		return;
+	if (!all && w->servers[to].history == 1 && dice_percent(&w->dice, 30))
+		(void)fetch_state(w, to);
+	do {
+		while (fetch_once(w, to, all) != 0 && rounds-- > 0)
+			;
+	} while (all && rounds-- > 0 && fetch_state(w, to));
+}
+
+/* ---- healing ---- */
+
+void
+network_heal(struct world *w)
+{
+	int64_t last = 0;
+
+	world_trace(w, "the network heals");
+	memset(w->cut, 0, sizeof(w->cut));
+	w->loss = w->delay = w->repeat = 0;
+	for (int wire = 0; wire < w->wires_n; wire++)
+		for (int to = 0; to < w->honest; to++)
+			if (w->wires[wire].from >= 0 && w->wires[wire].from < HONEST_MAX &&
+			    !w->servers[to].told[wire] && w->wires[wire].event != ORACLE_NONE)
+				network_send(w, wire, to);
+	for (int i = 0; i < w->packets_n; i++)
+		last = w->packets[i].at > last ? w->packets[i].at : last;
+	w->tick = last > w->tick ? last : w->tick;
+	while (w->packets_n != 0)
+		network_deliver(w);
+	for (int to = 0; to < w->honest; to++)
+		network_fetch(w, to, true);
+}
