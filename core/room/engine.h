@@ -330,6 +330,7 @@ struct mx_stored {			/* one event and what goes with it */
 	bool awaits;			/* it redacts what is not here yet */
 	const mx_str *gaps;		/* prev_events that are missing and will not be waited for */
 	size_t gaps_n;
+	mx_nid gaps_of;			/* the event that they are before; 0: this one */
 	/* found by the write */
 	mx_nid user;			/* of an m.room.member */
 };

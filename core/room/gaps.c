@@ -21,7 +21,7 @@ mx_gaps_put(struct mx_txn *tx, const struct mx_stored *v)
 	for (size_t i = 0; i < v->gaps_n; i++) {
 		struct mx_query *q = mx_query(mx_txn_conn(tx), &PUT);
 
-		mx_bind_int(q, 1, v->event->nid);
+		mx_bind_int(q, 1, v->gaps_of != 0 ? v->gaps_of : v->event->nid);
 		mx_bind_str(q, 2, v->gaps[i]);
 		mx_bind_int(q, 3, mx_event_id_hash(v->gaps[i]));
 		mx_bind_int(q, 4, v->event->room);
@@ -42,14 +42,14 @@ mx_gap_end(struct mx_txn *tx, const struct mx_event *filled)
 }
 
 mx_error *
-mx_gap_filled(struct mx_intake *in, mx_str id, bool *out)
+mx_gap_filled(struct mx_intake *in, mx_str id, mx_nid *by)
 {
 	struct mx_query *q = mx_query(in->conn, &WHO);
 
 	mx_bind_int(q, 1, mx_event_id_hash(id));
 	mx_bind_str(q, 2, id);
 	mx_bind_int(q, 3, in->room->nid);
-	*out = mx_query_next(q);
+	*by = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	return mx_query_end(q);
 }
 

@@ -151,7 +151,7 @@ mx_error *mx_ends_join(struct mx_intake *in, size_t most) MX_MUST_USE;
 
 /* ---- gaps.c ---- */
 /* Whether an accepted event that is stored names it. */
-mx_error *mx_gap_filled(struct mx_intake *in, mx_str id, bool *out) MX_MUST_USE;
+mx_error *mx_gap_filled(struct mx_intake *in, mx_str id, mx_nid *by) MX_MUST_USE;
 /* Those of its prev_events that are missing, into s; in the arena. */
 void mx_gaps_find(struct mx_intake *in, const struct mx_arriving *a, struct mx_stored *s);
 

@@ -184,7 +184,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 		MX_TRY(mx_redaction_put(tx, s->room->rs, v));
 	if (!accepted) {
 		s->stored_known = false;
-		return p->past != 0 ? mx_gap_end(tx, ev) : NULL;
+		return p->past != 0 || v->gaps_of != 0 ? mx_gap_end(tx, ev) : NULL;
 	}
 	if (p->inner)
 		MX_TRY(mx_gap_end(tx, ev));

@@ -130,8 +130,43 @@ find_others(struct place *w)
 	}
 	if (w->p->others.n == 0)
 		w->p->alone = true;
-	if (!w->p->alone)
-		MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &w->p->inner));
+	if (!w->p->alone) {
+		mx_nid by;
+
+		MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &by));
+		w->p->inner = by != 0;
+	}
+	return NULL;
+}
+
+/* What is missing below those that were not accepted is missing like what the event names itself. */
+static void
+add_gaps(struct place *w, struct mx_stored *s)
+{
+	mx_str *all = mx_arena_alloc(w->in->arena, (s->gaps_n + w->gaps_n + 1) * sizeof(*all));
+
+	if (s->gaps_n > 0)
+		memcpy(all, s->gaps, s->gaps_n * sizeof(*all));
+	if (w->gaps_n > 0)
+		memcpy(all + s->gaps_n, w->gaps, w->gaps_n * sizeof(*all));
+	s->gaps = all;
+	s->gaps_n += w->gaps_n;
+}
+
+/* An event that is not accepted fills a gap below one that was: what is missing below it is now
+ * missing there. */
+static mx_error *
+pass_gap_on(struct place *w, struct mx_stored *s)
+{
+	struct mx_intake *in = w->in;
+
+	MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &s->gaps_of));
+	if (s->gaps_of == 0)
+		return NULL;
+	w->gone = mx_arena_alloc(in->arena, (in->ends_n + 1) * sizeof(*w->gone));
+	for (size_t i = 0; i < w->a->prev_n; i++)
+		MX_TRY(name(w, mx_event_id(w->a->prev[i]), w->a->prev[i]));
+	add_gaps(w, s);
 	return NULL;
 }
 
@@ -449,14 +484,14 @@ mx_place(struct mx_intake *in, struct mx_arriving *a)
 	s->event = mx_event_ref(w.ev);
 	s->redaction = a->redaction;
 	s->waiting = a->waiting;
-	if (a->given) {
+	if (a->given)
 		mx_gaps_find(in, a, s);
-	} else if (a->v->fate == MX_FATE_ACCEPTED) {
-		s->gaps = w.gaps;
-		s->gaps_n = w.gaps_n;
-	}
-	if (e == NULL && a->v->fate == MX_FATE_ACCEPTED)
-		e = mx_find_target(in, w.ev, p->before, 0, s);
+	if (a->v->fate == MX_FATE_ACCEPTED)
+		add_gaps(&w, s);
+	if (e == NULL)
+		e = a->v->fate == MX_FATE_ACCEPTED
+			    ? mx_find_target(in, w.ev, p->before, 0, s)
+			    : pass_gap_on(&w, s);
 	if (e == NULL)
 		e = mx_intake_write(in, 1);
 	if (e == NULL) {

@@ -526,6 +526,37 @@ the_newest_event_need_not_be_where_the_next_goes(void **state)
 	mx_room_unref(&room);
 }
 
+/* Somebody has built on it before it came and was soft-failed: that holds for what is below it. */
+static void
+a_gap_goes_on_below_a_soft_failure(void **state)
+{
+	struct remote *last, *leave, *first, *lost, *late;
+	struct mx_room *room = guest_room(&last);
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	mx_str *gaps;
+	size_t gaps_n;
+
+	(void)state;
+	leave = remote_member(room, 1, hugo, hugo, "leave", last);
+	first = remote_say(room, 0, gina, last);
+	lost = remote_say(room, 1, hugo, first);
+	late = remote_say(room, 0, gina, lost);
+	remote_accepted(room, leave);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, lost, MX_FATE_ACCEPTED);
+	assert_int_equal(extremities(room), 2);
+	remote_fate(room, lost, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, lost, first, MX_FATE_SOFT_FAILED);
+	unit_ok(mx_room_gaps(rooms, conn, room, INT64_MAX, a, 10, &gaps, &gaps_n));
+	assert_int_equal(gaps_n, 1);
+	assert_true(mx_str_eq(gaps[0], mx_event_id(late->ev)));
+	remote_accepted(room, first);
+	assert_int_equal(extremities(room), 2);
+	unit_ok(mx_room_gaps(rooms, conn, room, INT64_MAX, a, 10, &gaps, &gaps_n));
+	assert_int_equal(gaps_n, 0);
+	mx_room_unref(&room);
+}
+
 /* Nobody builds on it, but somebody builds on what builds on it. */
 static void
 what_is_behind_a_soft_failure_is_no_extremity(void **state)
@@ -1002,6 +1033,7 @@ main(void)
 		accept_case(the_newest_event_need_not_be_where_the_next_goes),
 		accept_case(what_is_behind_a_soft_failure_is_no_extremity),
 		accept_case(the_past_is_filled_in),
+		accept_case(a_gap_goes_on_below_a_soft_failure),
 		accept_case(many_branches_are_joined),
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
