@@ -290,7 +290,7 @@ static void
 disk_fails(struct mx_db *db, const mx_error *e)
 {
 	if (!db->writer.failing)
-		mx_log("sql", MX_ERROR, "SQL007",
+		mx_log("sql", MX_ERROR, "SQL011",
 		       "nothing can be stored: make room on the database's disk, or see whether it "
 		       "fails (dmesg); the server goes on by itself",
 		       mx_fe(e));
@@ -301,7 +301,7 @@ static void
 disk_works(struct mx_db *db)
 {
 	if (db->writer.failing)
-		mx_log("sql", MX_INFO, "SQL008", "the database can be written again");
+		mx_log("sql", MX_INFO, "SQL012", "the database can be written again");
 	db->writer.failing = false;
 }
 

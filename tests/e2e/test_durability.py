@@ -210,13 +210,13 @@ def test_a_full_disk_refuses_what_cannot_be_kept_and_passes(server):
     assert len(alice.messages(room, dir="b", limit=100)["chunk"]) >= 60
     assert alice.ok("GET", "/_matrix/client/v3/account/whoami")["user_id"] == alice.user_id
     text = hs.log_text()
-    assert text.count("SQL007") == 1 and "make room on the database's disk" in text, text
+    assert text.count("SQL011") == 1 and "make room on the database's disk" in text, text
 
     resource.prlimit(hs.process.pid, resource.RLIMIT_FSIZE, limits)
     for i in range(10):
         status, _, text = put("during%d" % i)
         assert status == 200, text
-    assert "SQL008" in hs.log_text()
+    assert "SQL012" in hs.log_text()
     hs.restart()
     bodies = [event["content"]["body"] for event in alice.messages(room, dir="b", limit=100)["chunk"]
               if event["type"] == "m.room.message"]

@@ -264,8 +264,8 @@ what_was_acknowledged_survives_a_disk_that_fails(void **state)
 		atomic_store(&fault, WORKS);
 		more(&acked, 1);
 		/* Once, with what to do. */
-		assert_non_null(strstr(unit_expect_log("SQL007"), "make room"));
-		(void)unit_expect_log("SQL008");
+		assert_non_null(strstr(unit_expect_log("SQL011"), "make room"));
+		(void)unit_expect_log("SQL012");
 	}
 	atomic_store(&stop, true);
 	for (int i = 0; i < THREADS; i++)
@@ -310,8 +310,8 @@ a_large_transaction_fails_as_a_whole(void **state)
 	unit_ok(mx_write(db, add, &small));
 	unit_ok(mx_write(db, add, &large));
 	assert_int_equal(ask(&COUNT, 0), 201);
-	(void)unit_expect_log("SQL007");
-	(void)unit_expect_log("SQL008");
+	(void)unit_expect_log("SQL011");
+	(void)unit_expect_log("SQL012");
 	mx_db_close(&db);
 	remove_all();
 }
