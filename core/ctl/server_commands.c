@@ -33,6 +33,12 @@ reload(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 }
 
 static mx_error *
+upgrade(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
+{
+	return forward(ctl, "upgrade", args, n, status);
+}
+
+static mx_error *
 stop(struct mx_ctl *ctl, const char *const *args, size_t n, int *status)
 {
 	return forward(ctl, "stop", args, n, status);
@@ -61,6 +67,9 @@ const struct mx_ctl_command mx_ctl_server_commands[] = {
 	  NULL, 0, 0, show_metrics },
 	{ "reload", "", "has the server take up its configuration and certificates anew",
 	  "As SIGHUP does. Options that need a restart are named in the log.", 0, 0, reload },
+	{ "upgrade", "", "starts the server's program anew, which takes over without a gap",
+	  "As SIGUSR2 does. The new process has the sockets of the one before; that ends once what "
+	  "runs there has.", 0, 0, upgrade },
 	{ "stop", "", "stops the server once what runs has ended", NULL, 0, 0, stop },
 	{ "log level", "LEVELS",
 	  "sets what the server logs: a level, then exceptions: info,http=debug",

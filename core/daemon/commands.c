@@ -391,10 +391,37 @@ stop(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, js
 	return NULL;
 }
 
+static mx_error *
+upgrade_on_main(struct mx_core *core, void *arg)
+{
+	(void)arg;
+	return mx_handover_start(core->main);
+}
+
+static mx_error *
+upgrade(struct mx_core *core, const mx_str *args, size_t n, struct mx_buf *text, json_t **json)
+{
+	struct mx_handover *h = &((struct mx_server *)core->main)->handover;
+
+	(void)args;
+	(void)json;
+	MX_TRY(no_argument(n));
+	MX_TRY(core->on_main(core, upgrade_on_main, NULL));
+	while (atomic_load(&h->state) == MX_HANDOVER_STARTING)
+		nanosleep(&(struct timespec){ .tv_nsec = LOOK_EVERY_MS * 1000000L }, NULL);
+	if (atomic_load(&h->state) == MX_HANDOVER_FAILED)
+		return mx_error_new(MX_E_EXISTS, "the new process did not come up, and this one "
+						 "goes on: its log says why");
+	mx_buf_printf(text, "process %ld serves; the one before ends when what runs there has\n",
+		      (long)h->pid);
+	return NULL;
+}
+
 const struct mx_control_row mx_server_commands[] = {
 	{ "status", "", "What the server is and does.", status },
 	{ "metrics", "", "Everything that is counted, in the text format of Prometheus.", metrics },
 	{ "reload", "", "Takes up the configuration and the certificates anew.", reload },
+	{ "upgrade", "", "Starts the program anew, which takes over without a gap.", upgrade },
 	{ "stop", "", "Stops the server once what runs has ended.", stop },
 	{ "module list", "", "The loaded modules.", module_list },
 	{ "module load", "NAME", "Loads a module.", module_load },

@@ -40,7 +40,8 @@ static const char HELP[] =
 	"Relative paths in the configuration start at the folder of its file.\n"
 	"SIGTERM and SIGINT stop the server once what runs has ended, a second one at once; SIGHUP "
 	"takes up the\n"
-	"configuration and the certificates anew.\n"
+	"configuration and the certificates anew; SIGUSR2 starts the program anew, which takes over "
+	"without a gap.\n"
 	"Exit status: 0 stopped, 1 failed, 2 wrong usage, 78 a mistake in the configuration or in "
 	"a module.\n";
 
@@ -130,6 +131,7 @@ take_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 	return signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -156,6 +158,7 @@ allow_quick_stop(const struct mx_server *s, sigset_t *set)
 	signal(SIGINT, stop_now);
 	signal(SIGALRM, stop_now);
 	sigdelset(set, SIGHUP);
+	sigdelset(set, SIGUSR2);
 	pthread_sigmask(SIG_UNBLOCK, set, NULL);
 	alarm(seconds);
 }
@@ -169,8 +172,16 @@ take_signal(struct mx_server *s, int fd)
 	mx_error *e;
 
 	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGHUP) {
+		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
 			s->quit = true;
+			continue;
+		}
+		if (info.ssi_signo == SIGUSR2) {
+			e = mx_handover_start(s);
+			if (e != NULL)
+				mx_log("runtime", MX_WARN, "RUN053", "there is no handover",
+				       mx_fe(e));
+			mx_error_free(&e);
 			continue;
 		}
 		e = mx_server_reload(s);
@@ -185,18 +196,22 @@ static void
 run(struct mx_server *s, int signals)
 {
 	mx_msec watchdog = mx_notify_watchdog();
-	struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
-			       { .fd = s->wake, .events = POLLIN } };
+	struct pollfd p[3] = { { .fd = signals, .events = POLLIN },
+			       { .fd = s->wake, .events = POLLIN },
+			       { .events = POLLIN } };
 
 	while (!s->quit) {
-		int timeout = s->leaving > 0                         ? REAP_EVERY_MS
+		int timeout = s->leaving > 0 || s->handover.ready >= 0 ? REAP_EVERY_MS
 			      : watchdog > 0 && watchdog < INT32_MAX ? (int)watchdog
 								     : -1;
 
-		if (poll(p, 2, timeout) < 0 && errno != EINTR)
+		p[2].fd = s->handover.ready;
+		if (poll(p, 3, timeout) < 0 && errno != EINTR)
 			break;
 		mx_server_turn(s);
 		take_signal(s, signals);
+		if (mx_handover_look(s))
+			s->quit = true;
 		if (watchdog > 0)
 			mx_notify("WATCHDOG=1");
 	}
@@ -230,6 +245,7 @@ mx_daemon_main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	prepare_process();
+	mx_handover_receive();
 	signals = take_signals(&set);
 	e = mx_server_open(a.config, a.set, a.set_count, a.check, &s);
 	if (e != NULL) {
@@ -243,9 +259,12 @@ mx_daemon_main(int argc, char **argv)
 		       mx_fz("server", s->core->server.name),
 		       mx_fi("ms", (mx_monotonic_us() - began) / 1000));
 		mx_notify("READY=1");
+		mx_handover_ready();
 		run(s, signals);
+		mx_handover_cancel(s);
 		mx_log("runtime", MX_INFO, "RUN046", "stopping");
-		mx_notify("STOPPING=1");
+		if (atomic_load(&s->handover.state) != MX_HANDOVER_DONE)
+			mx_notify("STOPPING=1");
 		allow_quick_stop(s, &set);
 	}
 	mx_server_close(&s);

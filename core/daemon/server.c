@@ -188,7 +188,13 @@ open_http(struct mx_core *core, const struct mx_http_options *options)
 		.unpin = mx_self_unpin,
 	};
 
-	return mx_http_new(core, options, &hooks, &core->http);
+	const struct mx_http_socket *sockets;
+	size_t n;
+
+	MX_TRY(mx_http_new(core, options, &hooks, &core->http));
+	sockets = mx_handover_sockets(&n);
+	mx_http_inherit(core->http, sockets, n);
+	return NULL;
 }
 
 /* ---- starting ---- */
@@ -215,12 +221,15 @@ start_all(struct mx_server *s)
 	mx_control_register(core, mx_server_commands, mx_server_command_count);
 	mx_control_register(core, mx_account_commands, mx_account_command_count);
 	mx_control_register(core, mx_room_commands, mx_room_command_count);
-	MX_TRY(mx_control_start(core, core->server.control));
+	/* A process that takes over replaces the socket of the one before it, once it serves. */
+	if (!mx_handover_received())
+		MX_TRY(mx_control_start(core, core->server.control));
 	mx_stream_on_told(core->stream, mx_hooks_told, core);
 	MX_TRY(follow(core));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
-	return mx_jobs_start(core);
+	MX_TRY(mx_jobs_start(core));
+	return mx_handover_received() ? mx_control_start(core, core->server.control) : NULL;
 }
 
 mx_error *
@@ -236,6 +245,7 @@ mx_server_open(const char *file, const char *const *set, size_t set_count, bool 
 	*out = s;
 	s->main = pthread_self();
 	s->started = mx_now();
+	s->handover.ready = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	e = mx_setup_read(&o, &s->setup);

@@ -7,6 +7,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "core/daemon/handover.h"
 #include "core/daemon/setup.h"
 #include "core/runtime/control.h"
 
@@ -23,6 +24,7 @@ struct mx_server {
 	bool quit;			/* main thread: leave the loop */
 	_Atomic size_t leaving;		/* modules that wait for their last pin */
 	mx_msec started;
+	struct mx_handover handover;
 };
 
 /* Opens and starts everything. On failure too *out is there, and is freed by mx_server_close. The

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/account/accounts.h"
+#include "core/daemon/handover.h"
 #include "core/http/fetch.h"
 #include "core/http/server.h"
 #include "core/room/rooms.h"
@@ -204,8 +205,10 @@ lock_file(const char *path, const char *what, int *out)
 {
 	char text[32];
 	ssize_t n;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = mx_handover_lock(path);
 
+	if (fd < 0)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return mx_error_new(MX_E_CONFIG, "%s cannot be opened: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {

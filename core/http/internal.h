@@ -195,6 +195,7 @@ struct mx_io {
 	_Atomic uint32_t commands;
 	bool quiet;			/* nothing is taken in any more */
 	bool draining;
+	bool gentle;			/* while it drains: who has connected may still ask */
 	struct mx_link *links;
 	struct mx_input *scratch;
 
@@ -215,6 +216,7 @@ struct mx_listener {
 	struct event ev, pause;
 	struct mx_http *http;
 	char *path;			/* of a Unix socket that we made */
+	char *word;			/* of [http] listen */
 };
 
 struct mx_http {
@@ -234,8 +236,10 @@ struct mx_http {
 	unsigned n_ios, next_io;
 	struct mx_listener *listeners;
 	size_t n_listeners;
+	struct mx_http_socket *handed;	/* from another process; fd -1: in use */
+	size_t n_handed;
 	unsigned n_started;
-	_Atomic bool draining;
+	_Atomic bool draining, handed_over;
 	_Atomic size_t open, active, parked, held;
 	pthread_mutex_t lock;		/* for the condition: no link is open, all threads are quiet, none is held */
 	pthread_cond_t changed;
@@ -338,6 +342,7 @@ mx_error *mx_listen_open(struct mx_http *h) MX_MUST_USE;
 void mx_listen_start(struct mx_http *h);	/* before its I/O thread runs */
 void mx_listen_stop(struct mx_http *h);		/* on the first I/O thread */
 void mx_listen_close(struct mx_http *h);
+void mx_listen_forget(struct mx_http *h);	/* what was handed to us and is not used */
 
 /* guests.c: how many connections each address has */
 struct mx_guests *mx_guests_new(void);

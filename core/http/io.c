@@ -8,6 +8,8 @@
 
 #include "core/http/internal.h"
 
+enum { GRACE_US = 1000000 };		/* for who has connected, when another process takes over */
+
 /* ---- messages ---- */
 
 static void
@@ -47,11 +49,13 @@ adopt(struct mx_link *l)
 {
 	mx_error *e;
 
-	if (l->io->draining) {
+	if (l->io->draining && !l->io->gentle) {
 		mx_link_free(l);
 		return;
 	}
 	e = mx_link_adopt(l);
+	if (e == NULL && l->io->gentle)
+		mx_io_deadline(l, mx_monotonic_us() + GRACE_US);
 	if (e != NULL) {
 		mx_log("http", MX_WARN, "HTTP010", "a connection could not be served", mx_fe(e));
 		mx_error_free(&e);
@@ -119,8 +123,10 @@ drain_link(struct mx_link *l)
 {
 	if (!mx_link_is_mine(l))
 		mx_request_drain(l);
-	else if (l->phase == PHASE_IDLE)
+	else if (l->phase == PHASE_IDLE && !l->io->gentle)
 		mx_link_free(l);
+	else if (l->phase == PHASE_IDLE)
+		mx_io_deadline(l, mx_monotonic_us() + GRACE_US);
 }
 
 static void
@@ -139,6 +145,7 @@ obey(struct mx_io *io, uint32_t commands)
 
 	if ((commands & IO_DRAIN) != 0 && !io->draining) {
 		io->draining = true;
+		io->gentle = atomic_load(&h->handed_over);
 		if (io->number == 0)
 			mx_listen_stop(h);
 		each_link(io, drain_link);

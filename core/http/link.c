@@ -448,7 +448,7 @@ mx_link_run(struct mx_link *l)
 		bool behind = has_input(l);
 
 		if (l->phase == PHASE_CLOSED ||
-		    (l->phase == PHASE_IDLE && !behind && l->io->draining)) {
+		    (l->phase == PHASE_IDLE && !behind && l->io->draining && !l->io->gentle)) {
 			mx_link_free(l);
 			return;
 		}

@@ -130,9 +130,10 @@ mx_listen_close(struct mx_http *h)
 	for (size_t i = 0; i < h->n_listeners; i++) {
 		if (h->listeners[i].fd >= 0)
 			close(h->listeners[i].fd);
-		if (h->listeners[i].path != NULL)
+		if (h->listeners[i].path != NULL && !atomic_load(&h->handed_over))
 			(void)unlink(h->listeners[i].path);
 		free(h->listeners[i].path);
+		free(h->listeners[i].word);
 	}
 	free(h->listeners);
 	h->listeners = NULL;
@@ -281,6 +282,75 @@ open_unix(struct mx_http *h, const char *word, mx_str path, struct mx_listener *
 	return NULL;
 }
 
+/* ---- from another process ---- */
+
+void
+mx_http_inherit(struct mx_http *h, const struct mx_http_socket *v, size_t n)
+{
+	h->handed = mx_alloc((n + 1) * sizeof(h->handed[0]));
+	h->n_handed = n;
+	for (size_t i = 0; i < n; i++)
+		h->handed[i] = (struct mx_http_socket){ mx_str_dup(mx_str_of(v[i].word)), v[i].fd };
+}
+
+void
+mx_listen_forget(struct mx_http *h)
+{
+	for (size_t i = 0; i < h->n_handed; i++) {
+		if (h->handed[i].fd >= 0)
+			close(h->handed[i].fd);
+		free((char *)(uintptr_t)h->handed[i].word);
+	}
+	free(h->handed);
+	h->handed = NULL;
+	h->n_handed = 0;
+}
+
+size_t
+mx_http_sockets(const struct mx_http *h, struct mx_http_socket *v, size_t most)
+{
+	size_t n = h->n_listeners < most ? h->n_listeners : most;
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct mx_http_socket){ h->listeners[i].word, h->listeners[i].fd };
+	return n;
+}
+
+static bool
+take_handed(struct mx_http *h, const char *word, int *fd)
+{
+	for (size_t i = 0; i < h->n_handed; i++) {
+		if (h->handed[i].fd < 0 || strcmp(h->handed[i].word, word) != 0)
+			continue;
+		*fd = h->handed[i].fd;
+		h->handed[i].fd = -1;
+		return true;
+	}
+	return false;
+}
+
+/* What a service manager had opened for the process before this one. */
+static bool
+take_inherited_again(struct mx_http *h)
+{
+	static const char *const words[] = { "inherited:", "inherited:tls" };
+
+	h->listeners = mx_alloc((h->n_handed + 1) * sizeof(h->listeners[0]));
+	for (size_t i = 0; i < 2; i++) {
+		int fd;
+
+		while (take_handed(h, words[i], &fd))
+			h->listeners[h->n_listeners++] =
+				(struct mx_listener){ .fd = fd, .http = h, .is_tls = i == 1,
+						      .word = mx_str_dup(mx_str_of(words[i])) };
+	}
+	if (h->n_listeners > 0)
+		return true;
+	free(h->listeners);
+	h->listeners = NULL;
+	return false;
+}
+
 static mx_error *
 open_word(struct mx_http *h, const char *word, struct mx_listener *out)
 {
@@ -288,12 +358,21 @@ open_word(struct mx_http *h, const char *word, struct mx_listener *out)
 
 	out->fd = -1;
 	out->http = h;
+	out->word = mx_str_dup(where);
 	if (mx_str_starts(where, MX_S("tls:"))) {
 		out->is_tls = true;
 		where = (mx_str){ where.p + 4, where.n - 4 };
 	}
-	if (mx_str_starts(where, MX_S("unix:")))
-		return open_unix(h, word, (mx_str){ where.p + 5, where.n - 5 }, out);
+	if (mx_str_starts(where, MX_S("unix:"))) {
+		where = (mx_str){ where.p + 5, where.n - 5 };
+		out->is_unix = take_handed(h, word, &out->fd);
+		if (!out->is_unix)
+			return open_unix(h, word, where, out);
+		out->path = mx_str_dup(where);
+		return NULL;
+	}
+	if (take_handed(h, word, &out->fd))
+		return NULL;
 	return open_tcp(h, word, where, &out->fd);
 }
 
@@ -327,6 +406,7 @@ take_inherited(struct mx_http *h)
 
 		*at = (struct mx_listener){ .fd = FIRST_FD + (int)i, .http = h };
 		at->is_tls = names != NULL && is_named_tls(names, i);
+		at->word = mx_str_dup(at->is_tls ? MX_S("inherited:tls") : MX_S("inherited:"));
 		(void)fcntl(at->fd, F_SETFD, FD_CLOEXEC);
 		(void)fcntl(at->fd, F_SETFL, O_NONBLOCK);
 		set_up_tcp(at->fd);
@@ -343,13 +423,14 @@ mx_listen_open(struct mx_http *h)
 	const struct mx_list *words = &h->o->listen;
 	bool tls = false;
 
-	if (!take_inherited(h)) {
+	if (!take_inherited(h) && !take_inherited_again(h)) {
 		h->listeners = mx_alloc((words->n + 1) * sizeof(h->listeners[0]));
 		for (size_t i = 0; i < words->n; i++) {
 			h->n_listeners++;
 			MX_TRY(open_word(h, words->v[i], &h->listeners[i]));
 		}
 	}
+	mx_listen_forget(h);
 	for (size_t i = 0; i < h->n_listeners; i++)
 		tls = tls || h->listeners[i].is_tls;
 	return tls ? mx_tls_new(h->o, &h->tls) : NULL;

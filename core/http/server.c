@@ -51,6 +51,7 @@ destroy(struct mx_http **http)
 	struct mx_http *h = *http;
 
 	mx_listen_close(h);
+	mx_listen_forget(h);
 	for (unsigned i = 0; i < h->n_ios; i++)
 		mx_io_free(&h->ios[i]);
 	free(h->ios);
@@ -187,6 +188,12 @@ mx_http_drain(struct mx_http *h, mx_msec most)
 	done = is_drained(h);
 	pthread_mutex_unlock(&h->lock);
 	return done;
+}
+
+void
+mx_http_hand_over(struct mx_http *h)
+{
+	atomic_store(&h->handed_over, true);
 }
 
 void

@@ -58,6 +58,13 @@ struct mx_http_hooks {
 	void (*unpin)(struct mx_module_self *self);
 };
 
+/* A listening socket: as it stands in [http] listen, or "inherited:" or "inherited:tls" when a
+ * service manager has opened it. */
+struct mx_http_socket {
+	const char *word;
+	int fd;
+};
+
 struct mx_http_stats {
 	uint64_t connections;			/* accepted since the start */
 	uint64_t refused;			/* at a limit of connections */
@@ -74,6 +81,14 @@ mx_error *mx_http_new(struct mx_core *core, const struct mx_http_options *o,
  * When it returns, no request that has not pinned its module can still be found in the router
  * before. */
 void mx_http_set_router(struct mx_http *h, struct mx_router *r);
+/* Sockets of another process, for those of [http] listen that they fit; takes the descriptors.
+ * Before the start. */
+void mx_http_inherit(struct mx_http *h, const struct mx_http_socket *v, size_t n);
+/* The listening sockets; borrowed. At most `most`. */
+size_t mx_http_sockets(const struct mx_http *h, struct mx_http_socket *v, size_t most);
+/* The sockets are another process's from now on: their files stay, and a drain gives who has just
+ * connected, or keeps a connection, the time to ask. */
+void mx_http_hand_over(struct mx_http *h);
 /* Opens the listeners (or takes those of LISTEN_FDS) and starts the threads. MX_E_CONFIG. */
 mx_error *mx_http_start(struct mx_http *h) MX_MUST_USE;
 /* New values for what may change while running (MX_OPT_RELOAD), and the certificate read anew. */

@@ -525,6 +525,17 @@ mx_control_start(struct mx_core *core, const char *path)
 }
 
 void
+mx_control_hand_over(struct mx_core *core)
+{
+	struct mx_control *control = core->control;
+
+	if (control == NULL)
+		return;
+	free(control->path);
+	control->path = NULL;
+}
+
+void
 mx_control_stop(struct mx_core *core)
 {
 	struct mx_control *control = core->control;

@@ -38,5 +38,7 @@ mx_error *mx_control_run(struct mx_core *core, const mx_str *words, size_t n, st
 mx_error *mx_control_start(struct mx_core *core, const char *path) MX_MUST_USE;
 /* Ends it, waits for the commands that run, and removes the socket. */
 void mx_control_stop(struct mx_core *core);
+/* The socket's file is another process's by now: it stays when this one stops. */
+void mx_control_hand_over(struct mx_core *core);
 
 #endif

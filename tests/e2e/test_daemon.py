@@ -270,3 +270,157 @@ def test_the_password_of_the_database_is_shown_nowhere(server):
         done = run(hs, "--set", "database.url=" + bad)
         assert done.returncode == 78 and "[database] url" in done.stderr, done.stderr
         assert "pass-phrase" not in done.stderr + done.stdout
+
+
+# ---- upgrades ----
+
+def lock_pid(hs):
+    with open(os.path.join(hs.folder, "run", "control.sock.lock")) as f:
+        return int(f.read() or 0)
+
+
+def is_alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Successor:
+    """The process that has taken over, which is no child of ours: as much of Popen as Server uses."""
+
+    def __init__(self, hs):
+        self.pid = lock_pid(hs)
+        self.returncode = None
+
+    def poll(self):
+        return None if is_alive(self.pid) else 0
+
+    def wait(self, seconds=30):
+        wait_for(lambda: not is_alive(self.pid), "process %d to end" % self.pid, seconds)
+        return 0
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def upgrade(hs, how="command"):
+    """Waits until the new process serves and the old one has ended."""
+    old = hs.process
+    if how == "command":
+        assert "process " in hs.ctl("upgrade").stdout
+    else:
+        old.send_signal(signal.SIGUSR2)
+        wait_for(lambda: lock_pid(hs) != old.pid and "RUN052" in hs.log_text(), "the new process to serve")
+    new = Successor(hs)
+    assert new.pid != old.pid
+    assert old.wait(30) == 0
+    hs.process = new
+
+
+def test_an_upgrade_has_no_gap(server):
+    """Under load: nobody is refused, no answer is an error, and a client that syncs sees every message once."""
+    hs = server()
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    since = bob.sync()["next_batch"]
+    end, failures, sent, seen, visits = threading.Event(), [], [], [], [0]
+
+    def guarded(fn):
+        def run():
+            try:
+                fn()
+            except Exception as e:
+                failures.append(repr(e))
+        return threading.Thread(target=run)
+
+    def send(n):
+        def loop():
+            me = hs.client(alice.token)
+            i = 0
+            while not end.is_set():
+                body = "%d-%d" % (n, i)
+                me.send(room, body, txn=body)
+                sent.append(body)
+                i += 1
+        return loop
+
+    def visit():
+        # Each time on a connection of its own: it must be taken, and answered.
+        while not end.is_set():
+            with socket.create_connection(("127.0.0.1", hs.port), 20) as s:
+                s.sendall(b"GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = s.recv(200)
+                assert answer.startswith(b"HTTP/1.1 200"), answer
+                visits[0] += 1
+
+    def sync():
+        me, token = hs.client(bob.token), since
+        while any(t.is_alive() for t in senders) or len(seen) < len(sent):
+            answer = me.sync(token, timeout=2000, filter={"room": {"timeline": {"limit": 500}}})
+            token = answer["next_batch"]
+            timeline = answer["rooms"]["join"].get(room, {}).get("timeline", {}) if "join" in answer.get("rooms", {}) else {}
+            assert not timeline.get("limited")
+            seen.extend(e["content"]["body"] for e in timeline.get("events", []) if e["type"] == "m.room.message")
+
+    senders = [guarded(send(0)), guarded(send(1))]
+    threads = senders + [guarded(f) for f in (visit, visit, sync)]
+    for thread in threads:
+        thread.start()
+    try:
+        for how in ("command", "signal", "command"):
+            before = len(sent), visits[0]
+            wait_for(lambda: failures or (len(sent) > before[0] + 20 and visits[0] > before[1] + 20), "some traffic")
+            upgrade(hs, how)
+        before = len(sent)
+        wait_for(lambda: failures or len(sent) > before + 20, "some more traffic")
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join(60)
+    assert not failures, failures
+    assert sorted(seen) == sorted(sent) and len(set(seen)) == len(seen)
+    # The control socket and the lock are the new process's.
+    assert json.loads(hs.ctl("status", "--json").stdout)["server_name"] == "localhost"
+    assert "in use by another process, number %d" % hs.process.pid in run(hs).stderr
+
+
+def test_an_upgrade_that_fails_changes_nothing(server):
+    hs = server()
+    alice = hs.register("alice")
+    good = hs.extra
+    hs.write_config("[http]\nworkers = many\n")
+    done = hs.ctl("upgrade", check=False)
+    assert done.returncode != 0
+    assert "did not come up" in done.stderr + done.stdout
+    assert "RUN051" in hs.log_text() and "expected a whole number" in hs.log_text()
+    assert alice.ok("GET", "/_matrix/client/v3/account/whoami")["user_id"] == alice.user_id
+    hs.write_config(good)
+    assert hs.ctl("status").returncode == 0
+    upgrade(hs)
+    assert alice.ok("GET", "/_matrix/client/v3/account/whoami")["user_id"] == alice.user_id
+
+
+def test_an_upgrade_keeps_sockets_in_the_file_system(server):
+    hs = server(set={"http.listen": "127.0.0.1:0, unix:%s" % "http.sock"}, start=False)
+    hs.set = ["--set", "http.listen=127.0.0.1:%d, unix:http.sock" % hs.port]
+    hs.start()
+    path = os.path.join(hs.folder, "http.sock")
+
+    def ask():
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(path)
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            return s.recv(100)
+
+    assert ask().startswith(b"HTTP/1.1 200")
+    upgrade(hs)
+    assert ask().startswith(b"HTTP/1.1 200")
+    assert hs.stop() == 0
+    assert not os.path.exists(path)
