@@ -148,7 +148,7 @@ get_number(mx_str *s, uint64_t *out)
 static int64_t
 height_of_position(mx_nid nid)
 {
-	return nid * STEPS;
+	return nid > 0 ? nid * STEPS : 0;
 }
 
 static mx_error *

@@ -308,3 +308,13 @@ tests_unit_room_test_third_party_CFLAGS = $(test_cflags)
 tests_unit_room_test_third_party_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_SQLITE
+check_PROGRAMS += tests/unit/room/test_accept_busy
+tests_unit_room_test_accept_busy_SOURCES = tests/unit/room/test_accept_busy.c tests/unit/room/remote.h \
+	tests/unit/room/guests.h tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_accept_busy_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_busy_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_busy_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+endif
+endif
