@@ -63,8 +63,12 @@ mx_buf_reserve(struct mx_buf *b, size_t more)
 		return;
 	if (more > b->limit - b->n)
 		more = b->limit - b->n;
-	if (b->room - b->n < more)
-		resize(b, b->n + more);
+	if (b->room - b->n >= more)
+		return;
+	/* Who reserves piece by piece must not have all that is there copied for each. */
+	size_t room = b->n > 0 && b->room <= b->limit / 2 ? b->room * 2 : 0;
+
+	resize(b, room > b->n + more ? room : b->n + more);
 }
 
 void

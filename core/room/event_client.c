@@ -2,23 +2,45 @@
  * API, "Room Event Format", "Stripped state". */
 #include "config.h"
 
+#include "core/base/buf.h"
 #include "core/room/event_private.h"
 
-#define LIT(b, lit) mx_buf_add(b, lit, sizeof(lit) - 1)
-
-/* A string of the event with its quotes: as it stands when nothing in it needs an escape, which is
- * nearly always. */
-static void
-add_str(const struct mx_event *ev, struct mx_slice s, struct mx_buf *b)
+static inline void
+add_literal(struct mx_buf *b, const char *p, size_t n)
 {
+	char *to = mx_buf_space(b, n);
+
+	if (to == NULL)
+		return;
+	memcpy(to, p, n);
+	b->n += n;
+}
+
+#define LIT(b, lit) add_literal(b, lit, sizeof(lit) - 1)
+
+/* What stands before it, and a string of the event with its quotes: as it stands when nothing in it
+ * needs an escape, which is nearly always. */
+static inline void
+add_str(const struct mx_event *ev, const char *before, size_t n, struct mx_slice s,
+	struct mx_buf *b)
+{
+	char *to;
+
 	if (ev->escaped) {
+		mx_buf_add(b, before, n);
 		mx_json_quote(mx_event_slice(ev, s), b);
 		return;
 	}
-	mx_buf_byte(b, '"');
-	mx_buf_add(b, ev->bytes + s.off, s.n);
-	mx_buf_byte(b, '"');
+	if ((to = mx_buf_space(b, n + s.n + 2)) == NULL)
+		return;
+	memcpy(to, before, n);
+	to[n] = '"';
+	memcpy(to + n + 1, ev->bytes + s.off, s.n);
+	to[n + 1 + s.n] = '"';
+	b->n += n + s.n + 2;
 }
+
+#define STR(ev, lit, s, b) add_str(ev, lit, sizeof(lit) - 1, s, b)
 
 /* Redactions say in content what they redact, even where their version has it at the top. */
 static void
@@ -31,8 +53,7 @@ add_content(const struct mx_event *ev, struct mx_buf *b)
 		mx_buf_str(b, content);
 		return;
 	}
-	LIT(b, "{\"redacts\":");
-	add_str(ev, ev->redacts, b);
+	STR(ev, "{\"redacts\":", ev->redacts, b);
 	if (content.n > 2)
 		mx_buf_byte(b, ',');
 	mx_buf_add(b, content.p + 1, content.n - 1);
@@ -43,8 +64,7 @@ add_previous(const struct mx_event *previous, struct mx_buf *b)
 {
 	LIT(b, ",\"prev_content\":");
 	mx_buf_str(b, mx_event_content(previous));
-	LIT(b, ",\"prev_sender\":");
-	add_str(previous, previous->sender, b);
+	STR(previous, ",\"prev_sender\":", previous->sender, b);
 	LIT(b, ",\"replaces_state\":\"");
 	mx_buf_str(b, mx_event_id(previous));
 	mx_buf_byte(b, '"');
@@ -95,22 +115,14 @@ mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, str
 	mx_buf_str(b, mx_event_id(ev));
 	LIT(b, "\",\"origin_server_ts\":");
 	mx_buf_int(b, ev->ts);
-	if (ev->redacts.off != 0) {
-		LIT(b, ",\"redacts\":");
-		add_str(ev, ev->redacts, b);
-	}
-	if (view->with_room_id) {
-		LIT(b, ",\"room_id\":");
-		add_str(ev, ev->room_id, b);
-	}
-	LIT(b, ",\"sender\":");
-	add_str(ev, ev->sender, b);
-	if (ev->state) {
-		LIT(b, ",\"state_key\":");
-		add_str(ev, ev->state_key, b);
-	}
-	LIT(b, ",\"type\":");
-	add_str(ev, ev->type, b);
+	if (ev->redacts.off != 0)
+		STR(ev, ",\"redacts\":", ev->redacts, b);
+	if (view->with_room_id)
+		STR(ev, ",\"room_id\":", ev->room_id, b);
+	STR(ev, ",\"sender\":", ev->sender, b);
+	if (ev->state)
+		STR(ev, ",\"state_key\":", ev->state_key, b);
+	STR(ev, ",\"type\":", ev->type, b);
 	add_unsigned(ev, view, b);
 	mx_buf_byte(b, '}');
 }
@@ -120,14 +132,11 @@ mx_event_stripped(const struct mx_event *ev, struct mx_buf *b)
 {
 	LIT(b, "{\"content\":");
 	mx_buf_str(b, mx_event_content(ev));
-	LIT(b, ",\"sender\":");
-	add_str(ev, ev->sender, b);
-	LIT(b, ",\"state_key\":");
+	STR(ev, ",\"sender\":", ev->sender, b);
 	if (ev->state)
-		add_str(ev, ev->state_key, b);
+		STR(ev, ",\"state_key\":", ev->state_key, b);
 	else
-		LIT(b, "\"\"");
-	LIT(b, ",\"type\":");
-	add_str(ev, ev->type, b);
+		LIT(b, ",\"state_key\":\"\"");
+	STR(ev, ",\"type\":", ev->type, b);
 	mx_buf_byte(b, '}');
 }

@@ -7,9 +7,6 @@
 
 #include "rooms.h"
 
-/* About what a member event has in an answer. */
-enum { MEMBER_SIZE = 320 };
-
 /* The state that the asking user may read, and its room. pos (0: now): not beyond this position.
  * MX_E_FORBIDDEN. */
 static mx_error *
@@ -124,27 +121,32 @@ wanted(enum mx_membership m, enum mx_membership only, enum mx_membership not)
 	return (only != MX_MEMBER_NONE && m == only) || (not != MX_MEMBER_NONE && m != not);
 }
 
-static mx_error *
-write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_events *state,
-	      enum mx_membership only, enum mx_membership not, struct mx_buf *b)
+static void
+keep_members(struct mx_events *state, enum mx_membership only, enum mx_membership not)
 {
-	struct mx_reader reader = mx_reader_of(c->rq, room);
-	bool first = true;
+	size_t kept = 0;
 
-	reader.no_previous = true;
-	mx_buf_reserve(b, state->n * MEMBER_SIZE);
-	mx_buf_str(b, MX_S("{\"chunk\":["));
 	for (size_t i = 0; i < state->n; i++) {
 		enum mx_membership m = mx_event_membership(state->v[i]);	/* NONE: no member event */
 
-		if (m == MX_MEMBER_NONE || !wanted(m, only, not))
-			continue;
-		if (!first)
-			mx_buf_byte(b, ',');
-		first = false;
-		MX_TRY(mx_event_write(&reader, state->v[i], b));
+		if (m != MX_MEMBER_NONE && wanted(m, only, not))
+			state->v[kept++] = state->v[i];
+		else
+			mx_event_unref(&state->v[i]);
 	}
-	mx_buf_str(b, MX_S("]}"));
+	state->n = kept;
+}
+
+static mx_error *
+write_members(const struct rooms_call *c, struct mx_room *room, const struct mx_events *members,
+	      struct mx_buf *b)
+{
+	struct mx_reader reader = mx_reader_of(c->rq, room);
+
+	reader.no_previous = true;
+	mx_buf_str(b, MX_S("{\"chunk\":"));
+	MX_TRY(mx_events_write(&reader, members, b));
+	mx_buf_str(b, MX_S("}"));
 	return NULL;
 }
 
@@ -194,8 +196,10 @@ get_members(const struct rooms_call *c, struct mx_buf *b)
 	if (memcmp(&root, &none, sizeof(none)) == 0)
 		MX_TRY(first_root(c, room, &root));
 	e = mx_state_all(c->rs, c->conn, root, &state);
-	if (e == NULL)
-		e = write_members(c, room, &state, only, not, b);
+	if (e == NULL) {
+		keep_members(&state, only, not);
+		e = write_members(c, room, &state, b);
+	}
 	mx_events_clear(&state);
 	return e;
 }
