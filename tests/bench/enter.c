@@ -6,6 +6,8 @@
  * The answer is generated once into DIRECTORY and used again (large.h). */
 #include "tests/bench/large.h"
 
+#include "core/room/doctor.h"
+
 static void
 say(struct place *p, struct mx_room *room)
 {
@@ -36,6 +38,15 @@ measure(const char *dir, const char *path)
 	printf("read_ms %lld finish_ms %lld total_ms %lld cpu_ms %.0f\n", (long long)read_us / 1000,
 	       (long long)(us - read_us) / 1000, (long long)us / 1000, (cpu_seconds() - cpu) * 1000);
 	printf("rss_kib before %ld peak %ld after %ld\n", before, memory("VmHWM"), memory("VmRSS"));
+	/* And what the doctor says of it. */
+	struct mx_checkup *c = mx_alloc(sizeof(*c));
+
+	start = mx_monotonic_us();
+	must(mx_room_checkup(p.rooms, p.conn, room, c));
+	printf("checkup_ms %lld found %llu rss_kib %ld\n",
+	       (long long)(mx_monotonic_us() - start) / 1000, (unsigned long long)c->found,
+	       memory("VmRSS"));
+	free(c);
 	mx_room_unref(&room);
 	place_close(&p);
 }

@@ -221,7 +221,7 @@ endif
 if HAVE_CMOCKA
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/room/test_entry
-tests_unit_room_test_entry_SOURCES = tests/unit/room/test_entry.c tests/unit/room/house.h tests/unit/room/guests.h \
+tests_unit_room_test_entry_SOURCES = tests/unit/room/test_entry.c tests/unit/room/far.h tests/unit/room/house.h tests/unit/room/guests.h \
 	tests/unit/sql/place_sqlite.c
 tests_unit_room_test_entry_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_entry_CFLAGS = $(test_cflags)
@@ -241,7 +241,7 @@ endif
 if HAVE_CMOCKA
 if HAVE_PQ
 check_PROGRAMS += tests/unit/room/test_entry_postgres
-tests_unit_room_test_entry_postgres_SOURCES = tests/unit/room/test_entry.c tests/unit/room/house.h tests/unit/room/guests.h \
+tests_unit_room_test_entry_postgres_SOURCES = tests/unit/room/test_entry.c tests/unit/room/far.h tests/unit/room/house.h tests/unit/room/guests.h \
 	tests/unit/sql/place_postgres.c
 tests_unit_room_test_entry_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_entry_postgres_CFLAGS = $(test_cflags)
@@ -316,5 +316,11 @@ tests_unit_room_test_accept_busy_SOURCES = tests/unit/room/test_accept_busy.c te
 tests_unit_room_test_accept_busy_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_accept_busy_CFLAGS = $(test_cflags)
 tests_unit_room_test_accept_busy_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/room/test_entry_kill
+tests_unit_room_test_entry_kill_SOURCES = tests/unit/room/test_entry_kill.c tests/unit/room/far.h tests/unit/room/house.h \
+	tests/unit/room/guests.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_entry_kill_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_entry_kill_CFLAGS = $(test_cflags)
+tests_unit_room_test_entry_kill_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
