@@ -42,6 +42,12 @@ tests_fuzz_fuzz_json_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_json_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_json_LDADD = $(fuzz_ldadd)
 
+noinst_PROGRAMS += tests/fuzz/fuzz_split
+tests_fuzz_fuzz_split_SOURCES = tests/fuzz/fuzz_split.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_split_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_split_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_split_LDADD = $(fuzz_ldadd)
+
 noinst_PROGRAMS += tests/fuzz/fuzz_json_raw
 tests_fuzz_fuzz_json_raw_SOURCES = tests/fuzz/fuzz_json_raw.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_json_raw_CPPFLAGS = $(fuzz_cppflags)
