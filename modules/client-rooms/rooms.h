@@ -85,6 +85,8 @@ mx_error *rooms_successor(const struct rooms_call *c, struct mx_room *old,
 /* Before the asking user joins: what it has set for the room that this one replaces is carried over.
  */
 mx_error *rooms_inherit(const struct rooms_call *c, struct mx_room *room) MX_MUST_USE;
+/* After the old room has got its tombstone by hand: the same for those who are in the new one. */
+mx_error *rooms_tombstoned(const struct rooms_call *c, struct mx_room *old) MX_MUST_USE;
 /* In the spaces where the asking user may, the link to old becomes one to new. */
 mx_error *rooms_relink_spaces(const struct rooms_call *c, struct mx_room *old,
 			      struct mx_room *new) MX_MUST_USE;

@@ -279,10 +279,11 @@ put_state(const struct rooms_call *c, mx_str *event_id)
 		MX_TRY(check_state(c, room, type, key, body));
 	if (member.membership == MX_MEMBER_JOIN)
 		MX_TRY(is_already(c, room, type, key, body, event_id));
-	if (event_id->n > 0)
-		return NULL;
 	draft = rooms_state_draft(c, type, key, body);
-	return rooms_send(c, room, &draft, event_id);
+	if (event_id->n == 0)
+		MX_TRY(rooms_send(c, room, &draft, event_id));
+	return mx_str_eq(type, MX_S("m.room.tombstone")) && key.n == 0 ? rooms_tombstoned(c, room)
+								       : NULL;
 }
 
 enum mx_outcome

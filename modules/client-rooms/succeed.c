@@ -6,6 +6,8 @@
 
 #include "rooms.h"
 
+enum { EARLY_MAX = 1000 };	/* members who are in the new room before the old one has ended */
+
 /* The room of an id; NULL when this server does not know it. */
 static mx_error *
 known(const struct rooms_call *c, mx_str room_id, struct mx_room **out)
@@ -75,6 +77,34 @@ rooms_inherit(const struct rooms_call *c, struct mx_room *room)
 	    member.membership != MX_MEMBER_NONE)
 		mx_run_room_succeeded(c->core, c->conn, c->who->user, c->who->user_id, old, room);
 	return NULL;
+}
+
+/* Who made the new room by hand is in it before the old one says what replaces it, and so are those
+ * who were quick. */
+static mx_error *
+hand_over(const struct rooms_call *c, struct mx_room *old, struct mx_room *new)
+{
+	struct mx_member *members, was;
+	mx_str user_id;
+	size_t n;
+
+	MX_TRY(mx_room_members(c->rs, c->conn, new, MX_MEMBER_JOIN, c->arena, &members, &n));
+	for (size_t i = 0; i < n && i < EARLY_MAX; i++) {
+		MX_TRY(mx_name_text(c->conn, members[i].user, c->arena, &user_id));
+		MX_TRY(mx_room_member(c->rs, c->conn, old, members[i].user, &was));
+		if (rooms_local(c, user_id) && was.membership != MX_MEMBER_NONE)
+			mx_run_room_succeeded(c->core, c->conn, members[i].user, user_id, old, new);
+	}
+	return NULL;
+}
+
+mx_error *
+rooms_tombstoned(const struct rooms_call *c, struct mx_room *old)
+{
+	MX_AUTO(mx_room) *new = NULL;
+
+	MX_TRY(rooms_successor(c, old, &new));
+	return new != NULL ? hand_over(c, old, new) : NULL;
 }
 
 /* ---- spaces ---- */

@@ -656,6 +656,21 @@ def test_what_members_have_set_follows_them_to_the_new_room(hs):
     assert tags == {"u.own": {}} and len(about) == 2
 
 
+def test_an_upgrade_by_hand_carries_over_as_well(hs):
+    alice, bob = hs.register("alice"), hs.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    make_personal(alice, room, bob.user_id)
+    make_personal(bob, room, alice.user_id)
+    new = alice.create_room(preset="public_chat", creation_content={"predecessor": {"room_id": room}})
+    bob.join(new)
+    assert personal(alice, new) == personal(bob, new) == ({}, [], [])
+    alice.set_state(room, "m.room.tombstone", {"body": "moved", "replacement_room": new})
+    for who, other in ((alice, bob), (bob, alice)):
+        tags, direct, about = personal(who, new)
+        assert tags == {"m.favourite": {"order": 0.5}} and direct == [other.user_id] and len(about) == 3
+
+
 def test_a_room_that_only_claims_to_replace_another_gets_nothing(hs):
     alice, eve = hs.register("alice"), hs.register("eve")
     room = alice.create_room()
