@@ -249,28 +249,43 @@ follows(const struct named_list *l, size_t i)
 	return false;
 }
 
-mx_error *
-mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out)
+static mx_error *
+end_query(struct mx_query *q, mx_error *e)
 {
-	struct mx_auth_row row = { .nid = nid };
-	mx_error *e = NULL;
-
-	*out = height_of_position(nid);
-	if (nid > 0 || recent_height(rs->covers, nid, out))
-		return NULL;
-	struct mx_query *q = mx_query(c, &GET_ONE);
-
-	mx_bind_int(q, 1, nid);
-	if (mx_query_next(q))
-		e = parse(nid, mx_col_str(q, 1), &row);
 	mx_error *end = mx_query_end(q);
 
-	*out = row.height;
-	recent_set_height(rs->covers, nid, row.height);
 	if (e == NULL)
 		return end;
 	mx_error_free(&end);
 	return e;
+}
+
+mx_error *
+mx_cover_row(struct mx_conn *c, struct mx_auth_row *row, bool *found)
+{
+	struct mx_query *q = mx_query(c, &GET_ONE);
+	mx_error *e = NULL;
+
+	mx_bind_int(q, 1, row->nid);
+	*found = mx_query_next(q);
+	if (*found)
+		e = parse(row->nid, mx_col_str(q, 1), row);
+	return end_query(q, e);
+}
+
+mx_error *
+mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out)
+{
+	struct mx_auth_row row = { .nid = nid };
+	bool found;
+
+	*out = height_of_position(nid);
+	if (nid > 0 || recent_height(rs->covers, nid, out))
+		return NULL;
+	MX_TRY(mx_cover_row(c, &row, &found));
+	*out = row.height;
+	recent_set_height(rs->covers, nid, row.height);
+	return NULL;
 }
 
 /* Of one that rests on these. */
@@ -384,17 +399,6 @@ make_row(struct reader *r, struct mx_auth_row *row)
 	for (size_t i = 0; i < l.n; i++)
 		row->auth[row->n++] = l.v[i].nid;
 	named_done(&l);
-	return e;
-}
-
-static mx_error *
-end_query(struct mx_query *q, mx_error *e)
-{
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		return end;
-	mx_error_free(&end);
 	return e;
 }
 

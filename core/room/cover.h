@@ -21,6 +21,8 @@ mx_error *mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *
  * is of no type that auth_events may name. */
 mx_error *mx_cover_put_row(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_auth_row *row,
 			   bool leaf) MX_MUST_USE;
+/* row->nid's row, if it has one. */
+mx_error *mx_cover_row(struct mx_conn *c, struct mx_auth_row *row, bool *found) MX_MUST_USE;
 mx_error *mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid,
 			  int64_t *out) MX_MUST_USE;
 

@@ -31,6 +31,7 @@ mx_ailment_name(enum mx_ailment a)
 		[MX_AIL_CONTENT] = "content",
 		[MX_AIL_SIGNATURE] = "signature",
 		[MX_AIL_COLUMNS] = "columns",
+		[MX_AIL_COVER] = "auth chain",
 		[MX_AIL_BEFORE] = "state before",
 		[MX_AIL_AFTER] = "state after",
 		[MX_AIL_ROOM] = "state of the room",
@@ -289,6 +290,7 @@ check_event(struct mx_doctor *d, struct row *row)
 			       "our own signature is wrong");
 	MX_TRY(check_content(d, row));
 	MX_TRY(check_columns(d, row));
+	MX_TRY(mx_doctor_cover(d, row->event));
 	if (row->event->outlier) {
 		d->out->outliers++;
 		return NULL;

@@ -14,6 +14,7 @@ enum mx_ailment {
 	MX_AIL_CONTENT,		/* its content is not what was hashed */
 	MX_AIL_SIGNATURE,	/* our signature is wrong */
 	MX_AIL_COLUMNS,		/* a column says something else than the JSON */
+	MX_AIL_COVER,		/* what it rests on, as it is kept for state resolution */
 	MX_AIL_BEFORE,		/* the state before it */
 	MX_AIL_AFTER,		/* the state after it */
 	MX_AIL_ROOM,		/* the room's state once it was taken in */
@@ -83,6 +84,8 @@ mx_error *mx_doctor_write(struct mx_doctor *d, const struct mx_sql *sql,
 
 /* doctor_state.c: the states around an event that is in the timeline; stored_room: what the
  * database says the room's state was then. */
+/* doctor_cover.c */
+mx_error *mx_doctor_cover(struct mx_doctor *d, struct mx_event *ev) MX_MUST_USE;
 mx_error *mx_doctor_states(struct mx_doctor *d, struct mx_event *ev,
 			   struct mx_state_root stored_room) MX_MUST_USE;
 /* doctor_members.c: what is true of the room at the end. */

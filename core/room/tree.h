@@ -13,12 +13,13 @@
  * gaps of /sync ask for it. A merge is stored only in the write that stores the event which needs
  * it (as the state before it, or the room's after it: event.root_before, root_room), and not again
  * when it is there; what a failed write had stored goes with it. So nothing that was stored becomes
- * garbage and there is nothing to collect (tests/unit/room/garbage.h looks for it), and what must
- * be small is what a change stores. The path to the changed leaf is four nodes, 1,040 bytes with
- * their rows, in a room of 10,000. Instead, a root is stored as a delta (delta.c): an earlier root
- * and the few entries that differ. Only once in a while the nodes themselves are stored, those that
- * the last such tree does not have: then 64 paths share most of theirs. Intermediate nodes live in
- * memory and are made again when they are missing. A change costs 640 bytes so (tests/bench/state).
+ * garbage and there is nothing to collect (tests/unit/room/garbage.h looks for it; only the repair
+ * of a damaged room leaves what it replaced), and what must be small is what a change stores. The
+ * path to the changed leaf is four nodes, 1,040 bytes with their rows, in a room of 10,000.
+ * Instead, a root is stored as a delta (delta.c): an earlier root and the few entries that differ.
+ * Only once in a while the nodes themselves are stored, those that the last such tree does not
+ * have: then 64 paths share most of theirs. Intermediate nodes live in memory and are made again
+ * when they are missing. A change costs 640 bytes so (tests/bench/state).
  *
  * Nodes in memory are shared, reference-counted and bounded by bytes; those that a write in flight
  * is about to store are pinned, because nobody could read them back yet. Any thread may use a cache;

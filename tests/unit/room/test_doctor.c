@@ -192,6 +192,24 @@ columns_follow_the_event(void **state)
 }
 
 static void
+auth_chains_follow_from_the_events(void **state)
+{
+	(void)state;
+	make_room("12");
+	damage("DELETE FROM cover WHERE nid = %lld", (long long)topic->nid);
+	found_and_mended(MX_AIL_COVER, topic, true);
+	damage("DELETE FROM cover_above WHERE above = %lld", (long long)joined->nid);
+	found_and_mended(MX_AIL_COVER, joined, true);
+	damage("UPDATE cover SET auth = (SELECT root FROM event WHERE nid = %lld) WHERE nid = %lld",
+	       (long long)topic->nid, (long long)topic->nid);
+	found_and_mended(MX_AIL_COVER, topic, true);
+	damage("UPDATE cover SET auth = (SELECT auth FROM cover WHERE nid = %lld) WHERE nid = %lld",
+	       (long long)topic->nid, (long long)joined->nid);
+	found_and_mended(MX_AIL_COVER, joined, true);
+	end_room();
+}
+
+static void
 states_follow_from_the_events(void **state)
 {
 	(void)state;
@@ -331,6 +349,7 @@ main(void)
 		house_case(bytes_that_are_no_event_and_ids_of_others_are_named),
 		house_case(content_that_is_not_what_was_hashed_is_redacted),
 		house_case(columns_follow_the_event),
+		house_case(auth_chains_follow_from_the_events),
 		house_case(states_follow_from_the_events),
 		house_case(parts_of_states_that_are_lost_are_stored_again),
 		house_case(members_and_counts_follow_from_the_state),

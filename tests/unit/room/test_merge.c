@@ -443,6 +443,12 @@ statements_of_a_merge(int size)
 	uint64_t n = mx_conn_statements(conn);
 
 	assert_true(mx_root_eq(out, roots[1]));
+	/* and it is remembered, whatever the order */
+	struct mx_state_root swapped[2] = { roots[1], roots[0] };
+
+	unit_ok(mx_merge_roots(rooms, conn, again, swapped, 2, &fresh, &out));
+	assert_true(mx_root_eq(out, roots[1]));
+	assert_int_equal(mx_conn_statements(conn), 0);
 	mx_fresh_nodes_done(&fresh);
 	mx_room_unref(&again);
 	return n;
