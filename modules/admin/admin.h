@@ -31,9 +31,11 @@ mx_error *admin_set_displayname(struct mx_request *rq, mx_nid user, mx_str user_
 /* ---- threepids.c: addresses, where the module client-account is loaded ---- */
 /* Those of a user, as an array. */
 mx_error *admin_threepids(struct mx_request *rq, mx_nid user, json_t **out) MX_MUST_USE;
-/* Whether list is an array of {"medium", "address"}: MX_E_BAD_JSON, MX_E_MISSING_PARAM. */
-mx_error *admin_check_threepids(const json_t *list) MX_MUST_USE;
-/* The user has these and no others. */
+/* Whether list (NULL: nothing to do) could be a user's (0: of a new one), before anything is done:
+ * MX_E_BAD_JSON, MX_E_MISSING_PARAM, MX_E_INVALID_PARAM, MX_E_THREEPID_IN_USE. */
+mx_error *admin_check_threepids(struct mx_request *rq, mx_nid user,
+				const json_t *list) MX_MUST_USE;
+/* The user has these and no others; after admin_check_threepids. */
 mx_error *admin_set_threepids(struct mx_request *rq, mx_nid user, const json_t *list) MX_MUST_USE;
 
 #endif

@@ -30,19 +30,38 @@ admin_threepids(struct mx_request *rq, mx_nid user, json_t **out)
 	return NULL;
 }
 
+static mx_error *
+check_one(struct mx_request *rq, mx_nid user, const json_t *item)
+{
+	mx_str medium, address;
+	mx_nid owner;
+	mx_error *e;
+
+	if (!json_is_object(item))
+		return mx_error_new(MX_E_BAD_JSON, "threepids must hold objects");
+	MX_TRY(mx_json_get_str(item, "medium", &medium));
+	MX_TRY(mx_json_get_str(item, "address", &address));
+	e = service(rq)->find(mx_request_core(rq), mx_request_conn(rq), medium, address, &owner);
+	if (mx_error_is(e, MX_E_NOT_FOUND))
+		mx_error_free(&e);
+	else if (e == NULL && owner != user)
+		return mx_error_new(MX_E_THREEPID_IN_USE, "%.*s belongs to another account",
+				    MX_SFMT(address));
+	return e;
+}
+
 mx_error *
-admin_check_threepids(const json_t *list)
+admin_check_threepids(struct mx_request *rq, mx_nid user, const json_t *list)
 {
 	const json_t *item;
-	mx_str text;
 	size_t i;
 
-	json_array_foreach(list, i, item) {
-		if (!json_is_object(item))
-			return mx_error_new(MX_E_BAD_JSON, "threepids must hold objects");
-		MX_TRY(mx_json_get_str(item, "medium", &text));
-		MX_TRY(mx_json_get_str(item, "address", &text));
-	}
+	if (list != NULL && service(rq) == NULL)
+		return mx_error_new(MX_E_INVALID_PARAM,
+				    "Addresses of users are kept by the module client-account, "
+				    "which is not loaded");
+	json_array_foreach(list, i, item)
+		MX_TRY(check_one(rq, user, item));
 	return NULL;
 }
 
@@ -54,10 +73,6 @@ admin_set_threepids(struct mx_request *rq, mx_nid user, const json_t *list)
 	const json_t *item;
 	size_t i;
 
-	if (service(rq) == NULL)
-		return mx_error_new(MX_E_INVALID_PARAM,
-				    "Addresses of users are kept by the module client-account, "
-				    "which is not loaded");
 	json_array_foreach(list, i, item)
 		v[i] = (struct mx_threepid){ .medium = mx_json_str(item, "medium"),
 					     .address = mx_json_str(item, "address") };

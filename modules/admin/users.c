@@ -215,7 +215,6 @@ change_read(struct mx_request *rq, struct change *ch)
 	if (!json_is_null(json_object_get(body, "displayname")))
 		MX_TRY(mx_json_opt_str(body, "displayname", &ch->displayname));
 	MX_TRY(mx_json_opt_array(body, "threepids", &ch->threepids));
-	MX_TRY(admin_check_threepids(ch->threepids));
 	MX_TRY(read_flag(body, "admin", &ch->admin, &ch->has_admin));
 	MX_TRY(read_flag(body, "deactivated", &ch->deactivated, &ch->has_deactivated));
 	MX_TRY(read_flag(body, "locked", &ch->locked, &ch->has_locked));
@@ -288,10 +287,12 @@ put(struct mx_request *rq, json_t **answer, int *status)
 	mx_error *e = admin_target(rq, "userId", &u);
 	if (mx_error_is(e, MX_E_NOT_FOUND)) {
 		mx_error_free(&e);
+		MX_TRY(admin_check_threepids(rq, 0, ch.threepids));
 		MX_TRY(user_make(rq, mx_request_param(rq, "userId"), &ch));
 		*status = 201;
 	} else {
 		MX_TRY(e);
+		MX_TRY(admin_check_threepids(rq, u.nid, ch.threepids));
 		MX_TRY(user_change(rq, &u, &ch));
 		*status = 200;
 	}

@@ -25,7 +25,7 @@ owner(struct mx_module_self *self, struct mx_request *rq, const json_t *identifi
 	e = threepids->find(mx_self_core(self), mx_request_conn(rq), medium, address, &user);
 	if (e == NULL)
 		return mx_name_text(mx_request_conn(rq), user, mx_request_arena(rq), out);
-	if (mx_error_is(e, MX_E_NOT_FOUND))
+	if (mx_error_is(e, MX_E_NOT_FOUND) || mx_error_is(e, MX_E_INVALID_PARAM))
 		mx_error_free(&e);
 	return e;
 }

@@ -107,12 +107,11 @@ static mx_error *
 find(struct mx_core *core, struct mx_conn *c, mx_str medium, mx_str address, mx_nid *user)
 {
 	MX_AUTO(mx_arena) *a = mx_arena_new();
-	mx_error *e = canonical(medium, address, a, &address);
 
 	(void)core;
 	*user = 0;
-	if (!mx_error_drop(e))
-		MX_TRY(owner(c, medium, address, user));
+	MX_TRY(canonical(medium, address, a, &address));
+	MX_TRY(owner(c, medium, address, user));
 	return *user != 0 ? NULL
 			  : mx_error_new(MX_E_NOT_FOUND, "Nobody here has this address");
 }

@@ -178,6 +178,13 @@ def test_administrators_give_addresses(hs):
     as_error(admin.call("GET", owner + "nobody%40example.org"), 404, "M_NOT_FOUND")
     as_error(alice.call("GET", owner + quote(mail)), 403, "M_FORBIDDEN")
     as_error(set_addresses(admin, bob.user_id, ("email", mail)), 400, "M_THREEPID_IN_USE")
+    # Refused before anything is done: there is no new account, and no new password.
+    path, taken = "/_synapse/admin/v2/users/", [{"medium": "email", "address": mail}]
+    new = "@new-%s" % alice.user_id[1:]
+    as_error(admin.call("PUT", path + quote(new), {"password": NEW, "threepids": taken}), 400, "M_THREEPID_IN_USE")
+    as_error(admin.call("GET", path + quote(new)), 404, "M_NOT_FOUND")
+    as_error(admin.call("PUT", path + quote(bob.user_id), {"password": NEW, "threepids": taken}), 400, "M_THREEPID_IN_USE")
+    assert hs.login(bob.user_id).user_id == bob.user_id
     assert addresses(bob) == []
     # What stays keeps its times; what is not named goes.
     time.sleep(0.002)

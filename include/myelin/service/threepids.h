@@ -27,7 +27,7 @@ struct mx_threepids_service {
 	 * MX_E_THREEPID_IN_USE when another user has one. */
 	mx_error *(*replace)(struct mx_core *core, mx_nid user, const struct mx_threepid *list,
 			     size_t n);
-	/* Whose it is; MX_E_NOT_FOUND. */
+	/* Whose it is; MX_E_NOT_FOUND, and MX_E_INVALID_PARAM for what is no address. */
 	mx_error *(*find)(struct mx_core *core, struct mx_conn *c, mx_str medium, mx_str address,
 			  mx_nid *user);
 };
