@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#define QUICK_US 2000
 #define STRIDE 4	/* events that a thread takes at a time */
 
 struct wanted {
@@ -25,6 +26,7 @@ struct batch {
 	size_t n;
 	struct wanted *wanted;
 	size_t wanted_n, wanted_room;
+	size_t quick;			/* so many of them were at hand */
 	uint32_t *slots;		/* a hash table over wanted: place + 1, 0 for free */
 	size_t slots_n;			/* a power of two */
 };
@@ -89,6 +91,26 @@ fetch(void *arg, size_t i)
 	} else if (rs->verify_key != NULL) {
 		w->have = rs->verify_key(rs->verify_arg, w->server, w->key_id, w->at, &w->key);
 	}
+}
+
+static void
+fetch_rest(void *arg, size_t i)
+{
+	struct batch *b = arg;
+
+	fetch(b, b->quick + i);
+}
+
+/* Keys are mostly at hand, and not worth waking a thread for. Once one is not, the rest are asked
+ * for at the same time. */
+static void
+fetch_all(struct batch *b)
+{
+	int64_t start = mx_monotonic_us();
+
+	while (b->quick < b->wanted_n && mx_monotonic_us() - start < QUICK_US)
+		fetch(b, b->quick++);
+	mx_crew_run(b->rs->crews, MX_CREW_WAIT, fetch_rest, b, b->wanted_n - b->quick);
 }
 
 static bool
@@ -183,7 +205,7 @@ mx_verify_events(struct mx_rooms *rs, const struct mx_room_version *version, con
 	for (size_t i = 0; i < n; i++)
 		if (b.parsed[i] != NULL)
 			mx_verify_keys(b.parsed[i], want, &b);
-	mx_crew_run(rs->crews, MX_CREW_WAIT, fetch, &b, b.wanted_n);
+	fetch_all(&b);
 	mx_crew_run(rs->crews, MX_CREW_COMPUTE, check_some, &b, strides);
 	for (size_t i = 0; i < n; i++)
 		mx_event_unref(&b.parsed[i]);

@@ -140,6 +140,56 @@ without_a_key_nothing_of_others_is_taken(void **state)
 	mx_event_unref(&ev);
 }
 
+/* ---- keys that others must be asked for ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	unsigned asked, inside;
+} asking = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
+
+/* The first takes its time; each of the rest waits until three are asked for at once. */
+static bool
+slow_key(void *arg, mx_str server, mx_str key_id, mx_msec at, struct mx_verify_key *out)
+{
+	pthread_mutex_lock(&asking.lock);
+	if (asking.asked++ == 0) {
+		int64_t start = mx_monotonic_us();
+
+		while (mx_monotonic_us() - start < 5000)
+			continue;
+	} else {
+		asking.inside++;
+		pthread_cond_broadcast(&asking.more);
+		while (asking.inside < 3)
+			pthread_cond_wait(&asking.more, &asking.lock);
+	}
+	pthread_mutex_unlock(&asking.lock);
+	return guest_key(arg, server, key_id, at, out);
+}
+
+static void
+one_server_that_is_slow_does_not_hold_up_asking_the_others(void **state)
+{
+	struct mx_event *made[GUEST_SERVERS];
+	struct mx_arrival v[GUEST_SERVERS];
+	mx_str pdus[GUEST_SERVERS];
+
+	(void)state;
+	for (unsigned i = 0; i < GUEST_SERVERS; i++) {
+		made[i] = message(i, i);
+		pdus[i] = mx_event_json(made[i]);
+	}
+	rooms->verify_key = slow_key;
+	unit_ok(mx_verify_events(rooms, eleven(), pdus, GUEST_SERVERS, v));
+	assert_int_equal(asking.asked, GUEST_SERVERS);
+	for (unsigned i = 0; i < GUEST_SERVERS; i++) {
+		assert_int_equal(v[i].fate, MX_FATE_ACCEPTED);
+		mx_event_unref(&made[i]);
+	}
+	mx_arrivals_clear(v, GUEST_SERVERS);
+}
+
 static void
 long_words_are_cut_between_characters(void **state)
 {
@@ -213,18 +263,29 @@ end_house(struct mx_event *ev[HOUSE])
 		mx_event_unref(&ev[i]);
 }
 
-/* A room of ours that takes in what is said to be of it. */
-static struct mx_room *
-open_room(void)
+/* In memory a room of ours has the name that the guests' events have. */
+static void
+call_room(struct mx_room *room, const char *id)
 {
-	return house_room("11", "shared");
+	free(room->id);
+	room->id = mx_str_dup(mx_str_of(id));
+	room->id_n = strlen(id);
+}
+
+static struct mx_room *
+guest_room(const char *id)
+{
+	struct mx_room *room = house_room("11", "shared");
+
+	call_room(room, id);
+	return room;
 }
 
 static void
 each_is_judged_after_its_auth_events_whatever_the_order(void **state)
 {
-	struct mx_room *room = open_room();
-	char *room_id = mx_str_dup(mx_room_id(room));
+	struct mx_room *room = house_room("11", "shared");
+	mx_nid nid = mx_room_nid(room);
 	struct mx_event *ev[HOUSE];
 	struct mx_arrival v[HOUSE + 1];
 	mx_str pdus[HOUSE + 1];
@@ -238,9 +299,7 @@ each_is_judged_after_its_auth_events_whatever_the_order(void **state)
 	for (int i = 0; i < HOUSE; i++)
 		assert_int_equal(v[i].reason, MX_REASON_ROOM);
 	mx_arrivals_clear(v, HOUSE);
-	free(room->id);
-	room->id = strdup("!r:server-0.example.org");
-	room->id_n = strlen(room->id);
+	call_room(room, "!r:server-0.example.org");
 	pdus[HOUSE] = pdus[0];
 	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE + 1, v));
 	for (int i = 0; i < HOUSE; i++) {
@@ -272,10 +331,8 @@ each_is_judged_after_its_auth_events_whatever_the_order(void **state)
 		assert_int_equal(got->rejected, i == TOPIC);
 		assert_true(mx_str_eq(mx_event_json(got), mx_event_json(ev[i])));
 	}
-	unit_ok(mx_room_get(rooms, conn, mx_str_of(room_id), &room));
-	free(room->id);
-	room->id = strdup("!r:server-0.example.org");
-	room->id_n = strlen(room->id);
+	unit_ok(mx_room_by_nid(rooms, conn, nid, &room));
+	call_room(room, "!r:server-0.example.org");
 	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE, v));
 	for (int i = 0; i < HOUSE; i++) {
 		assert_int_equal(v[i].reason, MX_REASON_KNOWN);
@@ -284,20 +341,7 @@ each_is_judged_after_its_auth_events_whatever_the_order(void **state)
 	}
 	mx_arrivals_clear(v, HOUSE);
 	end_house(ev);
-	free(room_id);
 	mx_room_unref(&room);
-}
-
-/* A room of ours, in memory by the name that the guests' events have. */
-static struct mx_room *
-guest_room(const char *id)
-{
-	struct mx_room *room = open_room();
-
-	free(room->id);
-	room->id = strdup(id);
-	room->id_n = strlen(id);
-	return room;
 }
 
 static void
@@ -422,6 +466,7 @@ main(void)
 		house_case(what_lacks_an_auth_event_is_not_kept),
 		house_case(what_rests_on_a_rejected_event_is_rejected),
 		house_case(a_number_is_given_out_once),
+		house_case(one_server_that_is_slow_does_not_hold_up_asking_the_others),
 		house_case(long_words_are_cut_between_characters),
 	};
 
