@@ -9,6 +9,8 @@
 #define OWNER "@owner:server-0.example.org"
 #define CROWD 600
 
+static const char *far_version = "11";
+
 /* A room of another server, as its answer tells it. */
 static struct {
 	char id[80];
@@ -30,8 +32,8 @@ by_owner(const char *type, const char *state_key, const char *content,
 	 const struct mx_event *prev)
 {
 	return guest_event((struct guest_event){
-		.room_id = far.id, .sender = OWNER, .type = type, .state_key = state_key,
-		.content = content, .prev = prev,
+		.version = far_version, .room_id = far.id[0] != '\0' ? far.id : NULL,
+		.sender = OWNER, .type = type, .state_key = state_key, .content = content, .prev = prev,
 		.auth = { far.create, far.owner,
 			  far.levels != NULL ? far.levels : far.old_levels } });
 }
@@ -46,7 +48,7 @@ join_crowd(size_t n)
 
 		snprintf(user, sizeof(user), "@u%zu:server-%u.example.org", i, server);
 		far.crowd[i] = guest_event((struct guest_event){
-			.room_id = far.id, .server = server, .sender = user,
+			.version = far_version, .room_id = far.id, .server = server, .sender = user,
 			.type = "m.room.member", .state_key = user,
 			.content = "{\"membership\":\"join\"}", .prev = far.rule,
 			/* Half of them came when other power levels were in force. */
@@ -62,11 +64,12 @@ static inline struct mx_event *
 our_join(const struct house_user *who)
 {
 	MX_AUTO_JSON *content = house_json("{\"membership\":\"join\"}");
-	mx_str auth[] = { mx_event_id(far.create), mx_event_id(far.levels), mx_event_id(far.rule) };
+	bool named = mx_room_version_find(mx_str_of(far_version))->room_id_is_create_hash;
+	mx_str auth[] = { mx_event_id(far.levels), mx_event_id(far.rule), mx_event_id(far.create) };
 	mx_str prev = mx_event_id(far.levels);
 	struct mx_event *ev = NULL;
 	struct mx_build b = {
-		.version = mx_room_version_find(MX_S("11")),
+		.version = mx_room_version_find(mx_str_of(far_version)),
 		.room_id = mx_str_of(far.id),
 		.sender = mx_str_of(who->id),
 		.type = MX_S("m.room.member"),
@@ -77,7 +80,7 @@ our_join(const struct house_user *who)
 		.prev = &prev,
 		.prev_n = 1,
 		.auth = auth,
-		.auth_n = 3,
+		.auth_n = named ? 2 : 3,
 		.server = MX_S(HOUSE_SERVER),
 		.key = key,
 	};
@@ -89,18 +92,24 @@ our_join(const struct house_user *who)
 static inline void
 far_room(const char *join_rule)
 {
-	char rule[64];
+	bool named = mx_room_version_find(mx_str_of(far_version))->room_id_is_create_hash;
+	char rule[64], create[64];
 
 	memset(&far, 0, sizeof(far));
-	snprintf(far.id, sizeof(far.id), "!far-%u:server-0.example.org", house_tests);
+	if (!named)
+		snprintf(far.id, sizeof(far.id), "!far-%u:server-0.example.org", house_tests);
 	far.state = mx_buf_new(0);
 	far.chain = mx_buf_new(0);
-	far.create = by_owner("m.room.create", "", "{\"room_version\":\"11\"}", NULL);
+	snprintf(create, sizeof(create), "{\"room_version\":\"%s\",\"n\":%u}", far_version, house_tests);
+	far.create = by_owner("m.room.create", "", create, NULL);
+	snprintf(far.id, sizeof(far.id), "%.*s", MX_SFMT(mx_event_room_id(far.create)));
 	far.owner = by_owner("m.room.member", OWNER, "{\"membership\":\"join\"}", far.create);
 	far.old_levels = by_owner("m.room.power_levels", "",
-				  "{\"users\":{\"" OWNER "\":100}}", far.owner);
+				  named ? "{}" : "{\"users\":{\"" OWNER "\":100}}", far.owner);
 	far.levels = by_owner("m.room.power_levels", "",
-			      "{\"users\":{\"" OWNER "\":100},\"invite\":50}", far.old_levels);
+			      named ? "{\"invite\":50}" :
+				      "{\"users\":{\"" OWNER "\":100},\"invite\":50}",
+			      far.old_levels);
 	snprintf(rule, sizeof(rule), "{\"join_rule\":\"%s\"}", join_rule);
 	far.rule = by_owner("m.room.join_rules", "", rule, far.levels);
 	far.visibility = by_owner("m.room.history_visibility", "",
@@ -145,7 +154,8 @@ answer(void)
 static inline mx_error *
 begin(struct mx_entry **e)
 {
-	return mx_entry_begin(rooms, mx_str_of(far.id), mx_room_version_find(MX_S("11")),
+	return mx_entry_begin(rooms, mx_str_of(far.id),
+			      mx_room_version_find(mx_str_of(far_version)),
 			      mx_event_json(far.join), e);
 }
 

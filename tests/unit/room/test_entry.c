@@ -46,6 +46,16 @@ check_room(struct mx_room *room, size_t others)
 	check_health(room);
 }
 
+/* Where nothing may be left. */
+static void
+check_nothing(void)
+{
+	struct mx_room *room;
+
+	unit_refused(mx_room_get(rooms, conn, mx_str_of(far.id), &room), MX_E_NOT_FOUND);
+	check_rest();
+}
+
 static void
 the_room_is_there_with_its_state_and_one_can_talk(void **state)
 {
@@ -63,6 +73,33 @@ the_room_is_there_with_its_state_and_one_can_talk(void **state)
 	assert_int_equal(number("SELECT COUNT(*) FROM entry"), 0);
 	mx_room_unref(&room);
 	far_end();
+}
+
+static void
+rooms_that_their_create_event_names_are_entered_too(void **state)
+{
+	struct mx_room *room;
+
+	(void)state;
+	far_version = "12";
+	far_room("public");
+	join_crowd(20);
+	unit_ok(enter(answer(), &room));
+	check_room(room, 20);
+	mx_event_unref(&(struct mx_event *){ house_say(room, &alice, "hello") });
+	mx_room_unref(&room);
+	/* Without the event that the room's id names there is no room. */
+	char *text;
+
+	assert_true(asprintf(&text, "{\"state\":[%.*s]}", MX_SFMT(mx_event_json(far.owner))) > 0);
+	far_end();
+	house_tests += 1000;
+	far_room("public");
+	unit_refused(enter(text, &room), MX_E_BAD_JSON);
+	house_tests -= 1000;
+	check_nothing();
+	far_end();
+	far_version = "11";
 }
 
 static void
@@ -127,16 +164,6 @@ the_past_comes_after_the_join(void **state)
 	assert_true(has_state(room, "m.room.member", alice.id, far.join));
 	mx_room_unref(&room);
 	far_end();
-}
-
-/* Where nothing may be left. */
-static void
-check_nothing(void)
-{
-	struct mx_room *room;
-
-	unit_refused(mx_room_get(rooms, conn, mx_str_of(far.id), &room), MX_E_NOT_FOUND);
-	check_rest();
 }
 
 static void
@@ -415,6 +442,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		house_case(the_room_is_there_with_its_state_and_one_can_talk),
+		house_case(rooms_that_their_create_event_names_are_entered_too),
 		house_case(it_is_there_after_a_restart),
 		house_case(the_past_comes_after_the_join),
 		house_case(what_the_rules_refuse_is_left_out_of_the_state),
