@@ -174,7 +174,8 @@ read_request(struct sync *s, mx_msec *timeout)
 	s->state_after = query_bool(s->rq, "use_state_after") ||
 			 query_bool(s->rq, "org.matrix.msc4222.use_state_after");
 	s->initial = !mx_request_query(s->rq, "since", &since) || since.n == 0;
-	if (!s->initial && !mx_token_parse(since, &s->since))
+	/* Only pages of a room's history have tokens below 0. */
+	if (!s->initial && (!mx_token_parse(since, &s->since) || s->since.pos < 0))
 		return mx_error_new(MX_E_INVALID_PARAM, "since is not a token of this server");
 	MX_TRY(read_presence(s->rq));
 	MX_TRY(mx_request_query_int(s->rq, "timeout", 0, INT64_MAX / 2000, 0, timeout));

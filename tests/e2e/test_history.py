@@ -122,7 +122,7 @@ def test_limits(alice):
 @pytest.mark.parametrize("query,errcode", [
     ("", "M_MISSING_PARAM"), ("dir=x", "M_INVALID_PARAM"), ("dir=b&limit=-1", "M_INVALID_PARAM"),
     ("dir=b&limit=x", "M_INVALID_PARAM"), ("dir=b&from=nonsense", "M_INVALID_PARAM"), ("dir=b&from=s1", "M_INVALID_PARAM"),
-    ("dir=b&from=s99999999999999999999_0", "M_INVALID_PARAM"), ("dir=f&to=s-1_0", "M_INVALID_PARAM"),
+    ("dir=b&from=s99999999999999999999_0", "M_INVALID_PARAM"), ("dir=f&to=s-1_-1", "M_INVALID_PARAM"),
     ("dir=b&filter=%7B", "M_NOT_JSON"), ("dir=b&filter=%5B%5D", "M_BAD_JSON"),
     ("dir=b&filter=" + quote('{"types":1}'), "M_BAD_JSON"), ("dir=b&filter=" + quote('{"senders":["x"]}'), "M_BAD_JSON"),
     ("dir=b&filter=" + quote('{"types":' + "[" * 200 + "]" * 200 + "}"), "M_BAD_JSON")])
