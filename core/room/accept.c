@@ -501,33 +501,46 @@ drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
 	mx_arrival_words(v, words);
 }
 
+static mx_error *
+sort_out_one(struct mx_intake *in, struct mx_arriving *a)
+{
+	MX_AUTO(mx_event) *stored = NULL;
+
+	a->on_line = a->redaction_known = false;
+	a->first = mx_intake_find(in, mx_event_id(a->v->event));
+	if (a->first != NULL)
+		return NULL;
+	MX_TRY(mx_intake_lookup(in, mx_event_id(a->v->event), &stored));
+	if (stored != NULL && !stored->outlier) {
+		known(a->v, mx_event_ref(stored));
+		a->done = true;
+		return NULL;
+	}
+	if (stored != NULL)
+		MX_TRY(mx_intake_meet_outlier(in, a, stored));
+	MX_TRY(mx_find_redaction(in, a));
+	if (in->any_waiting)
+		MX_TRY(mx_waiting_find(in, a));
+	mx_intake_add(in, a);
+	return NULL;
+}
+
 mx_error *
 mx_intake_sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct mx_arriving *a = &all[i];
-		MX_AUTO(mx_event) *stored = NULL;
+	mx_error *e = NULL;
 
-		a->v = &v[i];
-		if (a->done || v[i].event == NULL)
-			continue;
-		a->on_line = false;
-		a->first = mx_intake_find(in, mx_event_id(v[i].event));
-		if (a->first != NULL)
-			continue;
-		MX_TRY(mx_intake_lookup(in, mx_event_id(v[i].event), &stored));
-		if (stored != NULL && !stored->outlier) {
-			known(&v[i], mx_event_ref(stored));
-			a->done = true;
-			continue;
-		}
-		if (stored != NULL)
-			MX_TRY(mx_intake_meet_outlier(in, a, stored));
-		if (in->any_waiting)
-			MX_TRY(mx_waiting_find(in, a));
-		mx_intake_add(in, a);
+	/* One snapshot: a statement of its own locks and unlocks the database each time. */
+	if (n > 1)
+		MX_TRY(mx_snapshot_begin(in->conn));
+	for (size_t i = 0; e == NULL && i < n; i++) {
+		all[i].v = &v[i];
+		if (!all[i].done && v[i].event != NULL)
+			e = sort_out_one(in, &all[i]);
 	}
-	return NULL;
+	if (n > 1)
+		mx_snapshot_end(in->conn);
+	return e;
 }
 
 void

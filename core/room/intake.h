@@ -37,6 +37,7 @@ struct mx_arriving {
 	struct mx_state_root before;
 	mx_nid outlier;			/* stored as one: by this number */
 	mx_nid redaction;		/* it came before this */
+	bool redaction_known;		/* that was looked for */
 	/* of the order */
 	size_t waits, rests_n, rests_room;
 	struct mx_arriving **rests;	/* those that come after it */
@@ -65,6 +66,7 @@ struct mx_intake {
 	uint32_t *slots;		/* by event id: place + 1 */
 	size_t slots_n;			/* a power of two */
 	bool any_waiting;		/* the room may have events in waiting */
+	bool new_pending;		/* redactions of what is not here have come in */
 	size_t stored_from;		/* of stored: not looked at yet for who waits for them */
 	struct mx_arriving **stored;
 	size_t stored_n, stored_room;

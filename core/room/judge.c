@@ -201,6 +201,24 @@ mx_judge(struct mx_intake *in, const struct mx_event *ev, struct mx_state_root r
 	return e;
 }
 
+/* The power levels among its auth events, parsed: mostly those of the room, again and again. */
+static const struct mx_power *
+power_by_auth(struct mx_intake *in, const struct mx_arriving *a)
+{
+	bool create = in->room->version->room_id_is_create_hash;
+	struct mx_event *levels = NULL;
+
+	for (size_t i = 0; i < a->auth_n; i++) {
+		struct mx_event *ev = a->auth[i];
+
+		create |= ev->create && mx_str_eq(mx_event_id(ev), mx_event_id(in->create));
+		if (ev->state && mx_event_state_key(ev).n == 0 &&
+		    mx_str_eq(mx_event_type(ev), MX_S("m.room.power_levels")))
+			levels = ev;
+	}
+	return create ? power_of(in, levels, in->create) : NULL;
+}
+
 mx_error *
 mx_judge_auth(struct mx_intake *in, const struct mx_arriving *a, enum mx_reason *reason)
 {
@@ -213,5 +231,6 @@ mx_judge_auth(struct mx_intake *in, const struct mx_arriving *a, enum mx_reason 
 	*reason = MX_REASON_AUTH_EVENTS;
 	MX_TRY(mx_rules_check_auth_events(a->v->event, set.create, auth, a->auth_n));
 	*reason = MX_REASON_AUTH;
+	state.power = power_by_auth(in, a);
 	return mx_rules_check(a->v->event, &state);
 }

@@ -49,7 +49,7 @@ mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root b
 	}
 	MX_TRY(mx_intake_lookup(in, id, &target));
 	if (target == NULL) {
-		s->awaits = true;
+		s->awaits = in->new_pending = true;
 		ev->hidden = true;
 		return NULL;
 	}
@@ -97,8 +97,9 @@ mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 	mx_nid nids[16];
 	size_t n = 0;
 
-	if (a->redaction != 0)
+	if (a->redaction != 0 || (a->redaction_known && !in->new_pending))
 		return NULL;
+	a->redaction_known = true;
 	struct mx_query *q = mx_query(in->conn, &PENDING);
 
 	mx_bind_int(q, 1, mx_event_id_hash(id));

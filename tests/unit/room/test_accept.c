@@ -5,6 +5,7 @@
 #include "tests/unit/room/garbage.h"
 #include "tests/unit/room/remote.h"
 
+
 static const char *gina, *hugo;		/* of server 0 and 1 */
 
 /* alice's room with gina and hugo in it. */
@@ -827,6 +828,132 @@ parts_of_the_graph_are_told(void **state)
 	mx_room_unref(&room);
 }
 
+/* The same events in every order in which they may come make the same room. */
+static void
+any_order_makes_the_same_room(void **state)
+{
+	enum { N = 5, ORDERS = 120 };
+
+	(void)state;
+	for (int version = 0; version < 2; version++) {
+		for (unsigned order = 0; order < ORDERS; order += 7) {
+			struct mx_room *room;
+			struct remote *last, *all[N], *one;
+			MX_AUTO(mx_event) *ev = NULL;
+			unsigned left = order;
+
+			remote_clear();
+			room = house_room(version == 0 ? "6" : "12", "shared");
+			gina = remote_user(0, "gina");
+			hugo = remote_user(1, "hugo");
+			one = remote_member(room, 0, gina, gina, "join", remote_of(room));
+			remote_accepted(room, one);
+			last = remote_member(room, 1, hugo, hugo, "join", one);
+			remote_accepted(room, last);
+			last = share_power(room);
+			all[0] = remote_topic(room, 0, gina, "one", last);
+			all[1] = remote_topic(room, 1, hugo, "two", last);
+			all[2] = remote_member(room, 0, gina, "@x:server-3.example.org", "ban", all[0]);
+			all[3] = remote_topic(room, 1, hugo, "three", all[1]);
+			all[4] = remote_event(room, (struct remote_spec){
+							    .server = 0, .sender = gina,
+							    .type = "m.room.message", .content = "{}",
+							    .prev = { all[2], all[3] } });
+			for (unsigned n = N; n > 0; n--) {	/* the order-th permutation */
+				unsigned pick = left % n;
+				struct mx_arrival v;
+
+				left /= n;
+				remote_hand_in(room, &all[pick], 1, &v);
+				assert_int_not_equal(v.fate, MX_FATE_DROPPED);
+				assert_int_not_equal(v.fate, MX_FATE_REJECTED);
+				mx_arrivals_clear(&v, 1);
+				memmove(all + pick, all + pick + 1, (n - pick - 1) * sizeof(all[0]));
+			}
+			assert_int_equal(extremities(room), 1);
+			has_topic(room, "three");
+			unit_ok(mx_room_state(rooms, conn, room, MX_S("m.room.member"),
+					      MX_S("@x:server-3.example.org"), &ev));
+			assert_int_equal(mx_event_membership(ev), MX_MEMBER_BAN);
+			assert_int_equal(mx_room_joined_count(room), 3);
+			mx_room_unref(&room);
+		}
+	}
+}
+
+/* In old room versions servers choose the ids. */
+static void
+a_second_event_of_an_id_is_dropped(void **state)
+{
+	struct mx_room *room = house_room("1", "shared");
+	struct remote *join, *said;
+	struct mx_arrival v;
+	mx_str pdu;
+
+	(void)state;
+	gina = remote_user(0, "gina");
+	join = remote_member(room, 0, gina, gina, "join", remote_of(room));
+	remote_accepted(room, join);
+	/* With an empty content a redaction changes nothing, so that all of it is signed. */
+	said = remote_event(room, (struct remote_spec){ .sender = gina, .type = "m.room.message",
+							.content = "{}", .prev = { join } });
+	remote_accepted(room, said);
+	remote_fate(room, said, MX_FATE_ACCEPTED, MX_REASON_KNOWN);
+	MX_AUTO_JSON *other = json_loadb(mx_event_json(said->ev).p, mx_event_json(said->ev).n, 0, NULL);
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	MX_AUTO(mx_buf) *base64 = mx_buf_new(0);
+	unsigned char sha[MX_SHA256_SIZE];
+
+	json_object_set_new(other, "depth", json_integer(77));
+	json_object_del(other, "hashes");
+	json_object_del(other, "signatures");
+	unit_ok(mx_json_canonical(other, false, b));
+	mx_event_content_hash(mx_buf_view(b), sha);
+	mx_base64(base64, sha, sizeof(sha));
+	json_object_set_new(other, "hashes", json_pack("{s:s}", "sha256", mx_buf_cstr(base64)));
+	unit_ok(mx_sign_json(other, false, MX_S("server-0.example.org"), guests.key[0]));
+	char *text = json_dumps(other, JSON_COMPACT | JSON_SORT_KEYS);
+
+	pdu = mx_str_of(text);
+	unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &pdu, 1, &v));
+	assert_int_equal(v.fate, MX_FATE_DROPPED);
+	assert_int_equal(v.reason, MX_REASON_KNOWN);
+	mx_arrivals_clear(&v, 1);
+	free(text);
+	mx_room_unref(&room);
+}
+
+static void
+what_waits_is_limited(void **state)
+{
+	struct mx_rooms_options few = { .default_version = "12", .event_cache = { 1 << 20 },
+					.state_cache = { 1 << 20 }, .room_cache = 16,
+					.room_tail = 64, .max_state = 1000, .max_waiting_room = 10 };
+	struct remote *last, *lost, *late[14];
+	struct mx_room *room;
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_explanation why;
+
+	(void)state;
+	house_down();
+	house_up(&few);
+	room = guest_room(&last);
+	for (size_t i = 0; i < 14; i++) {
+		lost = remote_say(room, 0, gina, last);
+		late[i] = remote_say(room, 0, gina, lost);
+		remote_fate(room, late[i], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	}
+	/* The oldest have gone. */
+	for (size_t i = 0; i < 14; i++) {
+		mx_error *e = mx_event_explain(rooms, conn, mx_event_id(late[i]->ev), a, &why);
+
+		assert_int_equal(mx_error_is(e, MX_E_NOT_FOUND), i < 4);
+		mx_error_free(&e);
+	}
+	mx_room_unref(&room);
+	house_again();
+}
+
 static void
 explained(const struct remote *r, enum mx_fate fate, enum mx_reason reason, const char *words)
 {
@@ -1042,6 +1169,9 @@ main(void)
 		accept_case(a_ban_is_undone_by_the_resolution),
 		accept_case(clients_see_nothing_of_what_was_refused),
 		accept_case(what_became_of_events_is_explained),
+		accept_case(any_order_makes_the_same_room),
+		accept_case(a_second_event_of_an_id_is_dropped),
+		accept_case(what_waits_is_limited),
 	};
 
 	guests_come();
