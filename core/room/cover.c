@@ -159,11 +159,9 @@ parse(mx_nid nid, mx_str data, struct mx_auth_row *out)
 
 	out->nid = nid;
 	out->n = 0;
-	out->height = height_of_position(nid);
-	if (nid <= 0) {
+	if (nid <= 0)
 		good = get_number(&data, &v);
-		out->height = (int64_t)v;
-	}
+	out->height = nid > 0 ? height_of_position(nid) : (int64_t)v;
 	while (good && data.n > 0 && out->n < MX_EVENT_MAX_AUTH) {
 		good = get_number(&data, &v);
 		out->auth[out->n++] = nid - (mx_nid)(v >> 1 ^ (~(v & 1) + 1));
