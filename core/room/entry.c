@@ -122,6 +122,19 @@ land(struct mx_entry *e)
 	return error;
 }
 
+/* What cannot be verified, or is no state of this room. */
+static void
+drop(struct mx_entry *e, struct mx_arrival *v)
+{
+	if (v->event != NULL) {
+		v->fate = MX_FATE_DROPPED;
+		v->reason = v->event->state ? MX_REASON_ROOM : MX_REASON_MALFORMED;
+	}
+	mx_arrivals_count(e->rs, v, 1);
+	mx_event_unref(&v->event);
+	e->dropped++;
+}
+
 /* Leaves in k the ones that are new and of this room, and makes records of them. */
 static mx_error *
 sift(struct mx_entry *e, struct mx_chunk *k, size_t n)
@@ -132,8 +145,7 @@ sift(struct mx_entry *e, struct mx_chunk *k, size_t n)
 		struct mx_event *ev = k->v[i].event;
 
 		if (ev == NULL || !ev->state || !mx_str_eq(mx_event_room_id(ev), e->room_id)) {
-			mx_event_unref(&k->v[i].event);
-			e->dropped++;
+			drop(e, &k->v[i]);
 			continue;
 		}
 		mx_str id = mx_event_id(ev);
@@ -207,7 +219,9 @@ take_element(void *arg, size_t which, mx_str text)
 	struct mx_entry *e = arg;
 
 	if (text.p == NULL) {
-		e->dropped++;
+		struct mx_arrival v = { .fate = MX_FATE_DROPPED, .reason = MX_REASON_SIZE };
+
+		drop(e, &v);
 		return NULL;
 	}
 	if (mx_buf_view(e->bytes).n + text.n > MX_ENTRY_CHUNK_BYTES)

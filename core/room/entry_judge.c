@@ -178,6 +178,13 @@ judge(struct judging *j, uint32_t record, struct mx_event *ev)
 	r->judged = true;
 	j->e->order[j->e->order_n++] = record;
 	r->rejected = r->missing || v.fate == MX_FATE_REJECTED;
+	if (r->missing) {
+		v.fate = MX_FATE_DROPPED;
+		v.reason = MX_REASON_MISSING_AUTH;
+	} else if (v.reason == MX_REASON_NONE && ev->redacted) {
+		v.reason = MX_REASON_HASH;
+	}
+	mx_arrivals_count(j->e->rs, &v, 1);
 	return r->rejected ? note_verdict(j, &v, record) : NULL;
 }
 

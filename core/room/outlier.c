@@ -409,6 +409,8 @@ mx_outliers_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, con
 		e = attempt(rs, c, r, n, v);
 		if (e != NULL)
 			mx_arrivals_clear(v, n);
+		else
+			mx_arrivals_count(rs, v, n);
 		if (!mx_error_is(e, MX_E_AGAIN))
 			return e;
 		mx_error_free(&e);

@@ -194,6 +194,9 @@ what_the_rules_refuse_is_left_out_of_the_state(void **state)
 	add(far.state, topic);
 	add(far.chain, by_topic);
 	unit_ok(enter(answer(), &room));
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_REJECTED][MX_REASON_AUTH]), 2);
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_REJECTED][MX_REASON_AUTH_EVENTS]), 1);
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_ACCEPTED][MX_REASON_NONE]), 16);
 	check_room(room, 10);
 	assert_true(has_state(room, "m.room.topic", "", NULL));
 	assert_int_equal(members(room, MX_MEMBER_NONE), 12);
@@ -237,6 +240,8 @@ what_is_not_signed_or_lacks_an_auth_event_is_not_kept(void **state)
 	at[2] = '9';
 	assert_true(mx_event_id(far.crowd[9]).n > 0);
 	unit_ok(enter(text, &room));
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_DROPPED][MX_REASON_SIGNATURE]), 1);
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_DROPPED][MX_REASON_MISSING_AUTH]), 1);
 	assert_int_equal(mx_room_joined_count(room), 11);
 	assert_int_equal(members(room, MX_MEMBER_NONE), 11);
 	assert_true(has_state(room, "m.room.member", "@u3:server-3.example.org", NULL));

@@ -405,6 +405,9 @@ what_rests_on_a_rejected_event_is_rejected(void **state)
 	pdus[HOUSE] = mx_event_json(rests);
 	pdus[HOUSE + 1] = mx_event_json(levels);
 	unit_ok(mx_outliers_store(rooms, conn, room, pdus, HOUSE + 2, v));
+	/* bob's topic, his power levels */
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_REJECTED][MX_REASON_AUTH]), 2);
+	assert_int_equal(atomic_load(&rooms->arrived[MX_FATE_REJECTED][MX_REASON_AUTH_EVENTS]), 1);
 	assert_int_equal(v[HOUSE + 1].fate, MX_FATE_REJECTED);
 	assert_int_equal(v[HOUSE + 1].reason, MX_REASON_AUTH);
 	assert_int_equal(v[HOUSE].fate, MX_FATE_REJECTED);
