@@ -366,6 +366,9 @@ mx_error *mx_member_put(struct mx_txn *tx, struct mx_room *r, const struct mx_mo
 			mx_nid user, mx_pos at) MX_MUST_USE;
 mx_error *mx_members_count(struct mx_conn *c, struct mx_room *r, int64_t joined,
 			   int64_t invited) MX_MUST_USE;
+/* MX_E_AGAIN when another process has stored the event since we looked, under another number than
+ * `but`: an outlier is in no position that would tell us. */
+mx_error *mx_arrival_guard(struct mx_txn *tx, const struct mx_event *ev, mx_nid but) MX_MUST_USE;
 /* What goes with an event of another server: why it is not simply accepted, and what redacts it. */
 mx_error *mx_arrival_put(struct mx_txn *tx, struct mx_stored *v) MX_MUST_USE;
 

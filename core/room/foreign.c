@@ -13,6 +13,9 @@ static const struct mx_sql MEMBERS =
 	       "JOIN membership m ON m.room = e.room AND m.\"user\" = e.state_key "
 	       "WHERE e.nid > $1 AND e.nid <= $2 AND e.type = $3 AND e.state_key IS NOT NULL");
 
+/* What was an outlier is one no longer. */
+static const struct mx_sql PLACED =
+	MX_SQL("SELECT alias FROM event WHERE nid > $1 AND nid <= $2 AND alias IS NOT NULL");
 /* By state resolution, not by an event of their own. */
 static const struct mx_sql CHANGED =
 	MX_SQL("SELECT room, \"user\", membership, event, forgotten, changed FROM membership "
@@ -71,6 +74,10 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 	}
 	struct mx_query *q = ask(c, &REDACTED, since, upto);
 
+	while (mx_query_next(q))
+		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
+	MX_TRY(mx_query_end(q));
+	q = ask(c, &PLACED, since, upto);
 	while (mx_query_next(q))
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
 	MX_TRY(mx_query_end(q));

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+static const struct mx_sql FIND =
+	MX_SQL("SELECT nid FROM event WHERE id_hash = $1 AND id = $2 AND nid <> $3 LIMIT 1");
 static const struct mx_sql FREE_OUTLIER = MX_SQL("DELETE FROM event WHERE nid = $1");
 static const struct mx_sql FREE_FATE = MX_SQL("DELETE FROM event_fate WHERE nid = $1");
 static const struct mx_sql PLACE =
@@ -47,6 +49,20 @@ put_pending(struct mx_txn *tx, const struct mx_event *ev)
 	mx_bind_str(q, 3, mx_event_redacts(ev));
 	mx_bind_int(q, 4, mx_event_id_hash(mx_event_redacts(ev)));
 	return mx_query_run(q);
+}
+
+mx_error *
+mx_arrival_guard(struct mx_txn *tx, const struct mx_event *ev, mx_nid but)
+{
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &FIND);
+
+	mx_bind_int(q, 1, mx_event_id_hash(mx_event_id(ev)));
+	mx_bind_str(q, 2, mx_event_id(ev));
+	mx_bind_int(q, 3, but);
+	bool there = mx_query_next(q);
+
+	MX_TRY(mx_query_end(q));
+	return there ? mx_error_new(MX_E_AGAIN, "the event was stored meanwhile") : NULL;
 }
 
 mx_error *

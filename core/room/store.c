@@ -341,6 +341,8 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 
 	ev->nid = v->placing != NULL && v->placing->past != 0 ? v->placing->past : mx_txn_pos(tx);
 	ev->room = s->room->nid;
+	if (v->arrival != NULL && ev->state)
+		MX_TRY(mx_arrival_guard(tx, ev, v->placing != NULL ? v->placing->outlier : 0));
 	if (v->arrival != NULL)
 		MX_TRY(mx_name_intern(tx, mx_event_sender(ev), &ev->sender_nid));
 	if (v->placing != NULL)

@@ -28,6 +28,7 @@ mx_supply_put(struct mx_txn *tx, struct mx_room *r, struct mx_event *copy)
 {
 	mx_nid nid;
 
+	MX_TRY(mx_arrival_guard(tx, copy, 0));
 	MX_TRY(mx_outlier_nids(tx, 1, &nid));
 	MX_TRY(mx_outlier_put(tx, r->nid, nid, copy));
 	return mx_cover_put(tx, r->rs, copy);

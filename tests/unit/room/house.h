@@ -178,6 +178,40 @@ house_room(const char *version, const char *visibility)
 	return room;
 }
 
+/* A second engine on the same database, as another process has it. */
+struct neighbour {
+	struct mx_db *db;
+	struct mx_stream *stream;
+	struct mx_rooms *rooms;
+	struct mx_conn *conn;
+	const char *room_id;
+	int sent;
+	pthread_t thread;
+};
+
+static inline void
+neighbour_open(struct neighbour *n)
+{
+	unit_ok(place_open(&n->db, NULL));
+	unit_ok(mx_stream_open(n->db, NULL, &n->stream));
+	unit_ok(mx_rooms_open(&(struct mx_rooms_config){ .db = n->db,
+							 .stream = n->stream,
+							 .key = key,
+							 .server_name = MX_S(HOUSE_SERVER),
+							 .verify_key = house_keys },
+			      &n->rooms));
+	unit_ok(mx_conn_get(n->db, &n->conn));
+}
+
+static inline void
+neighbour_close(struct neighbour *n)
+{
+	mx_conn_put(&n->conn);
+	mx_rooms_close(&n->rooms);
+	mx_stream_close(&n->stream);
+	mx_db_close(&n->db);
+}
+
 static inline int
 house_main(const struct CMUnitTest *tests, size_t n, const char *name)
 {

@@ -324,3 +324,13 @@ tests_unit_room_test_entry_kill_CFLAGS = $(test_cflags)
 tests_unit_room_test_entry_kill_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_accept_busy_postgres
+tests_unit_room_test_accept_busy_postgres_SOURCES = tests/unit/room/test_accept_busy.c tests/unit/room/remote.h \
+	tests/unit/room/guests.h tests/unit/room/house.h tests/unit/sql/place_postgres.c
+tests_unit_room_test_accept_busy_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_accept_busy_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_accept_busy_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif

@@ -12,6 +12,9 @@
 #define EVENTS 24		/* of each server */
 #define ROUNDS 3
 
+static const struct mx_sql TWICE =
+	MX_SQL("SELECT id FROM event GROUP BY id HAVING COUNT(*) > 1 LIMIT 1");
+
 static struct mx_event *theirs[SERVERS][EVENTS];
 static char room_id[256];
 
@@ -60,14 +63,15 @@ busy_end(void)
 }
 
 static void
-accept_some(struct mx_conn *c, struct mx_room *room, unsigned server, unsigned from, unsigned n)
+accept_some(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *room, unsigned server,
+	    unsigned from, unsigned n)
 {
 	struct mx_arrival v[EVENTS];
 	mx_str pdus[EVENTS] = { { NULL, 0 } };
 
 	for (unsigned i = 0; i < n; i++)
 		pdus[i] = mx_event_json(theirs[server][from + i]);
-	unit_ok(mx_room_accept(rooms, c, room, (mx_str){ NULL, 0 }, pdus, n, v));
+	unit_ok(mx_room_accept(rs, c, room, (mx_str){ NULL, 0 }, pdus, n, v));
 	for (unsigned i = 0; i < n; i++)
 		if (v[i].fate != MX_FATE_ACCEPTED)
 			fail_msg("%s: %s", mx_fate_name(v[i].fate), v[i].words);
@@ -140,7 +144,7 @@ bring(void *arg)
 	unit_ok(mx_conn_get(db, &c));
 	unit_ok(mx_room_get(rooms, c, mx_str_of(room_id), &room));
 	for (unsigned i = 0; i < EVENTS; i += 3)
-		accept_some(c, room, server, i, 3);
+		accept_some(rooms, c, room, server, i, 3);
 	mx_room_unref(&room);
 	mx_conn_put(&c);
 	return NULL;
@@ -167,6 +171,61 @@ people_here_talk_while_others_events_come(void **state)
 	busy_end();
 }
 
+/* ---- two processes ---- */
+
+struct porter {
+	struct neighbour *where;
+	unsigned first;
+	pthread_t thread;
+};
+
+/* All events of all servers, from another server first. */
+static void *
+bring_all(void *arg)
+{
+	const struct porter *p = arg;
+	struct neighbour *n = p->where;
+	struct mx_room *room;
+
+	unit_ok(mx_room_get(n->rooms, n->conn, mx_str_of(room_id), &room));
+	for (unsigned k = 0; k < EVENTS; k += 4)
+		for (unsigned i = 0; i < SERVERS; i++)
+			accept_some(n->rooms, n->conn, room, (p->first + i) % SERVERS, k, 4);
+	mx_room_unref(&room);
+	return NULL;
+}
+
+static void
+two_processes_get_the_same_events(void **state)
+{
+	struct neighbour here = { .rooms = rooms, .conn = conn }, there = { .sent = 0 };
+	struct porter porters[2] = { { .where = &here }, { .where = &there, .first = 1 } };
+	struct mx_room *room = busy_room();
+	struct mx_events l = { 0 };
+	bool more;
+
+	(void)state;
+	neighbour_open(&there);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&porters[i].thread, NULL, bring_all, &porters[i]);
+	for (int i = 0; i < 2; i++)
+		pthread_join(porters[i].thread, NULL);
+	neighbour_close(&there);
+	check_room(room, SERVERS * EVENTS);
+	/* Each once, in the timeline and beside it. */
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, 10000, false, &l, &more));
+	for (size_t i = 0; i < l.n; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_false(mx_str_eq(mx_event_id(l.v[i]), mx_event_id(l.v[k])));
+	mx_events_clear(&l);
+	struct mx_query *q = mx_query(conn, &TWICE);
+
+	assert_false(mx_query_next(q));
+	unit_ok(mx_query_end(q));
+	mx_room_unref(&room);
+	busy_end();
+}
+
 /* ---- killed ---- */
 
 static int acks;
@@ -184,7 +243,7 @@ serve(const unsigned *from)
 		for (unsigned i = 0; i < SERVERS; i++) {
 			if (k < from[i])
 				continue;
-			accept_some(conn, room, i, k, 1);
+			accept_some(rooms, conn, room, i, k, 1);
 			if (write(acks, &i, sizeof(i)) != sizeof(i))
 				_exit(3);
 		}
@@ -266,6 +325,7 @@ main(void)
 {
 	const struct CMUnitTest busy_tests[] = {
 		house_case(people_here_talk_while_others_events_come),
+		house_case(two_processes_get_the_same_events),
 	};
 	const struct CMUnitTest kill_tests[] = {
 		cmocka_unit_test(what_was_taken_in_survives_being_killed),
