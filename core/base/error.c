@@ -170,6 +170,15 @@ mx_error_json(const mx_error *e, struct mx_buf *b)
 	mx_jw_object_end(&w);
 }
 
+mx_error *
+mx_error_first(mx_error *e, mx_error *then)
+{
+	if (e == NULL)
+		return then;
+	mx_error_free(&then);
+	return e;
+}
+
 bool
 mx_error_drop(mx_error *e)
 {

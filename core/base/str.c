@@ -118,6 +118,43 @@ mx_str_utf8(mx_str s)
 	return mx_utf8_prefix(s) == s.n;
 }
 
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+static bool
+matches_one(char pattern, char c, unsigned flags)
+{
+	return pattern == c || (pattern == '?' && (flags & MX_GLOB_ONE) != 0) ||
+	       ((flags & MX_GLOB_CASELESS) != 0 && lower(pattern) == lower(c));
+}
+
+bool
+mx_glob(mx_str pattern, mx_str s, unsigned flags)
+{
+	size_t p = 0, i = 0, star = SIZE_MAX, retry = 0;
+
+	while (i < s.n) {
+		if (p < pattern.n && pattern.p[p] == '*') {
+			star = p++;
+			retry = i;
+		} else if (p < pattern.n && matches_one(pattern.p[p], s.p[i], flags)) {
+			p++;
+			i++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			i = ++retry;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.n && pattern.p[p] == '*')
+		p++;
+	return p == pattern.n;
+}
+
 char *
 mx_str_dup(mx_str s)
 {

@@ -22,38 +22,6 @@ struct mx_acl {
 
 /* ---- one pattern ---- */
 
-static char
-small(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-/* A character is a byte: a server's name has no others. */
-bool
-mx_acl_glob(mx_str pattern, mx_str text)
-{
-	size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
-
-	while (t < text.n) {
-		if (p < pattern.n && pattern.p[p] == '*') {
-			star = p++;
-			resume = t;
-		} else if (p < pattern.n &&
-			   (pattern.p[p] == '?' || small(pattern.p[p]) == small(text.p[t]))) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++resume;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.n && pattern.p[p] == '*')
-		p++;
-	return p == pattern.n;
-}
-
 /* One that needs more characters than a name may have matches nothing. */
 static bool
 can_match(mx_str pattern)
@@ -69,7 +37,7 @@ static bool
 matches(const struct patterns *l, mx_str name)
 {
 	for (size_t i = 0; i < l->n; i++)
-		if (mx_acl_glob(l->v[i], name))
+		if (mx_glob(l->v[i], name, MX_GLOB_ONE | MX_GLOB_CASELESS))
 			return true;
 	return false;
 }

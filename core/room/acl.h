@@ -12,8 +12,6 @@ struct mx_acl *mx_acl_parse(mx_str content);
 void mx_acl_free(struct mx_acl **a);
 /* Whether it lets the server take part; a port at the end of the name is not looked at. */
 bool mx_acl_allows(const struct mx_acl *a, mx_str server);
-/* "*" stands for any characters, "?" for one; case does not matter. */
-bool mx_acl_glob(mx_str pattern, mx_str text);
 
 /* The lists used lately. */
 struct mx_acl_cache;

@@ -247,17 +247,6 @@ follows(const struct named_list *l, size_t i)
 	return false;
 }
 
-static mx_error *
-end_query(struct mx_query *q, mx_error *e)
-{
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		return end;
-	mx_error_free(&end);
-	return e;
-}
-
 mx_error *
 mx_cover_row(struct mx_conn *c, struct mx_auth_row *row, bool *found)
 {
@@ -268,7 +257,7 @@ mx_cover_row(struct mx_conn *c, struct mx_auth_row *row, bool *found)
 	*found = mx_query_next(q);
 	if (*found)
 		e = parse(row->nid, mx_col_str(q, 1), row);
-	return end_query(q, e);
+	return mx_error_first(e, mx_query_end(q));
 }
 
 mx_error *
@@ -417,7 +406,7 @@ read_rows(struct reader *r, struct mx_auth_row *v, size_t n, bool *found)
 				found[i] = true;
 			}
 	}
-	return end_query(q, e);
+	return mx_error_first(e, mx_query_end(q));
 }
 
 static mx_error *

@@ -50,12 +50,7 @@ read_one(struct mx_entry *e, struct mx_conn *c, mx_nid nid, struct mx_event **ou
 	mx_bind_int(q, 1, nid);
 	if (mx_query_next(q))
 		error = mx_event_of_row(q, e->version, out);
-	mx_error *end = mx_query_end(q);
-
-	if (error == NULL)
-		error = end;
-	else
-		mx_error_free(&end);
+	error = mx_error_first(error, mx_query_end(q));
 	if (error != NULL)
 		mx_event_unref(out);
 	return error;
@@ -269,12 +264,7 @@ read_range(struct judging *j, size_t *at, struct mx_events *out)
 		if (ev != NULL)
 			mx_events_add(out, ev);
 	}
-	mx_error *end = mx_query_end(q);
-
-	if (error == NULL)
-		error = end;
-	else
-		mx_error_free(&end);
+	error = mx_error_first(error, mx_query_end(q));
 	if (error == NULL && out->n != n)
 		error = mx_error_new(MX_E_UNAVAILABLE, "entering the room took too long");
 	return error;

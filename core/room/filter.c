@@ -155,39 +155,13 @@ mx_filter_free(struct mx_filter **f)
 	*f = NULL;
 }
 
-/* Whether s matches the pattern, in which '*' is any sequence. On a mismatch only the last star
- * needs another try, so the cost is at most the product of the lengths. */
-static bool
-wild_match(mx_str pattern, mx_str s)
-{
-	size_t p = 0, i = 0, star = SIZE_MAX, retry = 0;
-
-	while (i < s.n) {
-		if (p < pattern.n && pattern.p[p] == '*') {
-			star = p++;
-			retry = i;
-		} else if (p < pattern.n && pattern.p[p] == s.p[i]) {
-			p++;
-			i++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			i = ++retry;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.n && pattern.p[p] == '*')
-		p++;
-	return p == pattern.n;
-}
-
 static bool
 in_list(const struct list *l, mx_str s)
 {
 	if (l->exact_n > 0 && bsearch(&s, l->exact, l->exact_n, sizeof(s), compare) != NULL)
 		return true;
 	for (size_t i = 0; i < l->wild_n; i++)
-		if (wild_match(l->wild[i], s))
+		if (mx_glob(l->wild[i], s, 0))
 			return true;
 	return false;
 }

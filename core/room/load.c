@@ -100,17 +100,6 @@ read_row(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
 	return NULL;
 }
 
-static mx_error *
-end_query(struct mx_query *q, mx_error *e)
-{
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		return end;
-	mx_error_free(&end);
-	return e;
-}
-
 /* The one row of q. *out NULL when there is none. */
 static mx_error *
 read_one(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
@@ -120,7 +109,7 @@ read_one(struct mx_rooms *rs, struct mx_query *q, struct mx_event **out)
 	*out = NULL;
 	if (mx_query_next(q))
 		e = read_row(rs, q, out);
-	e = end_query(q, e);
+	e = mx_error_first(e, mx_query_end(q));
 	if (e != NULL)
 		mx_event_unref(out);
 	return e;
@@ -188,7 +177,7 @@ read_some(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
 				out[place[i]] = mx_event_ref(ev);
 		mx_event_unref(&ev);
 	}
-	e = end_query(q, e);
+	e = mx_error_first(e, mx_query_end(q));
 	for (size_t i = 0; e == NULL && i < wanted; i++)
 		if (out[place[i]] == NULL)
 			e = mx_event_by_nid(rs, c, nids[place[i]], &out[place[i]]);

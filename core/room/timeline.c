@@ -97,12 +97,7 @@ from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before,
 		if (e == NULL)
 			mx_events_add(out, ev);
 	}
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		return end;
-	mx_error_free(&end);
-	return e;
+	return mx_error_first(e, mx_query_end(q));
 }
 
 mx_error *

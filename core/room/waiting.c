@@ -301,10 +301,5 @@ mx_room_lacks(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct 
 		    !mx_str_eq(id, last))
 			(*out)[(*n)++] = last = id;
 	}
-	mx_error *end = mx_query_end(q);
-
-	if (e == NULL)
-		return end;
-	mx_error_free(&end);
-	return e;
+	return mx_error_first(e, mx_query_end(q));
 }

@@ -64,6 +64,11 @@ MX_API bool mx_str_cut(mx_str s, char sep, mx_str *head, mx_str *tail);
 MX_API bool mx_str_int(mx_str s, int64_t min, int64_t max, int64_t *out);
 /* Whether s is well-formed UTF-8 (no surrogates, no overlong forms). */
 MX_API bool mx_str_utf8(mx_str s);
+/* Whether the pattern matches all of s: '*' stands for any bytes and, where the flags say so, '?' for
+ * one, and the case of a to z does not matter. On a mismatch only the last star needs another try,
+ * so the cost is at most the product of the lengths. */
+enum mx_glob_flags { MX_GLOB_ONE = 1 << 0, MX_GLOB_CASELESS = 1 << 1 };
+MX_API bool mx_glob(mx_str pattern, mx_str s, unsigned flags);
 /* A NUL-terminated copy that the caller frees with free(). */
 MX_API char *mx_str_dup(mx_str s);
 

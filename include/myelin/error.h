@@ -40,6 +40,9 @@ mx_error_is(const mx_error *e, enum mx_code code)
 
 /* Frees e when it is there, and says whether it was: for failures that mean "no". */
 MX_API bool mx_error_drop(mx_error *e);
+/* The first of two that is there, or NULL; frees the other. For what must be ended after a failure
+ * too: return mx_error_first(e, mx_query_end(q)). */
+MX_API mx_error *mx_error_first(mx_error *e, mx_error *then) MX_MUST_USE;
 
 #define MX_TRY(expr)                                                                               \
 	do {                                                                                       \

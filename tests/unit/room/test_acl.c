@@ -7,7 +7,7 @@
 static bool
 glob(const char *pattern, const char *text)
 {
-	return mx_acl_glob(mx_str_of(pattern), mx_str_of(text));
+	return mx_glob(mx_str_of(pattern), mx_str_of(text), MX_GLOB_ONE | MX_GLOB_CASELESS);
 }
 
 static void
