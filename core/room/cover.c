@@ -24,8 +24,8 @@ static const struct mx_sql GET_ABOVE =
 	MX_SQL("SELECT below, above FROM cover_above WHERE below >= $1 AND below <= $2 "
 	       "ORDER BY below DESC, above DESC LIMIT $3");
 static const struct mx_sql GET_ABOVE_AFTER =
-	MX_SQL("SELECT below, above FROM cover_above WHERE below >= $1 AND (below, above) < ($2, $4) "
-	       "ORDER BY below DESC, above DESC LIMIT $3");
+	MX_SQL("SELECT below, above FROM cover_above WHERE below >= $1 AND (below, above) < "
+	       "($2, $4) ORDER BY below DESC, above DESC LIMIT $3");
 static const struct mx_sql FIND =
 	MX_SQL("SELECT nid, alias FROM event WHERE id_hash = $1 AND id = $2 AND room = $3 "
 	       "ORDER BY nid DESC LIMIT 1");
@@ -166,7 +166,8 @@ parse(mx_nid nid, mx_str data, struct mx_auth_row *out)
 		good = get_number(&data, &v);
 		out->auth[out->n++] = nid - (mx_nid)(v >> 1 ^ (~(v & 1) + 1));
 	}
-	return good && data.n == 0 ? NULL : mx_error_new(MX_E_UNKNOWN, "an event's cover is damaged");
+	return good && data.n == 0 ? NULL
+				   : mx_error_new(MX_E_UNKNOWN, "an event's cover is damaged");
 }
 
 /* ---- what an event rests on ---- */
@@ -203,7 +204,8 @@ find_nid(struct mx_conn *c, mx_nid room, mx_str id, mx_nid *out)
 }
 
 static mx_error *
-find_named(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev, struct named_list *out)
+find_named(struct mx_rooms *rs, struct mx_conn *c, const struct mx_event *ev,
+	   struct named_list *out)
 {
 	struct mx_event_ids it = mx_event_auth(ev);
 	mx_str id;

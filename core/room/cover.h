@@ -17,8 +17,9 @@
  * the auth events are in the cache, or among the last that were put. */
 mx_error *mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev) MX_MUST_USE;
 
-/* The same for who knows the numbers already: what another of row->auth rests on is better left out. height: one more than the greatest of theirs for what has no position; leaf: it
- * is of no type that auth_events may name. */
+/* The same for who knows the numbers already: what another of row->auth rests on is better left
+ * out. height: one more than the greatest of theirs for what has no position; leaf: it is of no type
+ * that auth_events may name. */
 mx_error *mx_cover_put_row(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_auth_row *row,
 			   bool leaf) MX_MUST_USE;
 /* row->nid's row, if it has one. */

@@ -25,7 +25,7 @@ struct mx_conflicted {
 struct mx_auth_row {
 	mx_nid nid;
 	int64_t height;		/* greater than that of everything it rests on */
-	mx_nid auth[MX_EVENT_MAX_AUTH];	/* what it rests on; what these rest on themselves may be left out */
+	mx_nid auth[MX_EVENT_MAX_AUTH];	/* what it rests on; what follows may be left out */
 	size_t n;
 };
 

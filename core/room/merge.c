@@ -7,8 +7,9 @@
 
 #include "core/room/resolve.h"
 
-static const struct mx_sql LAST_NODE = MX_SQL("SELECT nid FROM state_node WHERE nid >= $1 AND nid < $2 "
-						 "ORDER BY nid DESC LIMIT 1");
+static const struct mx_sql LAST_NODE =
+	MX_SQL("SELECT nid FROM state_node WHERE nid >= $1 AND nid < $2 "
+	       "ORDER BY nid DESC LIMIT 1");
 
 #define WHOLE_BITS 20	/* of the numbers for a merged tree that is stored whole: 2^20 nodes */
 

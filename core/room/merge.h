@@ -16,9 +16,9 @@ mx_error *mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 			 const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
 			 struct mx_state_root *out) MX_MUST_USE;
 
-/* Stores a root that mx_merge_roots has made out of `near` (the first of the n) and others: as a delta
- * of it where few entries differ. Does nothing when it is stored already. nid: of the event that needs
- * it; it keeps numbers for the rows. */
+/* Stores a root that mx_merge_roots has made out of `near` (the first of the n) and others: as a
+ * delta of it where few entries differ. Does nothing when it is stored already. nid: of the event
+ * that needs it; it keeps numbers for the rows. */
 mx_error *mx_merge_store(struct mx_txn *tx, struct mx_rooms *rs, struct mx_state_root near,
 			 struct mx_state_root root, mx_nid nid) MX_MUST_USE;
 

@@ -233,7 +233,7 @@ mx_tree_each(struct mx_tree *t, struct mx_state_root root, enum mx_tree_part par
 
 struct difference {
 	struct mx_tree_entries from, to;	/* what only one has, or has otherwise */
-	const unsigned char **v;		/* pairs of nodes at one depth; NULL: there is none */
+	const unsigned char **v;	/* pairs of nodes at one depth; NULL: there is none */
 	size_t n, room;
 };
 
@@ -331,7 +331,8 @@ mx_tree_diff(struct mx_tree *t, struct mx_state_root from, struct mx_state_root 
 	mx_error *e;
 
 	do
-		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), &d), &again, from, to);
+		e = mx_tree_mend(t, diff(t, root_hash(&from), root_hash(&to), &d), &again, from,
+				 to);
 	while (e == NULL && again);
 	if (e == NULL)
 		e = compare(&d.from, &d.to, fn, arg);

@@ -129,8 +129,8 @@ struct mx_delta {			/* zero: the empty tree, which needs no storing */
 /* How a stored root is stored. */
 mx_error *mx_delta_find(struct mx_tree *t, struct mx_state_root root,
 			struct mx_delta *out) MX_MUST_USE;
-/* How to store `after`, which is `before` (stored as *d) with these entries set, sorted by key: *d is
- * then about after. far 0: as a whole tree, of which those nodes must be stored that
+/* How to store `after`, which is `before` (stored as *d) with these entries set, sorted by key: *d
+ * is then about after. far 0: as a whole tree, of which those nodes must be stored that
  * mx_tree_new_nodes finds. */
 mx_error *mx_delta_next(struct mx_tree *t, struct mx_delta *d, struct mx_state_root before,
 			struct mx_state_root after, const struct mx_tree_entry *changes,
@@ -190,8 +190,8 @@ mx_tree_step(const struct mx_tree_key *k, unsigned depth)
  * depth: it may not be too deep. */
 mx_error *mx_node_load(struct mx_tree *t, const unsigned char hash[16], unsigned depth,
 		       const struct mx_node **out) MX_MUST_USE;
-/* Reads those of the nodes that are not in memory, many with one statement, so that mx_node_load finds
- * them; what is not stored is left out. NULL among them is skipped. */
+/* Reads those of the nodes that are not in memory, many with one statement, so that mx_node_load
+ * finds them; what is not stored is left out. NULL among them is skipped. */
 mx_error *mx_nodes_fetch(struct mx_tree *t, const unsigned char *const *hashes,
 			 size_t n) MX_MUST_USE;
 /* The node with these bytes, pinned, into the list of fresh ones. */

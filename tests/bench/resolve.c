@@ -4,16 +4,18 @@
  *
  * For each size (1,000 and 100,000) and for the algorithms 2 (version 11) and 2.1 (version 12):
  *
- *	members	25 members change their names in one fork and 25 others in the other: 50 entries
+ *	members	25 members change their names in one fork and 25 others in the other: 50
+ *		entries
  *	clash	50 members change their names in both forks
- *	power	members; and one fork changes the power levels five times in between, bans two and has a
- *		new topic, the other changes power levels, topic and join rules
+ *	power	members; and one fork changes the power levels five times in between,
+ *		bans two and has a new topic, the other changes power levels, topic and
+ *		join rules
  *	line	as power; but one fork changes the power levels 500 times
  *
- * cold: the first merge of a new engine on a newly opened database (the median of 9). disk: the same,
- * and the operating system was told to forget the file. warm: the median of 50, not remembered.
- * known: one that was done before. The forks' events are made and stored as the engine would, without
- * signatures. */
+ * cold: the first merge of a new engine on a newly opened database (the median of 9). disk: the
+ * same, and the operating system was told to forget the file. warm: the median of 50, not
+ * remembered. known: one that was done before. The forks' events are made and stored as the
+ * engine would, without signatures. */
 #include "config.h"
 
 #include <fcntl.h>
@@ -141,7 +143,8 @@ put(struct mx_txn *tx, struct made *m, const struct spec *s)
 	struct mx_event *ev = NULL;
 	struct one out;
 	unsigned char hash[32];
-	bool create = strcmp(s->type, "m.room.create") == 0, named = m->version->room_id_is_create_hash;
+	bool create = strcmp(s->type, "m.room.create") == 0;
+	bool named = m->version->room_id_is_create_hash;
 	const char *sep = "";
 
 	m->serial++;
@@ -273,7 +276,8 @@ put_ban(struct mx_txn *tx, struct made *m, struct branch *b, size_t i)
 	user_id(i, user);
 	b->members[i] = put(tx, m, &(struct spec){ "m.room.member", user, ALICE,
 						   "{\"membership\":\"ban\"}",
-						   { &m->create, &b->levels, &b->alice, &before } });
+						   { &m->create, &b->levels, &b->alice,
+						     &before } });
 	set(b, "m.room.member", user, b->members[i]);
 }
 

@@ -1,13 +1,13 @@
-/* What a change of state costs on disk: members of a room change their names, one after the other, at
- * random. The same history in our tables and in those of Synapse, both in SQLite.
+/* What a change of state costs on disk: members of a room change their names, one after the
+ * other, at random. The same history in our tables and in those of Synapse, both in SQLite.
  *
  *	state DIRECTORY [MEMBERS [CHANGES]]
  *
- * Of Synapse's schema those tables are written that hold states (state_groups, its edges, deltas of up
- * to 100 hops and then the whole state; which event has which) and auth chains (event_auth,
- * event_auth_chains), with their indexes and with ids of the length that they have in rooms of today.
- * The numbers are of pages, so of the file's bytes; those of the changes alone, after the members have
- * joined. */
+ * Of Synapse's schema those tables are written that hold states (state_groups, its edges, deltas
+ * of up to 100 hops and then the whole state; which event has which) and auth chains
+ * (event_auth, event_auth_chains), with their indexes and with ids of the length that they have
+ * in rooms of today. The numbers are of pages, so of the file's bytes; those of the changes
+ * alone, after the members have joined. */
 #include "config.h"
 
 #include <sqlite3.h>
@@ -90,9 +90,9 @@ measure(const char *path, struct sizes *out)
 
 	out->n = 0;
 	sql(NULL, sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL));
-	sql(db, sqlite3_prepare_v2(db,
-				   "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC",
-				   -1, &st, NULL));
+	sql(db, sqlite3_prepare_v2(
+			db, "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC",
+			-1, &st, NULL));
 	while (out->n < MAX_TABLES && sqlite3_step(st) == SQLITE_ROW) {
 		snprintf(out->v[out->n].name, sizeof(out->v[0].name), "%s",
 			 (const char *)sqlite3_column_text(st, 0));
@@ -397,36 +397,41 @@ theirs_change(struct theirs *t, size_t who, size_t joined)
 	t->last = group;
 }
 
+static const char THEIR_TABLES[] =
+	"PRAGMA journal_mode = WAL;"
+	"PRAGMA synchronous = OFF;"
+	"PRAGMA cache_size = -65536;"
+	"CREATE TABLE IF NOT EXISTS state_groups (id BIGINT PRIMARY KEY, room_id TEXT "
+	"NOT NULL, event_id TEXT NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS state_groups_state (state_group BIGINT NOT NULL, "
+	"room_id TEXT NOT NULL, type TEXT NOT NULL, state_key TEXT NOT NULL, event_id "
+	"TEXT NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS state_group_edges (state_group BIGINT NOT NULL, "
+	"prev_state_group BIGINT NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS state_group_edges_prev_idx ON state_group_edges "
+	"(prev_state_group);"
+	"CREATE INDEX IF NOT EXISTS state_groups_state_type_idx ON state_groups_state "
+	"(state_group, type, state_key);"
+	"CREATE INDEX IF NOT EXISTS state_groups_room_id_idx ON state_groups (room_id);"
+	"CREATE UNIQUE INDEX IF NOT EXISTS state_group_edges_unique_idx ON "
+	"state_group_edges (state_group, prev_state_group);"
+	"CREATE TABLE IF NOT EXISTS event_to_state_groups (event_id TEXT NOT NULL, "
+	"state_group BIGINT NOT NULL, UNIQUE (event_id));"
+	"CREATE INDEX IF NOT EXISTS event_to_state_groups_sg_index ON "
+	"event_to_state_groups (state_group);"
+	"CREATE TABLE IF NOT EXISTS event_auth (event_id TEXT NOT NULL, auth_id TEXT "
+	"NOT NULL, room_id TEXT NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS evauth_edges_id ON event_auth (event_id);"
+	"CREATE TABLE IF NOT EXISTS event_auth_chains (event_id TEXT PRIMARY KEY, "
+	"chain_id BIGINT NOT NULL, sequence_number BIGINT NOT NULL);"
+	"CREATE UNIQUE INDEX IF NOT EXISTS event_auth_chains_c_seq_index ON "
+	"event_auth_chains (chain_id, sequence_number);";
+
 static void
 theirs_open(struct theirs *t, const char *path)
 {
 	sql(NULL, sqlite3_open(path, &t->db));
-	sql(t->db, sqlite3_exec(t->db,
-		"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;"
-		"CREATE TABLE IF NOT EXISTS state_groups (id BIGINT PRIMARY KEY, room_id TEXT NOT NULL, "
-		"event_id TEXT NOT NULL);"
-		"CREATE TABLE IF NOT EXISTS state_groups_state (state_group BIGINT NOT NULL, room_id TEXT "
-		"NOT NULL, type TEXT NOT NULL, state_key TEXT NOT NULL, event_id TEXT NOT NULL);"
-		"CREATE TABLE IF NOT EXISTS state_group_edges (state_group BIGINT NOT NULL, "
-		"prev_state_group BIGINT NOT NULL);"
-		"CREATE INDEX IF NOT EXISTS state_group_edges_prev_idx ON state_group_edges "
-		"(prev_state_group);"
-		"CREATE INDEX IF NOT EXISTS state_groups_state_type_idx ON state_groups_state "
-		"(state_group, type, state_key);"
-		"CREATE INDEX IF NOT EXISTS state_groups_room_id_idx ON state_groups (room_id);"
-		"CREATE UNIQUE INDEX IF NOT EXISTS state_group_edges_unique_idx ON state_group_edges "
-		"(state_group, prev_state_group);"
-		"CREATE TABLE IF NOT EXISTS event_to_state_groups (event_id TEXT NOT NULL, state_group "
-		"BIGINT NOT NULL, UNIQUE (event_id));"
-		"CREATE INDEX IF NOT EXISTS event_to_state_groups_sg_index ON event_to_state_groups "
-		"(state_group);"
-		"CREATE TABLE IF NOT EXISTS event_auth (event_id TEXT NOT NULL, auth_id TEXT NOT NULL, "
-		"room_id TEXT NOT NULL);"
-		"CREATE INDEX IF NOT EXISTS evauth_edges_id ON event_auth (event_id);"
-		"CREATE TABLE IF NOT EXISTS event_auth_chains (event_id TEXT PRIMARY KEY, chain_id BIGINT "
-		"NOT NULL, sequence_number BIGINT NOT NULL);"
-		"CREATE UNIQUE INDEX IF NOT EXISTS event_auth_chains_c_seq_index ON event_auth_chains "
-		"(chain_id, sequence_number)", NULL, NULL, NULL));
+	sql(t->db, sqlite3_exec(t->db, THEIR_TABLES, NULL, NULL, NULL));
 	t->group = prepare(t->db, "INSERT INTO state_groups VALUES (?, ?, ?)");
 	t->edge = prepare(t->db, "INSERT INTO state_group_edges VALUES (?, ?)");
 	t->entry = prepare(t->db, "INSERT INTO state_groups_state VALUES (?, ?, ?, ?, ?)");
@@ -448,9 +453,10 @@ theirs_close(struct theirs *t)
 static void
 theirs(const char *dir, size_t members, size_t changes)
 {
-	static const char *const state[] = { "state_group", "sqlite_autoindex_state_group", "event_to_state",
-					     "sqlite_autoindex_event_to_state" },
-				 *const every[] = { "" };
+	static const char *const every[] = { "" },
+				 *const state[] = { "state_group", "sqlite_autoindex_state_group",
+						    "event_to_state",
+						    "sqlite_autoindex_event_to_state" };
 	struct theirs t = { .members = members };
 	struct sizes before, after;
 	uint64_t dice = 1;

@@ -79,8 +79,8 @@ covers_count(const struct mx_sql *sql)
 	return n;
 }
 
-/* Every state event that is not rejected has a cover, with the chain that its JSON says; those above
- * it are known. Returns how many there are. `every`: look at one in so many. */
+/* Every state event that is not rejected has a cover, with the chain that its JSON says; those
+ * above it are known. Returns how many there are. `every`: look at one in so many. */
 static inline size_t
 covers_check(size_t every)
 {

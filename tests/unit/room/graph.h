@@ -171,7 +171,8 @@ graph_others(struct graph_call *call, const struct graph_state *const *sets, siz
 	mx_str *ids;
 
 	for (int e = 0; e < g->n; e++) {
-		v[conflicted] = (struct mx_conflicted){ e + 1, 0, !mx_rules_is_auth_type(g->ev[e]) };
+		v[conflicted] = (struct mx_conflicted){ e + 1, 0,
+							!mx_rules_is_auth_type(g->ev[e]) };
 		for (size_t s = 0; s < n; s++)
 			if (graph_at(g, sets[s], mx_event_type(g->ev[e]),
 				     mx_event_state_key(g->ev[e])) == e)
