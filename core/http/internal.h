@@ -107,6 +107,7 @@ struct mx_link {
 	uint8_t phase, todo;
 	bool closing;			/* after the answer */
 	bool unread;			/* its request's body was not read to the end */
+	bool asked;			/* there was a request on it */
 	bool is_tls, tls_ended;
 };
 

@@ -8,7 +8,9 @@
 
 #include "core/http/internal.h"
 
-enum { GRACE_US = 1000000 };		/* for who has connected, when another process takes over */
+/* When another process takes over: how long who is connected may still ask. A client that keeps a
+ * connection expects that it ends; one that has just made it does not. */
+enum { GRACE_US = 1000000, GRACE_OF_THE_NEW_US = 5000000 };
 
 /* ---- messages ---- */
 
@@ -55,7 +57,7 @@ adopt(struct mx_link *l)
 	}
 	e = mx_link_adopt(l);
 	if (e == NULL && l->io->gentle)
-		mx_io_deadline(l, mx_monotonic_us() + GRACE_US);
+		mx_io_deadline(l, mx_monotonic_us() + GRACE_OF_THE_NEW_US);
 	if (e != NULL) {
 		mx_log("http", MX_WARN, "HTTP010", "a connection could not be served", mx_fe(e));
 		mx_error_free(&e);
@@ -126,7 +128,7 @@ drain_link(struct mx_link *l)
 	else if (l->phase == PHASE_IDLE && !l->io->gentle)
 		mx_link_free(l);
 	else if (l->phase == PHASE_IDLE)
-		mx_io_deadline(l, mx_monotonic_us() + GRACE_US);
+		mx_io_deadline(l, mx_monotonic_us() + (l->asked ? GRACE_US : GRACE_OF_THE_NEW_US));
 }
 
 static void

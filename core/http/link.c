@@ -255,6 +255,7 @@ begin(struct mx_link *l, struct mx_input *in)
 	struct mx_request *rq = mx_request_new(l, in);
 
 	l->rq = rq;
+	l->asked = true;
 	l->phase = PHASE_BODY;
 	if (rq->refusal == NULL && is_upload(rq)) {
 		begin_upload(l, in);
