@@ -252,6 +252,40 @@ fetch_once(struct world *w, int to, bool all)
 	return got;
 }
 
+/* As by /get_missing_events: what leads from what a server knows to what waits there. */
+static void
+fetch_between(struct world *w, int to, int peer)
+{
+	struct server *s = &w->servers[to], *p = &w->servers[peer];
+	mx_str latest[20], earliest[20];
+	struct mx_events l = { .v = NULL };
+	int wires[64], ends[20], n = honest_extremities(w, to, ends, 20), got = 0;
+	size_t waiting = 0;
+
+	for (int i = 0; i < n; i++)
+		earliest[i] = mx_str_of(oracle_id(w->oracle, ends[i]));
+	for (int e = 0; e < oracle_count(w->oracle) && waiting < 20; e++)
+		if (s->thinks[e] == THINKS(MX_FATE_WAITING) && !s->outlier[e])
+			latest[waiting++] = mx_str_of(oracle_id(w->oracle, e));
+	if (waiting == 0)
+		return;
+	world_ok(w,
+		 mx_room_between(p->rooms, p->conn, p->room, earliest, (size_t)n, latest, waiting,
+				 40, &l),
+		 "what is between");
+	for (size_t i = 0; i < l.n && got < 64; i++) {
+		wires[got] = wire_of(w, l.v[i]);
+		if (oracle_judge(w->oracle, w->wires[wires[got]].event) > ORACLE_ALLOWED)
+			world_fail(w, "s%d serves the rejected %.*s", peer,
+				   MX_SFMT(mx_event_id(l.v[i])));
+		got++;
+	}
+	mx_events_clear(&l);
+	world_trace(w, "  s%d asks s%d for what is missing: %d events", to, peer, got);
+	if (got != 0)
+		network_hand_in(w, to, wires, got);
+}
+
 /* ---- states of events whose past nobody gives ---- */
 
 static void
@@ -336,6 +370,12 @@ network_fetch(struct world *w, int to, bool all)
 
 	if (w->servers[to].room == NULL)
 		return;
+	if (!all && dice_percent(&w->dice, 40)) {
+		int peer = (int)dice_roll(&w->dice, (unsigned)w->honest);
+
+		if (peer != to && w->servers[peer].room != NULL && network_reaches(w, to, peer))
+			fetch_between(w, to, peer);
+	}
 	if (!all && w->servers[to].history == 1 && dice_percent(&w->dice, 30))
 		(void)fetch_state(w, to);
 	do {
