@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from myelin import BUILD, PASSWORD, Server
+from myelin import BUILD, PASSWORD, Server, quote
 
 CTL = os.path.join(BUILD, "myelinctl")
 
@@ -281,3 +281,16 @@ def test_what_is_wrong_with_a_room_is_told_and_mended(server):
     assert "nothing is wrong" in hs.ctl("room", "verify", room).stdout
     hs.start()
     assert len(alice.ok("GET", alice.room(room, "joined_members"))["joined"]) == 2
+
+
+def test_what_was_redacted_is_shown_while_it_is_kept(server):
+    hs = server(config="[rooms]\nkeep_redacted = 1h\n")
+    alice = hs.register("alice")
+    room = alice.create_room()
+    event, other = alice.send(room, "what nobody should read"), alice.send(room, "harmless")
+    alice.ok("PUT", alice.room(room, "redact/%s/1" % quote(event)), {})
+    assert "what nobody should read" not in str(alice.ok("GET", alice.room(room, "event/" + quote(event))))
+    assert json.loads(hs.ctl("room", "show-redacted", event).stdout)["content"]["body"] == "what nobody should read"
+    assert hs.ctl("room", "show-redacted", other, check=False).returncode == 1
+    hs.stop()
+    assert json.loads(hs.ctl("room", "show-redacted", event, "--json").stdout)["content"]["msgtype"] == "m.text"
