@@ -5,10 +5,10 @@
 #include "core/room/doctor.h"
 
 static const struct mx_sql IS_ABOVE =
-	MX_SQL("SELECT 1 FROM cover_above WHERE below >= $1 AND below <= $2 AND above = $3");
+	MX_SQL("SELECT 1 FROM cover_above WHERE below IN ($1, $2) AND above = $3");
 static const struct mx_sql DELETE_COVER = MX_SQL("DELETE FROM cover WHERE nid = $1");
 static const struct mx_sql DELETE_ABOVE =
-	MX_SQL("DELETE FROM cover_above WHERE below >= $1 AND below <= $2 AND above = $3");
+	MX_SQL("DELETE FROM cover_above WHERE below IN ($1, $2) AND above = $3");
 
 struct look {
 	struct mx_doctor *d;
