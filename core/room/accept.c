@@ -506,7 +506,10 @@ sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 {
 	MX_AUTO(mx_event) *stored = NULL;
 
-	a->on_line = a->redaction_known = false;
+	/* Of an earlier attempt, which the room has moved on from; rests was in its arena. */
+	a->on_line = a->redaction_known = a->told = a->listed = a->awake = false;
+	a->rests = NULL;
+	a->rests_n = a->rests_room = 0;
 	a->first = mx_intake_find(in, mx_event_id(a->v->event));
 	if (a->first != NULL)
 		return NULL;
