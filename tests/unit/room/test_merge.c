@@ -2,6 +2,8 @@
  * it; what it costs. */
 #include "config.h"
 
+#include <time.h>
+
 #include "tests/unit/room/forks.h"
 
 #include "tests/unit/room/covers.h"
@@ -205,7 +207,9 @@ entry_of(const struct mx_event *ev)
 static void
 make_things(struct mx_room *room, int n, struct mx_tree_entry *early, struct mx_tree_entry *late)
 {
-	for (int k = 0; k < 2; k++)
+	for (int k = 0; k < 2; k++) {
+		mx_msec now = mx_now();
+
 		for (int i = 0; i < n; i++) {
 			char content[32], key_[32];
 			struct mx_event *ev;
@@ -214,8 +218,13 @@ make_things(struct mx_room *room, int n, struct mx_tree_entry *early, struct mx_
 			snprintf(content, sizeof(content), "{\"n\":%d}", k);
 			unit_ok(house_send(room, &alice, "org.example.thing", key_, content, &ev));
 			(k == 0 ? early : late)[i] = entry_of(ev);
+			now = mx_event_ts(ev);
 			mx_event_unref(&ev);
 		}
+		/* Of one millisecond the greater id would be the later. */
+		while (mx_now() <= now)
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+	}
 }
 
 struct storing {
