@@ -14,3 +14,4 @@ include tests/bench/local.mk
 include tests/abi/local.mk
 include tests/example-module/local.mk
 include tests/e2e/local.mk
+include tests/chaos/local.mk

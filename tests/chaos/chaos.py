@@ -41,7 +41,16 @@ class Cluster:
         for one in self.servers[1:]:
             shutil.copy(self.servers[0].folder + "/signing.key", one.folder + "/signing.key")
             one.start()
-        self.counts = {"kill": 0, "pause": 0, "restart": 0, "cut": 0}
+        self.counts = {"kill": 0, "pause": 0, "restart": 0, "cut": 0, "ended": 0}
+
+    def look_after(self, one):
+        """A process that cannot reach its database while it starts ends, and whoever supervises it starts it again."""
+        if one.process.poll() is None:
+            return True
+        assert "myelind: " in one.log_text()[-2000:] and "PostgreSQL" in one.log_text()[-2000:], one.log_text()[-2000:]
+        one.spawn()
+        self.counts["ended"] += 1
+        return False
 
     def kill(self, one):
         one.kill()
@@ -55,8 +64,9 @@ class Cluster:
         self.counts["pause"] += 1
 
     def restart(self, one):
-        # Who is not up yet does not know the signal.
-        assert one.stop() in (0, -signal.SIGTERM), one.log_text()[-2000:]
+        # Who is not up yet does not know the signal, or has been cut off and ends by itself.
+        status = one.stop()
+        assert status in (0, -signal.SIGTERM) or "myelind: " in one.log_text()[-2000:], one.log_text()[-2000:]
         one.spawn()
         self.counts["restart"] += 1
 
@@ -73,10 +83,13 @@ class Cluster:
         if self.postgres:
             what.append((self.cut, 1))
         deed = self.chance.choices([w[0] for w in what], [w[1] for w in what])[0]
-        deed(self.chance.choice(self.servers))
+        one = self.chance.choice(self.servers)
+        if self.look_after(one):
+            deed(one)
 
     def wait_up(self):
         for one in self.servers:
+            self.look_after(one)
             wait_for(lambda one=one: up(one), "a process to answer", 60)
 
     def close(self):

@@ -102,6 +102,8 @@ honest_extremities(struct world *w, int i, int *out, int room)
 static void
 check_refusal(struct world *w, int i, const struct act *a, const char *words)
 {
+	/* It may have joined branches before it refused. */
+	honest_find_own(w, i, NULL);
 	int prev[64], n = honest_extremities(w, i, prev, 20);
 	struct forged f = {
 		.act = a, .prev = prev, .prev_n = n, .ts = w->now, .by = i, .also_by = -1

@@ -202,8 +202,8 @@ servers_open(struct server *servers)
 		snprintf(servers[i].name, sizeof(servers[i].name), "%c%d.example",
 			 i < HONEST_MAX ? 's' : 'h', i);
 		for (int k = 0; k < PEOPLE; k++)
-			snprintf(servers[i].people[k], sizeof(servers[i].people[k]), "@%c%d:%s",
-				 'a' + k, i, servers[i].name);
+			snprintf(servers[i].people[k], sizeof(servers[i].people[k]), "@%c%d:%c%d.example",
+				 'a' + k, i, servers[i].name[0], i);
 		make_key(&servers[i], (unsigned char)i);
 		if (i < HONEST_MAX)
 			open_server(&servers[i], servers);

@@ -187,8 +187,8 @@ static void
 anything_else_is_no_token(void **state)
 {
 	static const char *const bad[] = { "",      "s",     "s1",    "s1_",
-					   "s_1",   "1_2",   "s-1_2", "s1_2_3",
-					   "s1_2 ", " s1_2", "s1_x",  "s99999999999999999999_1",
+					   "s_1",   "1_2",   "s--1_2", "s1_2_3",
+					   "s1_2 ", " s1_2", "s1_x",  "s99999999999999999999_1", "s-9999999999999999_1",
 					   "S1_2",  "t1_2" };
 	struct mx_token t;
 
