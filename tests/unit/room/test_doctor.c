@@ -57,7 +57,7 @@ run_sql(struct mx_txn *tx, void *arg)
 	return mx_query_run(mx_query(mx_txn_conn(tx), &s));
 }
 
-static void
+static void __attribute__((format(printf, 1, 2)))
 damage(const char *format, ...)
 {
 	/* Statements are found again by their address. */
