@@ -22,17 +22,19 @@ create_content(const struct mx_room_version *v, const struct mx_draft *d, json_t
 	return NULL;
 }
 
+#define CREATE_ATTEMPTS 13
+
 /* In version 12 a user who makes two rooms of the same content in one millisecond would make the
- * same room: later ones are dated later. */
+ * same room: later ones are dated later, by at least `step`. */
 static mx_msec
-create_time(struct mx_rooms *rs, mx_nid sender)
+create_time(struct mx_rooms *rs, mx_nid sender, mx_msec step)
 {
 	_Atomic mx_msec *last = &rs->create_ts[(uint64_t)sender % MX_CREATE_TIMES];
 	mx_msec before = atomic_load(last), now;
 
 	do {
 		now = mx_now();
-		now = now > before ? now : before + 1;
+		now = now >= before + step ? now : before + step;
 	} while (!atomic_compare_exchange_weak(last, &before, now));
 	return now;
 }
@@ -40,7 +42,7 @@ create_time(struct mx_rooms *rs, mx_nid sender)
 static mx_error *
 create_once(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *version,
 	    const struct mx_draft *drafts, size_t n, json_t *content, const struct mx_along *along,
-	    struct mx_room **out)
+	    mx_msec step, struct mx_room **out)
 {
 	char opaque[19];
 	MX_AUTO(mx_buf) *id = mx_buf_new(MX_EVENT_MAX_FIELD);
@@ -61,7 +63,7 @@ create_once(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version
 	mx_error *e = mx_send_begin(&s, drafts, content);
 
 	if (e == NULL && drafts[0].ts == 0)
-		s.works[0].ts = create_time(rs, drafts[0].sender);
+		s.works[0].ts = create_time(rs, drafts[0].sender, step);
 	if (e == NULL)
 		e = mx_send_attempts(&s);
 	mx_send_end(&s);
@@ -82,10 +84,11 @@ mx_room_create_along(struct mx_rooms *rs, struct mx_conn *c, const struct mx_roo
 	*out = NULL;
 	MX_TRY(mx_send_check(drafts, n, MX_SEND_MAX_FIRST));
 	MX_TRY(create_content(version, &drafts[0], &content));
-	/* Another process may have made the same room in the same millisecond. */
-	for (int i = 0; i < 10; i++) {
+	/* Another process may have made the same room in the same millisecond; and one that made
+	 * more than one a millisecond, and ended, has dated ahead of the clock. */
+	for (int i = 0; i < CREATE_ATTEMPTS; i++) {
 		mx_error_free(&e);
-		e = create_once(rs, c, version, drafts, n, content, along, out);
+		e = create_once(rs, c, version, drafts, n, content, along, (mx_msec)1 << i, out);
 		if (!mx_error_is(e, MX_E_EXISTS))
 			break;
 	}
