@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define ATTEMPTS 10
+#define ATTEMPTS 50
 
 /* ---- all that are on their way ---- */
 
