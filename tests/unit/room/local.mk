@@ -334,3 +334,4 @@ tests_unit_room_test_accept_busy_postgres_CFLAGS = $(test_cflags)
 tests_unit_room_test_accept_busy_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 endif
 endif
+EXTRA_DIST += tests/unit/room/covers.h tests/unit/room/garbage.h
