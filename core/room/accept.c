@@ -492,15 +492,6 @@ known(struct mx_arrival *v, struct mx_event *stored)
 	v->reason = MX_REASON_KNOWN;
 }
 
-static void
-drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
-{
-	mx_event_unref(&v->event);
-	v->fate = MX_FATE_DROPPED;
-	v->reason = reason;
-	mx_arrival_words(v, words);
-}
-
 static mx_error *
 sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 {
@@ -558,7 +549,7 @@ mx_intake_answer_twins(struct mx_arriving *all, size_t n)
 		if (first->event != NULL)
 			known(a->v, mx_event_ref(first->event));
 		else
-			drop(a->v, first->reason, first->words);
+			mx_arrival_drop(a->v, first->reason, first->words);
 		if (a->v->event != NULL)
 			a->v->fate = first->fate;
 	}
@@ -591,7 +582,7 @@ mx_intake_check_room(struct mx_room *r, struct mx_arrival *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (v[i].event != NULL &&
 		    !mx_str_eq(mx_event_room_id(v[i].event), mx_room_id(r)))
-			drop(&v[i], MX_REASON_ROOM, "the event is of another room");
+			mx_arrival_drop(&v[i], MX_REASON_ROOM, "the event is of another room");
 }
 
 static mx_error *
@@ -620,7 +611,8 @@ mx_room_accept(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str
 	MX_TRY(denied(rs, c, r, origin, &acl));
 	if (acl) {
 		for (size_t i = 0; i < n; i++)
-			drop(&v[i], MX_REASON_ACL, "the room's access control list denies the server");
+			mx_arrival_drop(&v[i], MX_REASON_ACL,
+					"the room's access control list denies the server");
 		mx_arrivals_count(rs, v, n);
 		return NULL;
 	}

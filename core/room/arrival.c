@@ -52,6 +52,15 @@ mx_arrival_words(struct mx_arrival *v, const char *words)
 }
 
 void
+mx_arrival_drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
+{
+	mx_event_unref(&v->event);
+	v->fate = MX_FATE_DROPPED;
+	v->reason = reason;
+	mx_arrival_words(v, words);
+}
+
+void
 mx_arrivals_clear(struct mx_arrival *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

@@ -136,23 +136,10 @@ find(struct mx_doctor *d, mx_str id, struct mx_event **out)
 }
 
 static mx_error *
-merge(struct mx_doctor *d, struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
+merge(struct mx_doctor *d, const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
       struct mx_state_root *out)
 {
-	size_t distinct = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t k = 0;
-
-		while (k < distinct && !mx_root_eq(roots[k], roots[i]))
-			k++;
-		if (k == distinct)
-			roots[distinct++] = roots[i];
-	}
-	*out = roots[0];
-	if (distinct == 1)
-		return NULL;
-	mx_error *e = mx_merge_roots(d->rs, d->conn, d->room, roots, distinct, fresh, out);
+	mx_error *e = mx_merge_roots(d->rs, d->conn, d->room, roots, n, fresh, out);
 
 	/* As when it was taken in: too much of a conflict is not looked at. */
 	if (!mx_error_is(e, MX_E_LIMIT_EXCEEDED))

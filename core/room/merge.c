@@ -505,30 +505,40 @@ by_root(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct mx_state_root));
 }
 
+static bool
+all_alike(const struct mx_state_root *roots, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (!mx_root_eq(roots[i], roots[0]))
+			return false;
+	return true;
+}
+
 mx_error *
 mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	       const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
 	       struct mx_state_root *out)
 {
 	struct merge m = { .rs = rs, .c = c, .room = r, .tree = mx_rooms_tree(rs, c) };
-	struct mx_state_root *sorted = mx_alloc((n + 1) * sizeof(*sorted));
-	mx_error *e = NULL;
+	struct mx_state_root *sorted;
+	mx_error *e;
 
 	fresh->cache = rs->nodes;
 	if (n > 0)
-		memcpy(sorted, roots, n * sizeof(*sorted));
+		m.near = roots[0];
+	*out = m.near;
+	if (all_alike(roots, n))
+		return NULL;
+	sorted = mx_alloc(n * sizeof(*sorted));
+	memcpy(sorted, roots, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_root);
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || !mx_root_eq(sorted[i], sorted[i - 1]))
 			sorted[m.roots_n++] = sorted[i];
 	m.roots = sorted;
-	*out = sorted[0];
-	if (m.roots_n > 1) {
-		m.near = roots[0];
-		m.a = mx_arena_new();
-		e = merge(&m, fresh, out);
-		done(&m);
-	}
+	m.a = mx_arena_new();
+	e = merge(&m, fresh, out);
+	done(&m);
 	free(sorted);
 	return e;
 }

@@ -7,7 +7,7 @@
 
 #include "core/room/engine.h"
 
-/* *out: the root of the state that the n states resolve to. Costly: call it before the write,
+/* *out: the root of the state that the n states resolve to; the empty one for none. Costly: call it before the write,
  * with no lock held. What it makes is pinned in fresh (the caller ends it with
  * mx_fresh_nodes_done) and not stored: mx_merge_store does that, within the write. One distinct
  * root among the n: that one, at no cost. MX_E_LIMIT_EXCEEDED: more conflict than [rooms]

@@ -118,15 +118,6 @@ place_of(const struct batch *b, mx_str id)
 }
 
 static void
-drop(struct mx_arrival *v, enum mx_reason reason, const char *words)
-{
-	mx_event_unref(&v->event);
-	v->fate = MX_FATE_DROPPED;
-	v->reason = reason;
-	mx_arrival_words(v, words);
-}
-
-static void
 known(struct mx_arrival *v, struct mx_event *stored)
 {
 	mx_event_unref(&v->event);
@@ -148,7 +139,7 @@ sort_out(struct batch *b)
 		if (v->event == NULL)
 			continue;
 		if (!mx_str_eq(mx_event_room_id(v->event), mx_room_id(b->room))) {
-			drop(v, MX_REASON_ROOM, "the event is of another room");
+			mx_arrival_drop(v, MX_REASON_ROOM, "the event is of another room");
 			continue;
 		}
 		mx_error *e = mx_event_get(b->rs, b->conn, mx_event_id(v->event), &stored);
@@ -337,7 +328,7 @@ finish(struct batch *b)
 			continue;
 		first = &b->v[place_of(b, mx_event_id(v->event))];
 		if (first->fate == MX_FATE_DROPPED)
-			drop(v, first->reason, first->words);
+			mx_arrival_drop(v, first->reason, first->words);
 		else
 			known(v, mx_event_ref(first->event));
 	}

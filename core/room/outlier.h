@@ -36,5 +36,7 @@ void mx_outlier_reject(struct mx_arrival *v, enum mx_reason reason, const char *
 
 /* Sets the words, cut to what fits. */
 void mx_arrival_words(struct mx_arrival *v, const char *words);
+/* No event of this room that its sender's server signed, or none that may come in now. */
+void mx_arrival_drop(struct mx_arrival *v, enum mx_reason reason, const char *words);
 
 #endif

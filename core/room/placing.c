@@ -24,26 +24,12 @@ struct place {
 
 /* *out: what the n roots resolve to; *is_new: nobody has stored that. */
 static mx_error *
-merge(struct mx_intake *in, struct mx_state_root *roots, size_t n, struct mx_state_root *out,
+merge(struct mx_intake *in, const struct mx_state_root *roots, size_t n, struct mx_state_root *out,
       bool *is_new)
 {
-	size_t distinct = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t k = 0;
-
-		while (k < distinct && !mx_root_eq(roots[k], roots[i]))
-			k++;
-		if (k == distinct)
-			roots[distinct++] = roots[i];
-	}
-	*out = roots[0];
-	*is_new = false;
-	if (distinct == 1)
-		return NULL;
-	MX_TRY(mx_merge_roots(in->rs, in->conn, in->room, roots, distinct, &in->fresh, out));
+	MX_TRY(mx_merge_roots(in->rs, in->conn, in->room, roots, n, &in->fresh, out));
 	*is_new = !mx_root_eq(*out, in->root);
-	for (size_t i = 0; i < distinct; i++)
+	for (size_t i = 0; i < n; i++)
 		*is_new = *is_new && !mx_root_eq(*out, roots[i]);
 	return NULL;
 }

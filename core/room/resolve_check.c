@@ -67,14 +67,11 @@ put(struct mx_res *r, struct mx_res_node *node)
 }
 
 mx_error *
-mx_res_get(struct mx_res *r, mx_str type, mx_str key, struct mx_res_node **out)
+mx_res_agreed(struct mx_res *r, mx_str type, mx_str key, struct mx_res_node **out)
 {
-	struct mx_res_entry *e = mx_res_find(r, type, key);
 	mx_str id = { NULL, 0 };
 
-	*out = e != NULL ? e->node : NULL;
-	if (e != NULL || r->in->version->resolution == MX_RESOLUTION_2_1)
-		return NULL;	/* 2.1 starts from nothing */
+	*out = NULL;
 	MX_TRY(r->in->agreed(r->in->arg, type, key, &id));
 	if (id.p == NULL)
 		return NULL;
@@ -82,6 +79,17 @@ mx_res_get(struct mx_res *r, mx_str type, mx_str key, struct mx_res_node **out)
 	if ((*out)->ev == NULL)
 		*out = NULL;
 	return NULL;
+}
+
+mx_error *
+mx_res_get(struct mx_res *r, mx_str type, mx_str key, struct mx_res_node **out)
+{
+	struct mx_res_entry *e = mx_res_find(r, type, key);
+
+	*out = e != NULL ? e->node : NULL;
+	if (e != NULL || r->in->version->resolution == MX_RESOLUTION_2_1)
+		return NULL;	/* 2.1 starts from nothing */
+	return mx_res_agreed(r, type, key, out);
 }
 
 /* ---- one event ---- */

@@ -71,6 +71,9 @@ mx_error *mx_res_check(struct mx_res *r, const struct mx_res_list *events) MX_MU
 struct mx_res_entry *mx_res_find(struct mx_res *r, mx_str type, mx_str key);
 /* resolve_v1.c: state resolution 1, whole. */
 mx_error *mx_res_first(struct mx_res *r, struct mx_resolved **out, size_t *n) MX_MUST_USE;
+/* The event at a key where all states agree, if the server has it; NULL for none. */
+mx_error *mx_res_agreed(struct mx_res *r, mx_str type, mx_str key,
+			struct mx_res_node **out) MX_MUST_USE;
 /* The event at a key in the state so far; NULL for none. */
 mx_error *mx_res_get(struct mx_res *r, mx_str type, mx_str key,
 		     struct mx_res_node **out) MX_MUST_USE;

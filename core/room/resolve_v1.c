@@ -104,20 +104,13 @@ find(void *arg, mx_str type, mx_str key, struct mx_res_node **out)
 	const struct contest *c =
 		bsearch(&probe, round->f->v, round->f->n, sizeof(probe), by_key);
 	struct mx_res *r = round->f->r;
-	mx_str id = { NULL, 0 };
 
 	*out = NULL;
 	if (c != NULL) {
 		*out = c->settled || c == round->c ? c->winner : NULL;
 		return NULL;
 	}
-	MX_TRY(r->in->agreed(r->in->arg, type, key, &id));
-	if (id.p == NULL)
-		return NULL;
-	MX_TRY(mx_res_node(r, id, out));
-	if ((*out)->ev == NULL)
-		*out = NULL;
-	return NULL;
+	return mx_res_agreed(r, type, key, out);
 }
 
 /* The oldest, and then each that the rules allow after the one before it, until one is refused. */

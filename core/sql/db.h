@@ -65,7 +65,7 @@ struct mx_db_watch {
 	 * `upto`; read them through c. At the start of a batch, inside its transaction, or between
 	 * two, in a transaction that only reads. */
 	mx_error *(*caught_up)(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
-	/* Only on a shared database, before the commit of a batch that has taken the positions after
+	/* Only where processes can tell each other, before the commit of a batch that has taken the positions after
 	 * `since` up to `upto`: what the other processes need of it is written through c. */
 	mx_error *(*closing)(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto);
 	/* Another process has told this by mx_db_tell. On a thread of its own. */
@@ -76,8 +76,9 @@ void mx_db_set_watch(struct mx_db *db, const struct mx_db_watch *watch);
 
 /* ---- other processes on the same database ---- */
 
-/* Whether there may be any. */
-bool mx_db_shared(const struct mx_db *db);
+/* Whether they can tell each other what they have written. Where they cannot, others (a tool of the
+ * operator) may write all the same, and are noticed at the next batch. */
+bool mx_db_tells(const struct mx_db *db);
 /* From now on what they write is followed as it is committed. Call it when everything that watches
  * is there, and before anybody is served: when it returns the others know that there is one more.
  * Its facts are what it says of itself, without NUL and at most 3,900 bytes; who is there asks its

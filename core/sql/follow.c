@@ -19,7 +19,7 @@
 #define RECOUNT_MS 50
 
 bool
-mx_db_shared(const struct mx_db *db)
+mx_db_tells(const struct mx_db *db)
 {
 	return db->ops->notify != NULL;
 }
@@ -309,7 +309,7 @@ mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers)
 	struct mx_follow *f = &db->follow;
 	mx_error *e;
 
-	if (!mx_db_shared(db))
+	if (!mx_db_tells(db))
 		return NULL;
 	f->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (f->wake < 0)

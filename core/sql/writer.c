@@ -164,7 +164,7 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 		struct mx_query *q = mx_query(c, &MOVE_POSITION);
 		mx_bind_int(q, 1, w->pos);
 		MX_TRY(mx_query_run(q));
-		if (mx_db_shared(db)) {
+		if (mx_db_tells(db)) {
 			if (db->watch.closing != NULL)
 				MX_TRY(db->watch.closing(db->watch.arg, c, since, w->pos));
 			MX_TRY(mx_follow_note_batch(db, c));

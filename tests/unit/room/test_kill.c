@@ -43,9 +43,9 @@ talk(void *arg)
 	return NULL;
 }
 
-/* The server that will be killed. */
+/* The server that will be killed, with these at work. */
 static void
-serve(void)
+serve(void *(*work)(void *))
 {
 	pthread_t threads[TALKERS];
 
@@ -53,7 +53,7 @@ serve(void)
 	house_up(NULL);
 	house_user(&alice, "alice");
 	for (int i = 0; i < TALKERS; i++)
-		pthread_create(&threads[i], NULL, talk, &alice);
+		pthread_create(&threads[i], NULL, work, &alice);
 	pthread_join(threads[0], NULL);
 }
 
@@ -98,7 +98,7 @@ check(const struct ack *acked, size_t n)
 
 /* A server that is killed once `stop` things were acknowledged; the new n. */
 static size_t
-kill_after(void (*server)(void), struct ack *acked, size_t max, size_t n, size_t stop)
+kill_after(void *(*work)(void *), struct ack *acked, size_t max, size_t n, size_t stop)
 {
 	int ends[2], status;
 
@@ -109,7 +109,7 @@ kill_after(void (*server)(void), struct ack *acked, size_t max, size_t n, size_t
 	if (child == 0) {
 		close(ends[0]);
 		acks = ends[1];
-		server();
+		serve(work);
 		_exit(1);
 	}
 	close(ends[1]);
@@ -143,7 +143,7 @@ what_was_acknowledged_survives_being_killed(void **state)
 	house_down();
 	mx_db_close(&db);
 	for (int round = 0; round < ROUNDS; round++) {
-		n = kill_after(serve, acked, sizeof(acked) / sizeof(acked[0]), n,
+		n = kill_after(talk, acked, sizeof(acked) / sizeof(acked[0]), n,
 			       n + 100 + 37 * (size_t)round);
 		check(acked, n);
 	}
@@ -194,19 +194,6 @@ found(void *arg)
 			_exit(3);
 	}
 	return NULL;
-}
-
-static void
-serve_founders(void)
-{
-	pthread_t threads[TALKERS];
-
-	unit_ok(place_open(&db, NULL));
-	house_up(NULL);
-	house_user(&alice, "alice");
-	for (int i = 0; i < TALKERS; i++)
-		pthread_create(&threads[i], NULL, found, &alice);
-	pthread_join(threads[0], NULL);
 }
 
 static void
@@ -268,7 +255,7 @@ what_belongs_together_is_there_together(void **state)
 	house_down();
 	mx_db_close(&db);
 	for (int round = 0; round < ROUNDS; round++) {
-		n = kill_after(serve_founders, acked, sizeof(acked) / sizeof(acked[0]), n,
+		n = kill_after(found, acked, sizeof(acked) / sizeof(acked[0]), n,
 			       n + 40 + 17 * (size_t)round);
 		check_links(acked, n);
 	}

@@ -162,7 +162,7 @@ who_writes_nothing_hears_of_what_others_write(void **state)
 	struct listener l;
 
 	(void)state;
-	if (!mx_db_shared(db))
+	if (!mx_db_tells(db))
 		skip();
 	struct mx_db *other = listener_open(&l);
 
@@ -179,7 +179,7 @@ what_is_told_in_passing_reaches_the_others_only(void **state)
 	struct listener l, own;
 
 	(void)state;
-	if (!mx_db_shared(db))
+	if (!mx_db_tells(db))
 		skip();
 	struct mx_db *other = listener_open(&l), *teller = listener_open(&own);
 
@@ -207,7 +207,7 @@ who_could_not_hear_for_a_while_misses_nothing(void **state)
 	struct listener l;
 
 	(void)state;
-	if (!mx_db_shared(db))
+	if (!mx_db_tells(db))
 		skip();
 	struct mx_db *other = listener_open(&l);
 
