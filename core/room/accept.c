@@ -492,6 +492,23 @@ known(struct mx_arrival *v, struct mx_event *stored)
 	v->reason = MX_REASON_KNOWN;
 }
 
+/* A join that was rejected because its voucher's server had not signed that copy of it: who passes
+ * events on can leave a signature out, which is no part of the event. A copy that has it is taken in
+ * anew. */
+static mx_error *
+signed_now(struct mx_intake *in, const struct mx_event *ev, const struct mx_event *stored, bool *out)
+{
+	enum mx_reason reason;
+
+	*out = false;
+	if (!stored->rejected || stored->alias != 0 || ev->unvouched ||
+	    ev->membership != MX_MEMBER_JOIN)
+		return NULL;
+	MX_TRY(mx_fate_reason(in->conn, stored->nid, &reason));
+	*out = reason == MX_REASON_VOUCHER;
+	return NULL;
+}
+
 static mx_error *
 sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 {
@@ -506,9 +523,14 @@ sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 		return NULL;
 	MX_TRY(mx_intake_lookup(in, mx_event_id(a->v->event), &stored));
 	if (stored != NULL && !stored->outlier) {
-		known(a->v, mx_event_ref(stored));
-		a->done = true;
-		return NULL;
+		bool anew;
+
+		MX_TRY(signed_now(in, a->v->event, stored, &anew));
+		if (!anew) {
+			known(a->v, mx_event_ref(stored));
+			a->done = true;
+			return NULL;
+		}
 	}
 	if (stored != NULL)
 		MX_TRY(mx_intake_meet_outlier(in, a, stored));

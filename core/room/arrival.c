@@ -24,6 +24,7 @@ static const char *const REASONS[MX_REASON_COUNT] = {
 	[MX_REASON_AUTH] = "auth",
 	[MX_REASON_CURRENT_STATE] = "current_state",
 	[MX_REASON_LIMIT] = "limit",
+	[MX_REASON_VOUCHER] = "voucher",
 };
 
 const char *

@@ -401,5 +401,6 @@ mx_error *mx_redacted_get(struct mx_rooms *rs, struct mx_conn *c, mx_str event_i
 /* ---- fate.c: why an event that is kept is not simply accepted ---- */
 /* Keeps the reason and the words for v->event, which is stored; nothing when there is no reason. */
 mx_error *mx_fate_put(struct mx_txn *tx, const struct mx_arrival *v) MX_MUST_USE;
+mx_error *mx_fate_reason(struct mx_conn *c, mx_nid nid, enum mx_reason *out) MX_MUST_USE;
 
 #endif

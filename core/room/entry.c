@@ -128,7 +128,9 @@ drop(struct mx_entry *e, struct mx_arrival *v)
 {
 	if (v->event != NULL) {
 		v->fate = MX_FATE_DROPPED;
-		v->reason = v->event->state ? MX_REASON_ROOM : MX_REASON_MALFORMED;
+		v->reason = v->event->unvouched ? MX_REASON_VOUCHER
+			    : v->event->state   ? MX_REASON_ROOM
+						: MX_REASON_MALFORMED;
 	}
 	mx_arrivals_count(e->rs, v, 1);
 	mx_event_unref(&v->event);
@@ -144,7 +146,8 @@ sift(struct mx_entry *e, struct mx_chunk *k, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct mx_event *ev = k->v[i].event;
 
-		if (ev == NULL || !ev->state || !mx_str_eq(mx_event_room_id(ev), e->room_id)) {
+		if (ev == NULL || !ev->state || ev->unvouched ||
+		    !mx_str_eq(mx_event_room_id(ev), e->room_id)) {
 			drop(e, &k->v[i]);
 			continue;
 		}
@@ -242,7 +245,8 @@ take_join(struct mx_entry *e, mx_str text)
 	MX_TRY(mx_verify_events(e->rs, e->version, &text, 1, &v));
 	if (v.event == NULL)
 		return mx_error_new(MX_E_BAD_JSON, "the join in the answer: %s", v.words);
-	bool same = mx_str_eq(mx_event_id(v.event), mx_event_id(e->join)) && !v.event->redacted;
+	bool same = mx_str_eq(mx_event_id(v.event), mx_event_id(e->join)) && !v.event->redacted &&
+		    !v.event->unvouched;
 
 	if (same) {
 		mx_event_unref(&e->join);

@@ -30,6 +30,7 @@ struct mx_event {
 	bool rejected, soft_failed, redacted, outlier;	/* (m) */
 	bool hidden;				/* (m) accepted, but nothing that clients are shown */
 	bool forked;				/* (m) the room's state around it is another than its own */
+	bool unvouched;				/* (m) a join that its voucher's server has not signed; not stored */
 
 	mx_msec ts;
 	int64_t depth;

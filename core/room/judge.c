@@ -230,7 +230,7 @@ mx_judge_auth(struct mx_intake *in, const struct mx_arriving *a, enum mx_reason 
 		set.create = in->create;
 	*reason = MX_REASON_AUTH_EVENTS;
 	MX_TRY(mx_rules_check_auth_events(a->v->event, set.create, auth, a->auth_n));
-	*reason = MX_REASON_AUTH;
+	*reason = a->v->event->unvouched ? MX_REASON_VOUCHER : MX_REASON_AUTH;
 	state.power = power_by_auth(in, a);
 	return mx_rules_check(a->v->event, &state);
 }

@@ -125,7 +125,7 @@ mx_event_by_nid(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, struct mx_ev
 
 	mx_bind_int(q, 1, nid);
 	MX_TRY(read_one(rs, q, out));
-	if (*out == NULL && nid < 0) {
+	if (*out == NULL) {
 		q = mx_query(c, &BY_ALIAS);
 		mx_bind_int(q, 1, nid);
 		MX_TRY(read_one(rs, q, out));

@@ -142,6 +142,13 @@ sort_out(struct batch *b)
 			mx_arrival_drop(v, MX_REASON_ROOM, "the event is of another room");
 			continue;
 		}
+		/* Another server may have all signatures. */
+		if (v->event->unvouched) {
+			mx_arrival_drop(v, MX_REASON_VOUCHER,
+					"the server of the user who vouches for the join has not "
+					"signed it");
+			continue;
+		}
 		mx_error *e = mx_event_get(b->rs, b->conn, mx_event_id(v->event), &stored);
 
 		if (mx_error_is(e, MX_E_NOT_FOUND))

@@ -76,8 +76,7 @@ is_first_join(const struct mx_check *c)
 	       mx_str_eq(id, mx_event_id(c->create)) && !mx_event_ids_next(&prev, &id);
 }
 
-/* The user whom content.join_authorised_via_users_server names; its server's signature was checked
- * with the others. */
+/* The user whom content.join_authorised_via_users_server names. */
 static mx_error *
 check_authoriser(const struct mx_check *c)
 {
@@ -195,7 +194,7 @@ check_knock(const struct mx_check *c)
 	return NULL;
 }
 
-/* The key must name somebody: whose server signed was checked with the other signatures. */
+/* The key must name somebody: whether its server has signed was checked with the other signatures. */
 static mx_error *
 check_named_authoriser(const struct mx_check *c)
 {
@@ -217,6 +216,8 @@ mx_check_member(const struct mx_check *c)
 {
 	if (!c->ev->state)
 		return MX_REFUSE("m.room.member needs a state key");
+	if (c->ev->unvouched)
+		return MX_REFUSE("the server of the user who vouches for the join has not signed it");
 	if (c->version->join_restricted)
 		MX_TRY(check_named_authoriser(c));
 	switch (mx_event_membership(c->ev)) {

@@ -61,7 +61,7 @@ supply_one(struct mx_intake *in, mx_str id, unsigned deep)
 	if (a == NULL)
 		MX_TRY(mx_waiting_get(in, id, &a));
 	if (a == NULL || a->done || a->on_line || a->outlier != 0 || deep > MAX_DEEP ||
-	    !a->v->event->state)
+	    !a->v->event->state || a->v->event->unvouched)
 		return NULL;
 	MX_TRY(mx_intake_past(in, a));
 	if (a->lacks_auth)

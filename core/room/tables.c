@@ -29,7 +29,8 @@
  * state of the room once the event had been taken in, where that is another than root; flag
  * MX_EVENT_FORKED says so. membership.changed: the position at which the member became so, where
  * that is not the member event's (state resolution did it). event_waiting: events whose
- * prev_events or auth_events are missing, and event_lack which (auth 1: an auth event). event_gap:
+ * prev_events or auth_events are missing (unvouched: a join that its voucher's server has not signed),
+ * and event_lack which (auth 1: an auth event). event_gap:
  * prev_events that were missing when their event was taken in all the same (with a state that
  * another server told). redaction_pending: redactions whose target is not here yet. *
  * cover: what a state event rests on (cover.c). cover_above: what rests on an event; below is twice
@@ -101,6 +102,8 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE TABLE redacted_content (id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, "
 	  "json TEXT NOT NULL) {unkeyed};\n"
 	  "CREATE INDEX redacted_content_at ON redacted_content (at)" },
+	{ 7, "joins in waiting that nobody has vouched for",
+	  "ALTER TABLE event_waiting ADD COLUMN unvouched BIGINT NOT NULL DEFAULT 0" },
 };
 
 const struct mx_migration_set mx_rooms_tables = { "room", MIGRATIONS,

@@ -37,6 +37,20 @@ add_server(mx_str id, mx_str servers[MX_VERIFY_SERVERS], size_t *n)
 	servers[(*n)++] = server;
 }
 
+/* With escapes or without a server it names nobody: the rules refuse that. */
+static bool
+voucher_of(const struct mx_event *ev, mx_str *out)
+{
+	mx_str value;
+
+	return ev->version->join_restricted &&
+	       mx_str_eq(mx_event_type(ev), MX_S("m.room.member")) &&
+	       mx_scan_find(mx_event_content(ev), MX_S("join_authorised_via_users_server"),
+			    &value) &&
+	       mx_scan_string(value, out) && !mx_scan_escaped(mx_id_server_of(*out)) &&
+	       mx_id_server_of(*out).p != NULL;
+}
+
 size_t
 mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS])
 {
@@ -51,11 +65,7 @@ mx_verify_servers(const struct mx_event *ev, mx_str servers[MX_VERIFY_SERVERS])
 		add_server(mx_event_sender(ev), servers, &n);
 	if (ev->version->event_id == MX_EVENT_ID_CHOSEN)
 		add_server(mx_event_id(ev), servers, &n);
-	/* With escapes or without a server it names nobody: the rules refuse that. */
-	if (member && ev->version->join_restricted &&
-	    mx_scan_find(content, MX_S("join_authorised_via_users_server"), &value) &&
-	    mx_scan_string(value, &user) && !mx_scan_escaped(mx_id_server_of(user)) &&
-	    mx_id_server_of(user).p != NULL)
+	if (voucher_of(ev, &user))
 		add_server(user, servers, &n);
 	return n;
 }
@@ -126,22 +136,28 @@ mx_verify_keys(const struct mx_event *ev,
 	}
 }
 
+/* *known: one of its keys could be had, or there is no signature to need one. */
 static mx_error *
 check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_verify_key_fn *get,
-	     void *arg)
+	     void *arg, bool *known)
 {
 	unsigned char signature[MX_ED25519_SIGNATURE];
 	mx_str key_id, text;
 	struct mx_verify_key key;
 	struct signatures it;
-	bool valid = false;
+	bool valid = false, asked = false;
 
+	*known = true;
 	if (!signatures_of(ev, server, &it))
 		return mx_error_new(MX_E_FORBIDDEN, "the event is not signed by %.*s",
 				    MX_SFMT(server));
 	while (next_signature(&it, &key_id, &text)) {
-		if (!get(arg, server, key_id, ev->version->key_validity ? ev->ts : 0, &key) ||
-		    !usable(ev, &key))
+		bool have =
+			get(arg, server, key_id, ev->version->key_validity ? ev->ts : 0, &key);
+
+		*known = asked ? *known || have : have;
+		asked = true;
+		if (!have || !usable(ev, &key))
 			continue;
 		if (!decode(text, signature, sizeof(signature)) ||
 		    !mx_verify_bytes(key.public_key, signed_bytes, signature))
@@ -157,8 +173,19 @@ check_server(const struct mx_event *ev, mx_str signed_bytes, mx_str server, mx_v
 	return NULL;
 }
 
+/* Whether nobody but the voucher of a join must have signed as this server: without that the auth rules
+ * reject the event, and it is not dropped. */
+static bool
+only_vouches(const struct mx_event *ev, mx_str server)
+{
+	mx_str user;
+
+	return voucher_of(ev, &user) && mx_str_eq(mx_id_server_of(user), server) &&
+	       !mx_str_eq(mx_id_server_of(mx_event_sender(ev)), server);
+}
+
 static mx_error *
-check_signatures(const struct mx_event *ev, mx_verify_key_fn *get, void *arg)
+check_signatures(struct mx_event *ev, mx_verify_key_fn *get, void *arg)
 {
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
 	mx_str servers[MX_VERIFY_SERVERS];
@@ -168,8 +195,16 @@ check_signatures(const struct mx_event *ev, mx_verify_key_fn *get, void *arg)
 		return mx_error_new(MX_E_FORBIDDEN,
 				    "the event is dated more than a week ahead");
 	mx_redact_bytes(ev->version, mx_event_json(ev), false, b);
-	for (size_t i = 0; i < n; i++)
-		MX_TRY(check_server(ev, mx_buf_view(b), servers[i], get, arg));
+	for (size_t i = 0; i < n; i++) {
+		bool known;
+		mx_error *e = check_server(ev, mx_buf_view(b), servers[i], get, arg, &known);
+
+		/* A key that cannot be had now may be had another time. */
+		if (e == NULL || !known || !only_vouches(ev, servers[i]))
+			MX_TRY(e);
+		else
+			ev->unvouched = mx_error_drop(e);
+	}
 	return NULL;
 }
 
@@ -194,6 +229,7 @@ mx_verify_parsed(struct mx_event *ev, mx_verify_key_fn *key, void *arg, struct m
 {
 	MX_TRY(check_signatures(ev, key, arg));
 	*out = mx_verify_hash(ev) ? mx_event_ref(ev) : mx_event_redact(ev);
+	(*out)->unvouched = ev->unvouched;
 	return NULL;
 }
 

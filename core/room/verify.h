@@ -19,7 +19,8 @@ typedef bool mx_verify_key_fn(void *arg, mx_str server, mx_str key_id, mx_msec a
 
 /* Parses, checks the signatures, then the content hash: an event whose hash does not match comes
  * out redacted. Fails as mx_event_from_bytes does, and with MX_E_FORBIDDEN when a signature is
- * missing or wrong: drop the event. */
+ * missing or wrong: drop the event. Where it is only that of who vouches for a join (room version
+ * 8), the event comes out unvouched: the auth rules refuse it. */
 mx_error *mx_verify_event(const struct mx_room_version *v, mx_str bytes, mx_verify_key_fn *key,
 			  void *arg, struct mx_event **out) MX_MUST_USE;
 

@@ -10,10 +10,13 @@
 static const struct mx_sql ANY = MX_SQL("SELECT 1 FROM event_waiting WHERE room = $1 LIMIT 1");
 static const struct mx_sql BY_ID =
 	MX_SQL("SELECT nid FROM event_waiting WHERE id_hash = $1 AND id = $2 AND room = $3");
-static const struct mx_sql GET = MX_SQL("SELECT json FROM event_waiting WHERE nid = $1");
+static const struct mx_sql GET = MX_SQL("SELECT json, unvouched FROM event_waiting WHERE nid = $1");
+static const struct mx_sql SIGNED =
+	MX_SQL("UPDATE event_waiting SET json = $2, unvouched = 0 WHERE nid = $1 AND unvouched <> 0");
 static const struct mx_sql PUT =
-	MX_SQL("INSERT INTO event_waiting (nid, room, id, id_hash, at, json) "
-	       "SELECT COALESCE(MAX(nid), 0) + 1, $1, $2, $3, $4, $5 FROM event_waiting RETURNING nid");
+	MX_SQL("INSERT INTO event_waiting (nid, room, id, id_hash, at, json, unvouched) "
+	       "SELECT COALESCE(MAX(nid), 0) + 1, $1, $2, $3, $4, $5, $6 FROM event_waiting "
+	       "RETURNING nid");
 static const struct mx_sql PUT_LACK =
 	MX_SQL("INSERT INTO event_lack (waiting, auth, id, id_hash, room) VALUES ($1, $2, $3, $4, $5) "
 	       "ON CONFLICT (waiting, auth, id) DO NOTHING");
@@ -66,6 +69,8 @@ load(struct mx_intake *in, mx_nid nid, struct mx_arriving *a)
 	mx_bind_int(q, 1, nid);
 	if (mx_query_next(q))
 		e = mx_event_from_bytes(in->room->version, mx_col_str(q, 0), &a->own.event);
+	if (a->own.event != NULL)
+		a->own.event->unvouched = mx_col_int(q, 1) != 0;
 	mx_error *end = mx_query_end(q);
 
 	a->v = &a->own;
@@ -250,12 +255,25 @@ put(struct mx_txn *tx, void *arg)
 	mx_bind_int(q, 3, mx_event_id_hash(id));
 	mx_bind_int(q, 4, mx_now());
 	mx_bind_str(q, 5, mx_event_json(w->a->v->event));
+	mx_bind_int(q, 6, w->a->v->event->unvouched);
 	nid = mx_query_next(q) ? mx_col_int(q, 0) : 0;
 	MX_TRY(mx_query_end(q));
 	MX_TRY(put_lacks(tx, w, nid, false));
 	MX_TRY(put_lacks(tx, w, nid, true));
 	w->a->waiting = nid;
 	return NULL;
+}
+
+/* A copy with the signature that the one in waiting was without. */
+static mx_error *
+put_signed(struct mx_txn *tx, void *arg)
+{
+	const struct mx_arriving *a = arg;
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &SIGNED);
+
+	mx_bind_int(q, 1, a->waiting);
+	mx_bind_str(q, 2, mx_event_json(a->v->event));
+	return mx_query_run(q);
 }
 
 mx_error *
@@ -265,6 +283,9 @@ mx_wait(struct mx_intake *in, struct mx_arriving *a)
 
 	if (a->waiting == 0)
 		MX_TRY(mx_write(in->rs->db, put, &w));
+	else if (a->v != &a->own && in->room->version->join_restricted &&
+		 a->v->event->membership == MX_MEMBER_JOIN && !a->v->event->unvouched)
+		MX_TRY(mx_write(in->rs->db, put_signed, a));
 	in->any_waiting = true;
 	mx_intake_tell(in, a);
 	a->v->fate = MX_FATE_WAITING;

@@ -34,6 +34,7 @@ enum mx_reason {
 	MX_REASON_AUTH,		/* refused by its auth events, or by the state before it */
 	MX_REASON_CURRENT_STATE,	/* soft failure */
 	MX_REASON_LIMIT,	/* the room has as much state, or as many events in waiting, as is allowed */
+	MX_REASON_VOUCHER,	/* a join that the server of who vouches for it has not signed */
 	MX_REASON_COUNT
 };
 MX_API const char *mx_fate_name(enum mx_fate f);
