@@ -112,6 +112,52 @@ mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from,
 	return finish(rs, c, &tree, &l, e, out);
 }
 
+static bool
+same_key(const struct mx_event *a, const struct mx_event *b)
+{
+	return a->state && b->state && mx_str_eq(mx_event_type(a), mx_event_type(b)) &&
+	       mx_str_eq(mx_event_state_key(a), mx_event_state_key(b));
+}
+
+/* Whether the ith event is in the state, or a later one of the list has its place there. */
+static mx_error *
+lasts(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root end, const struct mx_events *l,
+      size_t i, bool *out)
+{
+	const struct mx_event *ev = l->v[i];
+	MX_AUTO(mx_event) *at = NULL;
+
+	*out = !ev->state;
+	for (size_t k = i + 1; k < l->n && !*out; k++)
+		*out = l->v[k] != NULL && same_key(ev, l->v[k]);
+	if (*out)
+		return NULL;
+	MX_TRY(mx_state_get(rs, c, end, mx_event_type(ev), mx_event_state_key(ev), &at));
+	*out = at != NULL && mx_str_eq(mx_event_id(at), mx_event_id(ev));
+	return NULL;
+}
+
+mx_error *
+mx_events_drop_lost(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root end,
+		    struct mx_events *l)
+{
+	size_t n = 0;
+	mx_error *e = NULL;
+
+	for (size_t i = l->n; e == NULL && i-- > 0;) {
+		bool keep;
+
+		e = lasts(rs, c, end, l, i, &keep);
+		if (e == NULL && !keep)
+			mx_event_unref(&l->v[i]);
+	}
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i] != NULL)
+			l->v[n++] = l->v[i];
+	l->n = n;
+	return e;
+}
+
 /* The newest event of the tail at or before pos, 0 when the tail doesn't know. */
 static mx_nid
 tail_at(struct mx_room *r, mx_pos pos, bool *newest)

@@ -154,6 +154,11 @@ MX_API mx_error *mx_state_no_members(struct mx_rooms *rs, struct mx_conn *c,
 /* The entries of `to` that `from` lacks or has with another event; skips what both share. */
 MX_API mx_error *mx_state_diff(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root from,
 			       struct mx_state_root to, struct mx_events *out) MX_MUST_USE;
+/* Takes out of a timeline (oldest first) the state events that did not last: neither is the event in
+ * the state at its end, nor does a later one of the timeline take its place. Who reckons the state
+ * from the timeline would go wrong by them. */
+MX_API mx_error *mx_events_drop_lost(struct mx_rooms *rs, struct mx_conn *c,
+				     struct mx_state_root end, struct mx_events *l) MX_MUST_USE;
 
 /* ---- members ---- */
 struct mx_member {

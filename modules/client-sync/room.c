@@ -98,6 +98,19 @@ read_pages(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos befor
 	return NULL;
 }
 
+/* A client that reckons the state itself believes what comes last, and cannot be told in the same
+ * answer that it lost against another branch: so it is not told of it. (With state_after it is.) */
+static mx_error *
+drop_lost(struct sync *s, const struct sync_room *r, mx_pos last, struct window *w)
+{
+	struct mx_state_root end;
+
+	if (!w->forked || s->state_after)
+		return NULL;
+	MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, last, &end));
+	return mx_events_drop_lost(s->rs, s->conn, end, &w->events);
+}
+
 static mx_error *
 read_window(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos last, struct window *w)
 {
@@ -113,7 +126,7 @@ read_window(struct sync *s, const struct sync_room *r, mx_pos after, mx_pos last
 	else if (w->forked_first)
 		MX_TRY(mx_room_root_at(s->rs, s->conn, r->room, w->first - 1, &w->before));
 	reverse(&w->events);
-	return NULL;
+	return drop_lost(s, r, last, w);
 }
 
 static void

@@ -217,6 +217,59 @@ a_conflict_is_resolved(void **state)
 	mx_room_unref(&room);
 }
 
+/* What a client that reckons the state from the timeline may be shown of the newest n events. */
+static size_t
+lasting(struct mx_room *room, size_t n, mx_str *newest)
+{
+	struct mx_events l = { 0 };
+	static char id[64];
+	bool more;
+
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, INT64_MAX, n, true, &l, &more));
+	for (size_t i = 0; i < l.n / 2; i++) {
+		struct mx_event *ev = l.v[i];
+
+		l.v[i] = l.v[l.n - 1 - i];
+		l.v[l.n - 1 - i] = ev;
+	}
+	unit_ok(mx_events_drop_lost(rooms, conn, mx_room_root(room), &l));
+	size_t left = l.n;
+
+	assert_true(left > 0);
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_event_id(l.v[left - 1])));
+	*newest = mx_str_of(id);
+	mx_events_clear(&l);
+	return left;
+}
+
+static void
+what_did_not_last_is_left_out_of_a_timeline(void **state)
+{
+	struct remote *last, *a, *b, *said;
+	struct mx_room *room = guest_room(&last);
+	mx_str newest;
+
+	(void)state;
+	last = share_power(room);
+	a = remote_topic(room, 0, gina, "older", last);
+	said = remote_say(room, 0, gina, a);
+	b = remote_topic(room, 1, hugo, "newer", last);
+	remote_accepted(room, b);
+	remote_accepted(room, a);
+	has_topic(room, "newer");
+	/* The older one came last, and is not in the state: the newest that may be shown is b. */
+	assert_int_equal(lasting(room, 2, &newest), 1);
+	assert_true(mx_str_eq(newest, mx_event_id(b->ev)));
+	/* Messages are no matter of state, whatever branch they stand on. */
+	remote_accepted(room, said);
+	assert_int_equal(lasting(room, 3, &newest), 2);
+	assert_true(mx_str_eq(newest, mx_event_id(said->ev)));
+	/* What the next one replaces is shown: who reads in order ends right. */
+	unit_ok(house_send(room, &alice, "m.room.topic", "", "{\"topic\":\"third\"}", NULL));
+	assert_int_equal(lasting(room, 4, &newest), 4);
+	mx_room_unref(&room);
+}
+
 static void
 members_move_with_the_resolution(void **state)
 {
@@ -1150,6 +1203,7 @@ main(void)
 		accept_case(branches_come_together),
 		accept_case(branches_survive_a_restart),
 		accept_case(a_conflict_is_resolved),
+		accept_case(what_did_not_last_is_left_out_of_a_timeline),
 		accept_case(members_move_with_the_resolution),
 		accept_case(what_is_forbidden_is_rejected),
 		accept_case(what_is_missing_is_waited_for),
