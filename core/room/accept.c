@@ -638,6 +638,7 @@ mx_room_accept(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str
 		mx_arrivals_count(rs, v, n);
 		return NULL;
 	}
+	mx_conn_rest(c);	/* keys may have to be asked for */
 	MX_TRY(mx_verify_events(rs, r->version, pdus, n, v));
 	mx_intake_check_room(r, v, n);
 	all = mx_alloc(n * sizeof(*all));

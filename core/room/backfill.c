@@ -209,6 +209,7 @@ mx_room_backfill(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, cons
 	size_t told_n = e == NULL ? state_n + auth_n : 0;
 
 	memset(v, 0, n * sizeof(*v));
+	mx_conn_rest(c);
 	if (e == NULL)
 		e = mx_verify_events(rs, r->version, pdus, n, v);
 	if (e == NULL) {

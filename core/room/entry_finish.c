@@ -271,6 +271,7 @@ mx_entry_finish(struct mx_entry *e, struct mx_conn *c, struct mx_room **out)
 	struct making m = { .e = e, .conn = c };
 
 	*out = NULL;
+	mx_conn_rest(c);
 	MX_TRY(mx_entry_read_rest(e));
 	MX_TRY(write_late(e, c));
 	MX_TRY(mx_entry_judge(e, c));

@@ -403,6 +403,7 @@ mx_outliers_store(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, con
 	mx_error *e = NULL;
 
 	for (int i = 0; i < ATTEMPTS; i++) {
+		mx_conn_rest(c);
 		MX_TRY(mx_verify_events(rs, r->version, pdus, n, v));
 		e = attempt(rs, c, r, n, v);
 		if (e != NULL)

@@ -43,8 +43,8 @@ struct mx_rooms_config {
 	/* Told on the writer's thread after the commit, in stream order. May be NULL. */
 	void (*event_stored)(void *arg, struct mx_event *event);
 	void *arg;
-	/* The signing keys of other servers; may block. NULL: none can be had, and only our own
-	 * events verify. */
+	/* The signing keys of other servers; may block: whoever asks holds no lock, and lets its
+	 * connection to the database rest. NULL: none can be had, and only our own events verify. */
 	mx_verify_key_fn *verify_key;
 	void *verify_arg;
 };

@@ -34,6 +34,24 @@ mx_conn_failed(struct mx_db *db, mx_error *e)
 	return c;
 }
 
+void
+mx_conn_move(struct mx_conn *to, struct mx_conn *from)
+{
+	to->storage = from->storage;
+	to->generation = from->generation;
+	to->prepared = from->prepared;
+	to->clock = from->clock;
+	to->lost = from->lost;
+	memcpy(to->table, from->table, sizeof(to->table));
+	from->storage = NULL;
+	from->prepared = 0;
+	memset(from->table, 0, sizeof(from->table));
+	for (size_t i = 0; i < MX_CONN_BUCKETS; i++)
+		for (struct mx_prepared *p = to->table[i]; p != NULL; p = p->chain)
+			for (struct mx_query *q = p->spare; q != NULL; q = q->next)
+				q->conn = to;
+}
+
 mx_error *
 mx_conn_check(struct mx_conn *c, mx_error *e)
 {
@@ -154,6 +172,8 @@ gone(const struct mx_conn *c)
 struct mx_query *
 mx_query(struct mx_conn *c, const struct mx_sql *s)
 {
+	if (c->resting)
+		mx_conn_wake(c);
 	struct mx_prepared *p = prepared_find(c, s);
 	struct mx_query *q = p->spare;
 
@@ -345,6 +365,8 @@ mx_snapshot_begin(struct mx_conn *c)
 {
 	if (c->txn != NULL || c->snapshot)
 		mx_sql_misuse("mx_snapshot_begin inside of a transaction");
+	if (c->resting)
+		mx_conn_wake(c);
 	if (c->lost)
 		return gone(c);
 	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, false)));

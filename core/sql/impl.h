@@ -48,10 +48,14 @@ struct mx_conn {
 	struct mx_query *open;
 	uint64_t statements, uncounted;
 	bool lost, snapshot;
+	bool resting;			/* mx_conn_rest: it has nothing until mx_conn_wake */
 	mx_error *refused;		/* mx_conn_failed: there is no connection behind it */
 };
 
 mx_error *mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out) MX_MUST_USE;
+/* Moves what is behind one connection, with its statements, to another that has nothing. */
+void mx_conn_move(struct mx_conn *to, struct mx_conn *from);
+void mx_conn_wake(struct mx_conn *c);
 void mx_conn_close(struct mx_conn **c);
 /* Ends queries that were left open, and moves the counters into the database's. */
 void mx_conn_tidy(struct mx_conn *c);

@@ -191,6 +191,38 @@ mx_conn_get(struct mx_db *db, struct mx_conn **out)
 }
 
 void
+mx_conn_rest(struct mx_conn *c)
+{
+	if (c->txn != NULL || c->snapshot || c->open != NULL || c->refused != NULL || c->resting)
+		return;
+	struct mx_conn *back = mx_alloc(sizeof(*back));
+
+	back->db = c->db;
+	back->ops = c->ops;
+	mx_conn_tidy(c);
+	mx_conn_move(back, c);
+	c->resting = true;
+	c->lost = false;
+	mx_conn_pool_put(&c->db->readers, back);
+}
+
+void
+mx_conn_wake(struct mx_conn *c)
+{
+	struct mx_conn *got;
+	mx_error *e = mx_conn_pool_get(&c->db->readers, &got);
+
+	c->resting = false;
+	if (e != NULL) {
+		c->lost = true;
+		c->refused = e;
+		return;
+	}
+	mx_conn_move(c, got);
+	mx_conn_close(&got);
+}
+
+void
 mx_conn_put(struct mx_conn **cp)
 {
 	struct mx_conn *c = *cp;
@@ -200,7 +232,7 @@ mx_conn_put(struct mx_conn **cp)
 	*cp = NULL;
 	if (c->txn != NULL)
 		mx_sql_misuse("mx_conn_put of a transaction's connection");
-	if (c->refused != NULL) {
+	if (c->refused != NULL || c->resting) {
 		mx_conn_close(&c);
 		return;
 	}

@@ -67,6 +67,12 @@ MX_API void mx_conn_put(struct mx_conn **c);
 MX_API mx_error *mx_snapshot_begin(struct mx_conn *c) MX_MUST_USE;
 MX_API void mx_snapshot_end(struct mx_conn *c);
 
+/* Before something that may take long and needs no database (another server's answer): gives the
+ * connection back to the pool. c stays what it is, and takes another one when it is used next; then
+ * that may wait, and fail, as mx_conn_get does. Inside of a snapshot or with a query open it keeps
+ * what it has. */
+MX_API void mx_conn_rest(struct mx_conn *c);
+
 static inline void mx_conn_auto(struct mx_conn **c) { mx_conn_put(c); }
 
 /* ---- writing ---- */

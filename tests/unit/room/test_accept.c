@@ -423,6 +423,46 @@ forgeries_are_dropped(void **state)
 	mx_room_unref(&other);
 }
 
+static unsigned keys_held_up;
+
+/* Needs every connection that there is. */
+static bool
+greedy_key(void *arg, mx_str server, mx_str key_id, mx_msec at, struct mx_verify_key *out)
+{
+	enum { ALL = 24 };	/* [database] readers */
+	struct mx_conn *all[ALL];
+	size_t n = 0;
+
+	while (n < ALL && !mx_error_drop(mx_conn_get(db, &all[n])))
+		n++;
+	keys_held_up += n < ALL;
+	while (n > 0)
+		mx_conn_put(&all[--n]);
+	return guest_key(arg, server, key_id, at, out);
+}
+
+static void
+no_connection_is_held_while_keys_are_asked_for(void **state)
+{
+	struct remote *last;
+	struct mx_room *room = guest_room(&last);
+	struct mx_arrival v;
+
+	(void)state;
+	keys_held_up = 0;
+	rooms->verify_key = greedy_key;
+	struct remote *said = remote_say(room, 0, gina, last), *next = remote_say(room, 1, hugo, said);
+	mx_str pdu = mx_event_json(next->ev);
+
+	remote_accepted(room, said);
+	unit_ok(mx_outliers_store(rooms, conn, room, &pdu, 1, &v));
+	mx_arrivals_clear(&v, 1);
+	unit_ok(mx_room_backfill(rooms, conn, room, &pdu, 1, NULL, 0, NULL, 0, &v));
+	mx_arrivals_clear(&v, 1);
+	assert_int_equal(keys_held_up, 0);
+	mx_room_unref(&room);
+}
+
 static void
 an_auth_event_that_is_missing_is_waited_for(void **state)
 {
@@ -1208,6 +1248,7 @@ main(void)
 		accept_case(what_is_forbidden_is_rejected),
 		accept_case(what_is_missing_is_waited_for),
 		accept_case(forgeries_are_dropped),
+		accept_case(no_connection_is_held_while_keys_are_asked_for),
 		accept_case(an_auth_event_that_is_missing_is_waited_for),
 		accept_case(an_event_comes_with_the_state_before_it),
 		accept_case(a_state_that_is_told_counts_beside_a_past_that_is_here),

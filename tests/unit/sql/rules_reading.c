@@ -7,6 +7,16 @@ static const struct mx_sql GET = MX_SQL("SELECT id, name, data FROM item WHERE i
 static const struct mx_sql ALL = MX_SQL("SELECT id FROM item ORDER BY id");
 static const struct mx_sql BAD = MX_SQL("SELECT nonsense FROM nowhere");
 
+static int64_t
+ask_on(struct mx_conn *c, const struct mx_sql *sql)
+{
+	struct mx_query *q = mx_query(c, sql);
+	int64_t v = mx_query_next(q) ? mx_col_int(q, 0) : -1;
+
+	assert_ok(mx_query_end(q));
+	return v;
+}
+
 /* ---- statements ---- */
 
 static mx_error *
@@ -311,6 +321,59 @@ who_waits_gets_the_connection_that_is_put_back(void **state)
 	mx_conn_put(&two);
 }
 
+static void
+a_connection_rests(void **state)
+{
+	struct add a = { .id = 1, .name = "one" };
+	struct mx_db_options o;
+	struct mx_conn *one, *two;
+	struct mx_query *q;
+
+	(void)state;
+	mx_db_close(&db);
+	mx_db_options_default(&o);
+	o.readers = 1;
+	o.read_wait.ms = 10;
+	assert_ok(place_open(&db, &o));
+	assert_ok(mx_write(db, add, &a));
+	assert_ok(mx_conn_get(db, &one));
+	for (int i = 0; i < 3; i++) {
+		q = mx_query(one, &GET);
+		mx_bind_int(q, 1, 1);
+		assert_true(mx_query_next(q));
+		/* Not while somebody reads. */
+		mx_conn_rest(one);
+		assert_int_equal(mx_col_int(q, 0), 1);
+		assert_ok(mx_query_end(q));
+		assert_code(mx_conn_get(db, &two), MX_E_UNAVAILABLE);
+		mx_conn_rest(one);
+		mx_conn_rest(one);
+		assert_ok(mx_conn_get(db, &two));
+		assert_int_equal(ask_on(two, &COUNT), 1);
+		if (i < 2) {
+			mx_conn_put(&two);
+			continue;
+		}
+		/* Who wakes waits as others do. */
+		q = mx_query(one, &COUNT);
+		assert_false(mx_query_next(q));
+		assert_code(mx_query_end(q), MX_E_UNAVAILABLE);
+		mx_conn_put(&one);
+		mx_conn_put(&two);
+	}
+	/* Nor inside of a snapshot; and one that rests may be put back. */
+	assert_ok(mx_conn_get(db, &one));
+	mx_conn_rest(one);
+	assert_ok(mx_snapshot_begin(one));
+	mx_conn_rest(one);
+	assert_code(mx_conn_get(db, &two), MX_E_UNAVAILABLE);
+	mx_snapshot_end(one);
+	mx_conn_rest(one);
+	mx_conn_put(&one);
+	assert_ok(mx_conn_get(db, &two));
+	mx_conn_put(&two);
+}
+
 int
 reading_rules(void)
 {
@@ -327,6 +390,7 @@ reading_rules(void)
 		RULE(a_reader_cannot_write),
 		RULE(who_waits_too_long_for_a_connection_is_told),
 		RULE(who_waits_gets_the_connection_that_is_put_back),
+		RULE(a_connection_rests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
