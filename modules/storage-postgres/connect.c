@@ -176,12 +176,15 @@ set_up(struct mx_storage_conn *c)
 	 * not know how much lies between its borders, and would rather collect and sort all of it:
 	 * ten times the work in a large room. */
 	if (!c->writer)
-		return postgres_simple(c->pg, "SET default_transaction_read_only = on;"
-					      "SET enable_bitmapscan = off");
-	MX_TRY(check_collation(c->pg));
+		return postgres_first(c->storage, c->pg,
+				      "SET default_transaction_read_only = on;"
+				      "SET enable_bitmapscan = off",
+				      NULL);
 	snprintf(sql, sizeof(sql), "SET lock_timeout = %lld",
 		 (long long)c->storage->options.lock_wait.ms);
-	MX_TRY(postgres_simple(c->pg, sql));
+	MX_TRY(postgres_first(c->storage, c->pg, sql, NULL));
+	MX_TRY(postgres_check_pooler(c->storage, c->pg));
+	MX_TRY(check_collation(c->pg));
 	MX_TRY(prepare_commands(c->pg));
 	return PQenterPipelineMode(c->pg) == 1 ? NULL : postgres_failed(c->pg, NULL);
 }

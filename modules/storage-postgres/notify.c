@@ -35,8 +35,10 @@ postgres_listen(struct mx_storage *s, struct mx_storage_conn **out)
 	c->storage = s;
 	mx_error *e = postgres_connect(s, &c->pg);
 	if (e == NULL)
-		e = postgres_simple(c->pg, "LISTEN " CHANNEL "; SELECT pg_advisory_lock_shared("
-						LOCK_OF_WHO_LISTENS ")");
+		e = postgres_first(s, c->pg,
+				   "LISTEN " CHANNEL
+				   "; SELECT pg_advisory_lock_shared(" LOCK_OF_WHO_LISTENS ")",
+				   NULL);
 	if (e != NULL)
 		postgres_disconnect(&c);
 	*out = c;

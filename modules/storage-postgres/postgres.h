@@ -68,6 +68,15 @@ void postgres_bury(struct mx_storage_conn *c, uint64_t name);
 /* Drops what was buried; in the pipeline on the writer's connection. */
 void postgres_drop_buried(struct mx_storage_conn *c);
 
+/* ---- what stands between (pooler.c) ---- */
+
+/* Runs what goes first on a new connection, which may have to wait for a session; the last answer
+ * goes to *out, unless out is NULL. */
+mx_error *postgres_first(struct mx_storage *s, PGconn *pg, const char *sql,
+			 PGresult **out) MX_MUST_USE;
+/* MX_E_CONFIG: whoever is behind pg does not keep it a session. */
+mx_error *postgres_check_pooler(struct mx_storage *s, PGconn *pg) MX_MUST_USE;
+
 /* ---- the pipeline (pipeline.c) ---- */
 
 /* Notes that a command was put into the pipeline (sent: what PQsend… returned). */

@@ -35,11 +35,15 @@ class Postgres:
         self._run(find("initdb"), "-D", self.data, "-U", "myelin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self.start()
 
+    def as_user(self, *command):
+        """What runs a command as the user whose the files are."""
+        if self.user is None:
+            return command
+        return ("setpriv", "--reuid", self.user, "--regid", str(pwd.getpwnam(self.user).pw_gid),
+                "--clear-groups", "--", *command)
+
     def _run(self, *command):
-        if self.user:
-            command = ("setpriv", "--reuid", self.user, "--regid", str(pwd.getpwnam(self.user).pw_gid),
-                       "--clear-groups", "--", *command)
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120,
+        done = subprocess.run(self.as_user(*command), cwd=self.folder, capture_output=True, text=True, timeout=120,
                               env={**os.environ, "HOME": self.folder})
         assert done.returncode == 0, done.stderr + done.stdout
 
@@ -63,3 +67,55 @@ class Postgres:
             self.stop("immediate")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Pgbouncer:
+    """A pooler in front of a Postgres, reachable by a unix socket in its folder."""
+
+    def __init__(self, postgres, mode, pool_size=60, turns=False):
+        self.folder = os.path.join(postgres.folder, "bouncer%d" % len(glob.glob(postgres.folder + "/bouncer*")))
+        os.mkdir(self.folder)
+        with open(self.folder + "/ini", "w") as f:
+            f.write(BOUNCER.format(host=postgres.folder, folder=self.folder, mode=mode, size=pool_size, turns=int(turns)))
+        if postgres.user:
+            shutil.chown(self.folder, postgres.user)
+        self.mode = mode
+        self.log = open(self.folder + "/out", "wb")
+        self.process = subprocess.Popen(postgres.as_user(find("pgbouncer") or "/usr/sbin/pgbouncer", self.folder + "/ini"),
+                                        cwd=self.folder, stdout=self.log, stderr=self.log)
+
+    def ready(self):
+        return os.path.exists(self.folder + "/.s.PGSQL.6432")
+
+    def url(self, direct):
+        """The same database, through here."""
+        return "postgres:host=%s port=6432 user=myelin dbname=%s" % (self.folder, direct.split("dbname=")[1])
+
+    def warm(self, url, n):
+        """Leaves n sessions with PostgreSQL behind that nobody uses."""
+        words = "BEGIN; SELECT pg_sleep(0.3); COMMIT"
+        if self.mode == "statement":
+            words = "SELECT pg_sleep(0.3)"
+        for p in [subprocess.Popen(["psql", "-q", "-d", url.split(":", 1)[1], "-c", words], stdout=subprocess.DEVNULL)
+                  for _ in range(n)]:
+            assert p.wait(30) == 0
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+
+
+BOUNCER = """\
+[databases]
+* = host={host} user=myelin
+[pgbouncer]
+listen_port = 6432
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = {mode}
+default_pool_size = {size}
+max_client_conn = 500
+server_round_robin = {turns}
+logfile = {folder}/log
+"""
