@@ -63,6 +63,13 @@ let_go(struct mx_arriving *a)
 }
 
 static void
+forget(struct mx_arriving *a)
+{
+	let_go(a);
+	mx_events_clear(&a->reveals);
+}
+
+static void
 drop_line(struct mx_intake *in)
 {
 	for (size_t i = 0; i < in->line_n; i++) {
@@ -126,7 +133,7 @@ mx_intake_end(struct mx_intake *in)
 {
 	drop_line(in);
 	for (size_t i = 0; i < in->n; i++) {
-		let_go(in->v[i]);
+		forget(in->v[i]);
 		if (in->v[i]->v == &in->v[i]->own && in->v[i]->done)
 			mx_arrivals_count(in->rs, in->v[i]->v, 1);
 		mx_event_unref(&in->v[i]->own.event);
@@ -334,7 +341,8 @@ join_line(struct mx_intake *in, struct mx_arriving *a, bool *taken)
 	if (mx_is_redaction(ev))
 		MX_TRY(mx_intake_flush(in));
 	s = &in->store[in->line_n];
-	*s = (struct mx_stored){ .arrival = a->v, .redaction = a->redaction, .waiting = a->waiting };
+	*s = (struct mx_stored){ .arrival = a->v, .redaction = a->redaction,
+				 .reveals = &a->reveals, .waiting = a->waiting };
 	if (ev->state && mx_str_eq(mx_event_type(ev), MX_S("m.room.member")))
 		MX_TRY(mx_intake_member(in, ev, in->line_n, &s->was));
 	ev->rejected = ev->soft_failed = ev->hidden = false;
@@ -516,6 +524,7 @@ sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 
 	/* Of an earlier attempt, which the room has moved on from; rests was in its arena. */
 	a->on_line = a->redaction_known = a->told = a->listed = a->awake = false;
+	a->redaction = 0;
 	a->rests = NULL;
 	a->rests_n = a->rests_room = 0;
 	a->first = mx_intake_find(in, mx_event_id(a->v->event));
@@ -532,13 +541,11 @@ sort_out_one(struct mx_intake *in, struct mx_arriving *a)
 			return NULL;
 		}
 	}
+	mx_intake_add(in, a);
 	if (stored != NULL)
 		MX_TRY(mx_intake_meet_outlier(in, a, stored));
 	MX_TRY(mx_find_redaction(in, a));
-	if (in->any_waiting)
-		MX_TRY(mx_waiting_find(in, a));
-	mx_intake_add(in, a);
-	return NULL;
+	return in->any_waiting ? mx_waiting_find(in, a) : NULL;
 }
 
 mx_error *

@@ -98,6 +98,8 @@ store(struct backfill *b, struct mx_arriving *a, struct mx_placing *p)
 	p->outlier = a->outlier;
 	*s = (struct mx_stored){ .placing = p, .arrival = a->v, .redaction = a->redaction,
 				 .event = mx_event_ref(a->v->event) };
+	if (a->v->fate == MX_FATE_ACCEPTED)
+		s->reveals = &a->reveals;
 	if (a->lacks_prev)
 		mx_gaps_find(in, a, s);
 	mx_error *e = a->v->fate == MX_FATE_ACCEPTED

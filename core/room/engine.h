@@ -326,6 +326,7 @@ struct mx_stored {			/* one event and what goes with it */
 	struct mx_placing *placing;	/* NULL: it is the next in a line; otherwise n is 1 */
 	struct mx_arrival *arrival;	/* of another server's; NULL: ours */
 	mx_nid redaction;		/* that came before it: event is in its redacted form */
+	const struct mx_events *reveals;	/* redactions that clients see from now on; or NULL */
 	mx_nid waiting;			/* it was in waiting until now */
 	bool awaits;			/* it redacts what is not here yet */
 	const mx_str *gaps;		/* prev_events that are missing and will not be waited for */

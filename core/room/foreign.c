@@ -16,6 +16,9 @@ static const struct mx_sql MEMBERS =
 /* What was an outlier is one no longer. */
 static const struct mx_sql PLACED =
 	MX_SQL("SELECT alias FROM event WHERE nid > $1 AND nid <= $2 AND alias IS NOT NULL");
+/* What was redacted when it came in has made its redaction visible. */
+static const struct mx_sql REVEALED =
+	MX_SQL("SELECT redacted_by FROM event WHERE nid > $1 AND nid <= $2 AND redacted_by < nid");
 /* By state resolution, not by an event of their own. */
 static const struct mx_sql CHANGED =
 	MX_SQL("SELECT room, \"user\", membership, event, forgotten, changed FROM membership "
@@ -78,6 +81,10 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
 	MX_TRY(mx_query_end(q));
 	q = ask(c, &PLACED, since, upto);
+	while (mx_query_next(q))
+		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
+	MX_TRY(mx_query_end(q));
+	q = ask(c, &REVEALED, since, upto);
 	while (mx_query_next(q))
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
 	MX_TRY(mx_query_end(q));

@@ -38,6 +38,7 @@ struct mx_arriving {
 	mx_nid outlier;			/* stored as one: by this number */
 	mx_nid redaction;		/* it came before this */
 	bool redaction_known;		/* that was looked for */
+	struct mx_events reveals;	/* the redactions that wait for it and apply, as they are then */
 	/* of the order */
 	size_t waits, rests_n, rests_room;
 	struct mx_arriving **rests;	/* those that come after it */

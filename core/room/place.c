@@ -19,6 +19,8 @@ static const struct mx_sql PLACE =
 static const struct mx_sql REDACTED_BY = MX_SQL("UPDATE event SET redacted_by = $2 WHERE nid = $1");
 static const struct mx_sql PUT_PENDING = MX_SQL(
 	"INSERT INTO redaction_pending (redaction, room, id, id_hash) VALUES ($1, $2, $3, $4)");
+static const struct mx_sql REVEAL =
+	MX_SQL("UPDATE event SET flags = flags - 16 WHERE nid = $1 AND flags & 16 <> 0");
 static const struct mx_sql NO_LONGER_PENDING =
 	MX_SQL("DELETE FROM redaction_pending WHERE redaction = $1");
 
@@ -65,6 +67,26 @@ mx_arrival_guard(struct mx_txn *tx, const struct mx_event *ev, mx_nid but)
 	return there ? mx_error_new(MX_E_AGAIN, "the event was stored meanwhile") : NULL;
 }
 
+static mx_error *
+run_on(struct mx_txn *tx, const struct mx_sql *sql, mx_nid nid)
+{
+	struct mx_query *q = mx_query(mx_txn_conn(tx), sql);
+
+	mx_bind_int(q, 1, nid);
+	return mx_query_run(q);
+}
+
+/* They wait no longer for what they redact. */
+static mx_error *
+put_reveals(struct mx_txn *tx, const struct mx_events *l)
+{
+	for (size_t i = 0; l != NULL && i < l->n; i++) {
+		MX_TRY(run_on(tx, &REVEAL, l->v[i]->nid));
+		MX_TRY(run_on(tx, &NO_LONGER_PENDING, l->v[i]->nid));
+	}
+	return NULL;
+}
+
 mx_error *
 mx_arrival_put(struct mx_txn *tx, struct mx_stored *v)
 {
@@ -82,9 +104,8 @@ mx_arrival_put(struct mx_txn *tx, struct mx_stored *v)
 	mx_bind_int(q, 1, v->event->nid);
 	mx_bind_int(q, 2, v->redaction);
 	MX_TRY(mx_query_run(q));
-	q = mx_query(mx_txn_conn(tx), &NO_LONGER_PENDING);
-	mx_bind_int(q, 1, v->redaction);
-	return mx_query_run(q);
+	MX_TRY(put_reveals(tx, v->reveals));
+	return run_on(tx, &NO_LONGER_PENDING, v->redaction);
 }
 
 static mx_error *
@@ -95,12 +116,8 @@ put_row(struct mx_txn *tx, const struct mx_placing *p, const struct mx_event *ev
 	struct mx_query *q;
 
 	if (p->outlier != 0) {
-		q = mx_query(c, &FREE_OUTLIER);
-		mx_bind_int(q, 1, p->outlier);
-		MX_TRY(mx_query_run(q));
-		q = mx_query(c, &FREE_FATE);
-		mx_bind_int(q, 1, p->outlier);
-		MX_TRY(mx_query_run(q));
+		MX_TRY(run_on(tx, &FREE_OUTLIER, p->outlier));
+		MX_TRY(run_on(tx, &FREE_FATE, p->outlier));
 	}
 	MX_TRY(mx_event_put_row(tx, ev));
 	if (p->outlier == 0 && mx_root_eq(room, ev->after))

@@ -469,6 +469,8 @@ mx_place(struct mx_intake *in, struct mx_arriving *a)
 	p->outlier = a->outlier;
 	s->event = mx_event_ref(w.ev);
 	s->redaction = a->redaction;
+	if (a->v->fate == MX_FATE_ACCEPTED)
+		s->reveals = &a->reveals;
 	s->waiting = a->waiting;
 	if (a->given)
 		mx_gaps_find(in, a, s);

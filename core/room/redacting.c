@@ -1,13 +1,17 @@
 /* Redactions of other servers. From room version 3 on they are accepted whatever they redact, and
- * apply only if their sender may: so clients see one only when it does. Room version 3, "Handling
- * redactions". */
+ * apply only if their sender may: so clients see one only when it does. One that comes before what it
+ * redacts keeps its place in the timeline, hidden until then; and what it redacts comes to clients
+ * with it. Room version 3, "Handling redactions". */
 #include "config.h"
 
 #include "core/room/intake.h"
 
 static const struct mx_sql PENDING =
 	MX_SQL("SELECT redaction FROM redaction_pending WHERE id_hash = $1 AND id = $2 AND room = $3 "
-	       "ORDER BY redaction LIMIT 16");
+	       "AND redaction > $4 ORDER BY redaction LIMIT 16");
+
+#define PAGE 16
+#define MAX_PAGES 64	/* of redactions that wait for one event; most of them by people who may not */
 
 /* What it redacts, {NULL, 0} when it is no redaction. */
 static mx_str
@@ -90,32 +94,56 @@ mx_intake_meet_outlier(struct mx_intake *in, struct mx_arriving *a, const struct
 	return NULL;
 }
 
+/* Some of those that wait for it. */
+static mx_error *
+pending(struct mx_intake *in, mx_str id, mx_nid after, mx_nid nids[PAGE], size_t *n)
+{
+	struct mx_query *q = mx_query(in->conn, &PENDING);
+
+	*n = 0;
+	mx_bind_int(q, 1, mx_event_id_hash(id));
+	mx_bind_str(q, 2, id);
+	mx_bind_int(q, 3, in->room->nid);
+	mx_bind_int(q, 4, after);
+	while (*n < PAGE && mx_query_next(q))
+		nids[(*n)++] = mx_col_int(q, 0);
+	return mx_query_end(q);
+}
+
+static mx_error *
+try_redaction(struct mx_intake *in, struct mx_arriving *a, mx_nid nid)
+{
+	MX_AUTO(mx_event) *redaction = NULL;
+	struct mx_event *shown;
+	bool good;
+
+	MX_TRY(mx_event_by_nid(in->rs, in->conn, nid, &redaction));
+	MX_TRY(applies(in, redaction, a->v->event, redaction->before, 0, &good));
+	if (!good)
+		return NULL;
+	if (a->redaction == 0)
+		a->redaction = redaction->nid;
+	shown = mx_event_copy(redaction);
+	shown->hidden = false;
+	mx_events_add(&a->reveals, shown);
+	return NULL;
+}
+
 mx_error *
 mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 {
 	mx_str id = mx_event_id(a->v->event);
-	mx_nid nids[16];
-	size_t n = 0;
+	mx_nid nids[PAGE], after = INT64_MIN;
+	size_t n = PAGE;
 
 	if (a->redaction != 0 || (a->redaction_known && !in->new_pending))
 		return NULL;
 	a->redaction_known = true;
-	struct mx_query *q = mx_query(in->conn, &PENDING);
-
-	mx_bind_int(q, 1, mx_event_id_hash(id));
-	mx_bind_str(q, 2, id);
-	mx_bind_int(q, 3, in->room->nid);
-	while (n < 16 && mx_query_next(q))
-		nids[n++] = mx_col_int(q, 0);
-	MX_TRY(mx_query_end(q));
-	for (size_t i = 0; i < n && a->redaction == 0; i++) {
-		MX_AUTO(mx_event) *redaction = NULL;
-		bool good;
-
-		MX_TRY(mx_event_by_nid(in->rs, in->conn, nids[i], &redaction));
-		MX_TRY(applies(in, redaction, a->v->event, redaction->before, 0, &good));
-		if (good)
-			a->redaction = redaction->nid;
+	mx_events_clear(&a->reveals);
+	for (int page = 0; n == PAGE && page < MAX_PAGES; page++) {
+		MX_TRY(pending(in, id, after, nids, &n));
+		for (size_t i = 0; i < n; i++)
+			MX_TRY(try_redaction(in, a, after = nids[i]));
 	}
 	if (a->redaction != 0)
 		redact(a);

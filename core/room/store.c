@@ -46,6 +46,21 @@ is_fact(const struct mx_event *ev)
 			     mx_str_eq(type, MX_S("m.room.history_visibility")));
 }
 
+/* With room->lock held: when an event further back is shown now, the tail lacks it. */
+static void
+forget_tail(struct mx_store *s)
+{
+	struct mx_room_view *view = &s->room->view;
+	bool reveals = false;
+
+	for (size_t i = 0; i < s->n; i++)
+		reveals |= s->v[i].reveals != NULL && s->v[i].reveals->n > 0;
+	if (!reveals)
+		return;
+	view->tail_n = 0;
+	view->tail_floor = view->last;
+}
+
 static void
 move_view(struct mx_store *s)
 {
@@ -60,6 +75,7 @@ move_view(struct mx_store *s)
 	r->view.seq = s->seq;
 	if (s->v[0].placing != NULL) {
 		mx_place_view(s);
+		forget_tail(s);
 		pthread_mutex_unlock(&r->lock);
 		return;
 	}
@@ -91,6 +107,7 @@ move_view(struct mx_store *s)
 	memcpy(r->view.last_id, id.p, id.n);
 	r->view.last_id[id.n] = '\0';
 	memcpy(r->view.last_hash, hash, sizeof(hash));
+	forget_tail(s);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -103,6 +120,8 @@ committed_to_memory(struct mx_store *s)
 		mx_event_cache_put(rs->events, s->v[i].event);
 		if (s->v[i].redacted != NULL)
 			mx_event_cache_put(rs->events, s->v[i].redacted);
+		for (size_t k = 0; s->v[i].reveals != NULL && k < s->v[i].reveals->n; k++)
+			mx_event_cache_put(rs->events, s->v[i].reveals->v[k]);
 	}
 	move_view(s);
 	if (s->announced)

@@ -876,6 +876,100 @@ a_redaction_comes_before_what_it_redacts(void **state)
 	mx_room_unref(&room);
 }
 
+/* How the timeline has them, from this process and from another one. */
+static void
+both_see(struct mx_room *room, struct neighbour *n, const struct remote *r, bool wanted)
+{
+	struct mx_room *theirs;
+	struct mx_events l = { 0 };
+	bool more, found = false;
+
+	in_timeline(room, r, wanted);
+	unit_ok(mx_room_get(n->rooms, n->conn, mx_room_id(room), &theirs));
+	unit_ok(mx_room_refresh(theirs, n->conn));
+	unit_ok(mx_room_timeline(n->rooms, n->conn, theirs, 0, INT64_MAX, 1000, true, &l, &more));
+	for (size_t i = 0; i < l.n; i++)
+		found |= mx_str_eq(mx_event_id(l.v[i]), mx_event_id(r->ev));
+	mx_events_clear(&l);
+	mx_room_unref(&theirs);
+	assert_int_equal(found, wanted);
+}
+
+static mx_error *
+nothing(struct mx_txn *tx, void *arg)
+{
+	(void)tx;
+	(void)arg;
+	return NULL;
+}
+
+static void
+a_redaction_is_shown_once_it_applies(void **state)
+{
+	struct remote *last, *said, *red, *again, *not_red[40];
+	struct mx_room *room = guest_room(&last);
+	struct mx_arrival v[40];
+	struct neighbour n = { 0 };
+
+	(void)state;
+	neighbour_open(&n);
+	said = remote_say(room, 0, gina, last);
+	/* Very many who may not come before the one who may. */
+	for (size_t i = 0; i < 40; i++)
+		not_red[i] = redaction(room, 1, hugo, said, i > 0 ? not_red[i - 1] : last);
+	remote_hand_in(room, not_red, 40, v);
+	mx_arrivals_clear(v, 40);
+	red = redaction(room, 0, gina, said, not_red[39]);
+	again = redaction(room, 0, gina, said, red);
+	remote_accepted(room, red);
+	remote_accepted(room, again);
+	both_see(room, &n, red, false);
+	struct mx_event *ev = stored(red);
+
+	assert_false(mx_event_shown(ev));
+	mx_event_unref(&ev);
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_event_room_id(said->ev), &room));
+	in_timeline(room, red, false);
+	remote_accepted(room, said);
+	unit_ok(mx_write(n.db, nothing, NULL));	/* it looks at what others have written */
+	both_see(room, &n, said, true);
+	both_see(room, &n, red, true);
+	both_see(room, &n, again, true);
+	for (size_t i = 0; i < 40; i++)
+		in_timeline(room, not_red[i], false);
+	assert_true(is_redacted(said));
+	/* In the other order it is the same. */
+	said = remote_say(room, 0, gina, again);
+	remote_accepted(room, said);
+	red = redaction(room, 0, gina, said, said);
+	remote_accepted(room, red);
+	unit_ok(mx_write(n.db, nothing, NULL));
+	both_see(room, &n, red, true);
+	mx_room_unref(&room);
+	house_again();
+	unit_ok(mx_room_get(rooms, conn, mx_event_room_id(said->ev), &room));
+	in_timeline(room, red, true);
+	neighbour_close(&n);
+	mx_room_unref(&room);
+}
+
+static void
+a_redaction_of_what_is_rejected_stays_hidden(void **state)
+{
+	struct remote *last, *bad, *red;
+	struct mx_room *room = guest_room(&last);
+
+	(void)state;
+	bad = remote_topic(room, 0, gina, "she may not", last);
+	red = redaction(room, 0, gina, bad, last);
+	remote_accepted(room, red);
+	remote_fate(room, bad, MX_FATE_REJECTED, MX_REASON_AUTH);
+	in_timeline(room, red, false);
+	mx_room_unref(&room);
+}
+
 static void
 parts_of_the_graph_are_told(void **state)
 {
@@ -1260,6 +1354,8 @@ main(void)
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
 		accept_case(a_redaction_comes_before_what_it_redacts),
+		accept_case(a_redaction_is_shown_once_it_applies),
+		accept_case(a_redaction_of_what_is_rejected_stays_hidden),
 		accept_case(parts_of_the_graph_are_told),
 		accept_case(a_ban_is_undone_by_the_resolution),
 		accept_case(clients_see_nothing_of_what_was_refused),
