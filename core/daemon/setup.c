@@ -18,6 +18,7 @@
 #include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
 #include "core/runtime/jobs.h"
+#include "core/runtime/lease.h"
 #include "core/runtime/loader.h"
 #include "core/sql/db.h"
 #include "core/stream/stream.h"
@@ -342,8 +343,10 @@ mx_setup_open(struct mx_setup *s)
 			     "the database cannot be opened"));
 	core->shared = (ops->caps & MX_STORAGE_NOTIFY) != 0;
 	make_tables(core);
-	if (core->shared)
+	if (core->shared) {
 		MX_TRY(mx_migrate_set(core->db, &mx_lease_tables));
+		core->leases = mx_leases_new(core->db, MX_LEASE_MS);
+	}
 	MX_TRY(mx_stream_open(core->db, mx_setup_section(s, "stream"), &core->stream));
 	MX_TRY(mx_accounts_open(core, core->db, core->stream, mx_core_server_name(core),
 				mx_setup_section(s, "account"), &core->accounts));
@@ -377,6 +380,7 @@ mx_setup_close(struct mx_setup **setup)
 		mx_rooms_close(&core->rooms);
 	if (core->stream != NULL)
 		mx_stream_close(&core->stream);
+	mx_leases_free(&core->leases);
 	if (core->db != NULL)
 		mx_db_close(&core->db);
 	mx_durable_free(core);

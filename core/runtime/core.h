@@ -14,6 +14,7 @@ struct mx_generation;
 struct mx_control;
 struct mx_jobs;
 struct mx_durable;
+struct mx_leases;
 struct mx_pool;
 struct mx_http;
 struct mx_fetcher;
@@ -53,6 +54,7 @@ struct mx_core {
 	struct mx_durable *durable;		/* from when the database is open until it is closed */
 	struct mx_control *control;
 	bool shared;				/* other processes may use the database too */
+	struct mx_leases *leases;		/* where they may, while the database is open */
 	/* Runs fn(arg) on the main thread and waits for it; NULL: this is the only thread. */
 	mx_error *(*on_main)(struct mx_core *core, mx_error *(*fn)(struct mx_core *core, void *arg),
 			     void *arg);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "core/runtime/jobs.h"
+#include "core/runtime/lease.h"
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
 #include "core/sql/db.h"
@@ -17,8 +17,6 @@ enum {
 	TURN_BATCHES = 16,		/* then others have the thread */
 	PAUSE_MS = 1000,		/* after a failure; doubled to PAUSE_MAX_MS */
 	PAUSE_MAX_MS = 600000,
-	LEASE_MS = 30000,		/* processes that share a database: who is alive takes it anew with each batch */
-	LOOK_AGAIN_MS = 10000,		/* at what another process has in hand */
 };
 
 static const struct mx_migration MIGRATIONS[] = {
@@ -42,6 +40,7 @@ struct follower {
 	int64_t due;			/* microseconds */
 	unsigned failed;		/* times in a row */
 	bool running, seen, poked;
+	bool elsewhere;			/* until it is due another process tells the module */
 	/* of the turn */
 	struct mx_module_self *self;	/* pinned for it */
 	mx_pos looked;			/* what is up to here concerns it not, though its cursor stands before; 0: read the cursor */
@@ -120,7 +119,7 @@ mx_durable_adopt(struct mx_core *core, const struct mx_module_self *self)
 static bool
 ends(const struct follower *f)
 {
-	return mx_self_leaving(f->self) ||
+	return mx_self_leaving(f->self) || !mx_run_is_ours() ||
 	       atomic_load_explicit(&f->d->stopping, memory_order_relaxed);
 }
 
@@ -222,27 +221,16 @@ read_batch(struct follower *f, struct mx_events *l)
 	return e;
 }
 
-/* *mine: this process is the one that tells it. *more: there is more to tell. */
+/* *more: there is more to tell. */
 static mx_error *
-turn(struct follower *f, bool *mine, bool *more)
+tell_batches(struct follower *f, bool *more)
 {
-	struct mx_core *core = f->d->core;
-	MX_AUTO(mx_buf) *lease = mx_buf_new(0);
 	mx_error *e = NULL;
 
-	*mine = true;
 	*more = true;
-	mx_buf_printf(lease, "%s//" HOOK, f->module);
-	if (core->shared)
-		f->looked = 0;
 	for (int i = 0; i < TURN_BATCHES && e == NULL && *more && !ends(f); i++) {
 		struct mx_events l = { 0 };
 
-		if (core->shared) {
-			e = mx_lease_take(core->db, mx_buf_cstr(lease), LEASE_MS, mine);
-			if (e != NULL || !*mine)
-				break;
-		}
 		e = read_batch(f, &l);
 		*more = l.n == BATCH;
 		if (e == NULL)
@@ -251,14 +239,36 @@ turn(struct follower *f, bool *mine, bool *more)
 	}
 	if (e != NULL || f->looked < 0)
 		f->looked = 0;
-	if (core->shared && *mine) {
-		mx_error *given = mx_lease_give(core->db, mx_buf_cstr(lease), 0);
+	return e;
+}
 
-		if (e == NULL)
-			e = given;
-		else
-			mx_error_free(&given);
-	}
+/* *wait: another process tells it, and is to be asked for after so long; 0: this one does. */
+static mx_error *
+turn(struct follower *f, mx_msec *wait, bool *more)
+{
+	struct mx_leases *ls = f->d->core->leases;
+	MX_AUTO(mx_buf) *name = mx_buf_new(0);
+	struct mx_lease *lease;
+	mx_error *e, *given;
+
+	*wait = 0;
+	*more = true;
+	if (ls == NULL)
+		return tell_batches(f, more);
+	mx_buf_printf(name, "%s//" HOOK, f->module);
+	e = mx_lease_take(ls, mx_buf_cstr(name), 0, &lease, wait);
+	if (lease == NULL)
+		return e;
+	*wait = 0;
+	/* Others may have moved the cursor. */
+	f->looked = 0;
+	mx_lease_enter(lease);
+	e = tell_batches(f, more);
+	mx_lease_leave();
+	given = mx_lease_give(ls, &lease, 0);
+	if (e == NULL)
+		return given;
+	mx_error_free(&given);
 	return e;
 }
 
@@ -278,15 +288,16 @@ run(void *arg)
 	struct follower *f = arg;
 	struct mx_durable *d = f->d;
 	struct mx_module_self *self = f->self;
-	bool mine, more;
-	mx_error *e = turn(f, &mine, &more);
+	mx_msec wait;
+	bool more;
+	mx_error *e = turn(f, &wait, &more);
 
 	pthread_mutex_lock(&d->lock);
 	f->failed = e != NULL ? f->failed + 1 : 0;
 	if (e != NULL)
 		f->due = mx_monotonic_us() + pause_after(f->failed) * 1000;
-	else if (!mine)
-		f->due = mx_monotonic_us() + LOOK_AGAIN_MS * INT64_C(1000);
+	else if (wait != 0)
+		f->due = mx_monotonic_us() + wait * 1000;
 	else
 		f->due = more || f->poked || mx_self_leaving(self) ? 0 : INT64_MAX;
 	if (e != NULL)
@@ -294,6 +305,7 @@ run(void *arg)
 		       "a module has failed to take an event; it is told again",
 		       mx_fz("module", f->module), mx_fi("times", f->failed),
 		       mx_fi("pause_ms", pause_after(f->failed)), mx_fe(e));
+	f->elsewhere = e == NULL && wait != 0;
 	f->running = false;
 	f->self = NULL;
 	pthread_cond_broadcast(&d->changed);
@@ -338,8 +350,8 @@ look_at(struct mx_durable *d, struct mx_module_self *self, bool poked, int64_t n
 		f->poked |= poked;
 		return INT64_MAX;
 	}
-	/* Who has failed waits, whatever comes. */
-	if (poked && f->failed == 0)
+	/* Who has failed waits, whatever comes; and another process hears what we hear. */
+	if (poked && f->failed == 0 && !f->elsewhere)
 		f->due = 0;
 	if (f->due > now)
 		return f->due;

@@ -280,6 +280,9 @@ read_rest(struct reading *r)
 			return refused(r,
 				       "its job number %zu lacks a name, an interval or a function",
 				       i + 1);
+		if (im->jobs[i].who != MX_EVERY_PROCESS && im->jobs[i].who != MX_ONE_PROCESS)
+			return refused(r, "its job number %zu is neither every process's nor one's",
+				       i + 1);
 		im->jobs[i].name = copied(r, im->jobs[i].name);
 	}
 	for (size_t i = 0; i < im->metric_count; i++) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/runtime/lease.h"
 #include "core/runtime/pool.h"
 #include "core/runtime/registry.h"
 
@@ -13,8 +14,8 @@ enum {
 	THREADS = 2,
 	FIRST_MAX_MS = 60000,
 	BACKOFF_MAX_MS = 3600000,
-	LEASE_MS = 900000,
-	LOOK_AGAIN_MS = 3600000
+	LOOK_AGAIN_MS = 3600000,
+	BEHIND_MS = 1000	/* at most, where others run the job too: who looks later than it ended */
 };
 
 /* What is known of a job, across generations of its module. Guarded by the lock. */
@@ -27,6 +28,7 @@ struct job {
 	unsigned failed;		/* times in a row */
 	uint64_t runs, failures;
 	bool running, warned, seen;
+	bool blind;			/* it could not be asked whose it is */
 	uint32_t who;
 	mx_error *(*run)(struct mx_module_self *self);	/* of the run that is going on */
 	struct mx_module_self *self;			/* pinned for it */
@@ -41,6 +43,9 @@ struct mx_jobs {
 	bool started, stopping, poked;
 	struct job **v;
 	size_t n;
+	/* What somebody was at when we came: perhaps he is dead. */
+	char **left;
+	size_t left_n;
 };
 
 void
@@ -69,38 +74,68 @@ chance(int64_t range)
 	return range > 0 ? (int64_t)(r % (uint64_t)(range + 1)) : 0;
 }
 
-/* The pause after a run, in microseconds. */
-static int64_t
-pause_after(const struct job *j)
+/* The pause after a run that was the n-th in a row to fail. */
+static mx_msec
+rest_after(const struct job *j, unsigned n)
 {
 	mx_msec ms = j->every;
 
-	for (unsigned i = 0; i < j->failed && ms < BACKOFF_MAX_MS; i++)
+	for (unsigned i = 0; i < n && ms < BACKOFF_MAX_MS; i++)
 		ms = ms * 2 < BACKOFF_MAX_MS ? ms * 2 : BACKOFF_MAX_MS;
+	return ms;
+}
+
+/* In microseconds. */
+static int64_t
+pause_after(const struct job *j)
+{
+	mx_msec ms = rest_after(j, j->failed);
+
 	return (ms + chance(ms / 10)) * 1000;
 }
 
 /* ---- a run, on the pool ---- */
 
+/* A run, if it is this process's to do; otherwise *wait says when to ask again. */
 static mx_error *
-run_leased(struct job *j)
+run_leased(struct job *j, mx_msec *wait)
 {
-	struct mx_core *core = j->jobs->core;
-	bool shared = core->shared && j->who != MX_EVERY_PROCESS, mine = true;
-	mx_error *e = NULL, *given;
+	struct mx_leases *ls = j->jobs->core->leases;
+	mx_msec longest = j->every > BACKOFF_MAX_MS ? j->every : BACKOFF_MAX_MS;
+	struct mx_lease *lease;
+	mx_error *e, *given;
 
-	if (shared)
-		e = mx_lease_take(core->db, j->key, LEASE_MS, &mine);
-	if (e == NULL && mine)
-		e = j->run(j->self);
-	if (shared && mine) {
-		given = mx_lease_give(core->db, j->key, j->every - j->every / 10);
-		if (e == NULL)
-			e = given;
-		else
-			mx_error_free(&given);
+	*wait = 0;
+	if (ls == NULL || j->who == MX_EVERY_PROCESS)
+		return j->run(j->self);
+	e = mx_lease_take(ls, j->key, longest, &lease, wait);
+	if (lease == NULL) {
+		*wait += chance(j->every / 10 < BEHIND_MS ? j->every / 10 : BEHIND_MS);
+		return e;
 	}
+	*wait = 0;
+	mx_lease_enter(lease);
+	e = j->run(j->self);
+	mx_lease_leave();
+	given = mx_lease_give(ls, &lease, rest_after(j, e != NULL ? j->failed + 1 : 0));
+	if (e == NULL)
+		e = given;
+	else
+		mx_error_free(&given);
 	return e;
+}
+
+/* What became of the run, with the lock held. It may have been another process's. */
+static void
+note_run(struct job *j, const mx_error *e, mx_msec wait)
+{
+	if (wait == 0) {
+		j->runs++;
+		j->failures += e != NULL;
+		j->failed = e != NULL ? j->failed + 1 : 0;
+	}
+	j->blind = wait != 0 && e != NULL;
+	j->due = mx_monotonic_us() + (wait != 0 ? wait * 1000 : pause_after(j));
 }
 
 static void
@@ -109,18 +144,17 @@ run(void *arg)
 	struct job *j = arg;
 	struct mx_jobs *js = j->jobs;
 	struct mx_module_self *self = j->self;
-	mx_error *e = run_leased(j);
+	mx_msec wait;
+	mx_error *e = run_leased(j, &wait);
 
-	if (e != NULL)
+	/* Of a database that is away it is told once. */
+	if (e != NULL && (wait == 0 || !j->blind))
 		mx_log("runtime", MX_WARN, "RUN020", "job failed", mx_fz("module", j->module),
 		       mx_fz("job", j->name), mx_fe(e));
 	pthread_mutex_lock(&js->lock);
 	j->running = false;
 	j->self = NULL;
-	j->runs++;
-	j->failures += e != NULL;
-	j->failed = e != NULL ? j->failed + 1 : 0;
-	j->due = mx_monotonic_us() + pause_after(j);
+	note_run(j, e, wait);
 	js->poked = true;
 	pthread_cond_broadcast(&js->changed);
 	pthread_mutex_unlock(&js->lock);
@@ -137,6 +171,15 @@ job_free(struct job *j)
 	free(j->module);
 	free(j->name);
 	free(j);
+}
+
+static bool
+left_behind(const struct mx_jobs *js, const char *key)
+{
+	for (size_t i = 0; i < js->left_n; i++)
+		if (strcmp(js->left[i], key) == 0)
+			return true;
+	return false;
 }
 
 static struct job *
@@ -157,6 +200,8 @@ job_of(struct mx_jobs *js, const struct mx_module_self *self, const struct mx_jo
 	if (asprintf(&j->key, "%s/%s", j->module, j->name) < 0)
 		abort();
 	j->due = now + (first / 2 + chance(first / 2)) * 1000;
+	if (left_behind(js, j->key))
+		j->due = now;
 	js->v = mx_realloc(js->v, js->n + 1, sizeof(*js->v));
 	js->v[js->n++] = j;
 	return j;
@@ -276,12 +321,24 @@ schedule(void *arg)
 	return NULL;
 }
 
+static void
+note_left(void *arg, mx_str name)
+{
+	struct mx_jobs *js = arg;
+
+	js->left = mx_realloc(js->left, js->left_n + 1, sizeof(*js->left));
+	js->left[js->left_n++] = mx_str_dup(name);
+}
+
 mx_error *
 mx_jobs_start(struct mx_core *core)
 {
 	struct mx_jobs *js = core->jobs;
-	int why = pthread_create(&js->thread, NULL, schedule, js);
+	int why;
 
+	if (core->leases != NULL)
+		MX_TRY(mx_leases_held(core->leases, note_left, js));
+	why = pthread_create(&js->thread, NULL, schedule, js);
 	if (why != 0)
 		return mx_error_new(MX_E_UNKNOWN, "cannot start a thread: %s", strerror(why));
 	js->started = true;
@@ -319,6 +376,9 @@ mx_jobs_stop(struct mx_core *core)
 	for (size_t i = 0; i < js->n; i++)
 		job_free(js->v[i]);
 	free(js->v);
+	for (size_t i = 0; i < js->left_n; i++)
+		free(js->left[i]);
+	free(js->left);
 	pthread_cond_destroy(&js->changed);
 	pthread_mutex_destroy(&js->lock);
 	free(js);

@@ -30,10 +30,4 @@ struct mx_job_stats {
 void mx_jobs_each(struct mx_core *core, void (*fn)(void *arg, const struct mx_job_stats *st),
 		  void *arg);
 
-/* Whether this process may run the job of this name now, when any number share a database: taken
- * for `lease`, and kept from the others for `rest` after it is given back. */
-extern const struct mx_migration_set mx_lease_tables;
-mx_error *mx_lease_take(struct mx_db *db, const char *name, mx_msec lease, bool *mine) MX_MUST_USE;
-mx_error *mx_lease_give(struct mx_db *db, const char *name, mx_msec rest) MX_MUST_USE;
-
 #endif

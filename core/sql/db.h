@@ -36,6 +36,16 @@ mx_error *mx_db_open(const struct mx_storage_ops *ops, const void *driver_option
  * any more and no one may call mx_write: drain first. */
 void mx_db_close(struct mx_db **db);
 
+/* What a thread writes under a condition: in the transaction of each of its writes (mx_write,
+ * mx_write_later and mx_write_aside) check comes before the function, and its error is the
+ * function's. size: of the whole that begins with it, and that is copied where a write outlives the
+ * call. NULL ends it. */
+struct mx_guard {
+	mx_error *(*check)(struct mx_txn *tx, const struct mx_guard *guard);
+	size_t size;
+};
+void mx_db_guard(const struct mx_guard *guard);
+
 /* The migrations of an owner. */
 struct mx_migration_set {
 	const char *owner;

@@ -110,6 +110,12 @@ void mx_txn_call_after(struct mx_txn *tx, struct mx_after **from, bool committed
 void mx_txn_detach(struct mx_txn *tx);
 void mx_txn_end(struct mx_txn *tx);
 
+/* Of this thread, or NULL. */
+const struct mx_guard *mx_guard_here(void);
+/* Runs a function of a write, if its guard lets it. */
+mx_error *mx_txn_run(struct mx_txn *tx, const struct mx_guard *guard, mx_write_fn *fn,
+		     void *arg) MX_MUST_USE;
+
 /* ---- the writer (writer.c) ---- */
 
 struct mx_job {
@@ -118,6 +124,7 @@ struct mx_job {
 	void *arg;
 	void (*done)(void *arg, mx_error *e);
 	mx_error *error;
+	const struct mx_guard *guard;	/* of the thread that handed it in; a copy where it is on the heap */
 	int64_t since;			/* mx_monotonic_us when it was handed in */
 	bool heap;			/* made by mx_write_later; otherwise on the stack of a caller who waits */
 	bool refused;

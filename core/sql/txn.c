@@ -70,6 +70,30 @@ mx_txn_after(struct mx_txn *tx, void (*fn)(void *arg, bool committed), void *arg
 	tx->after_end = &a->next;
 }
 
+/* ---- guards ---- */
+
+static _Thread_local const struct mx_guard *guard_here;
+
+void
+mx_db_guard(const struct mx_guard *guard)
+{
+	guard_here = guard;
+}
+
+const struct mx_guard *
+mx_guard_here(void)
+{
+	return guard_here;
+}
+
+mx_error *
+mx_txn_run(struct mx_txn *tx, const struct mx_guard *guard, mx_write_fn *fn, void *arg)
+{
+	if (guard != NULL)
+		MX_TRY(guard->check(tx, guard));
+	return fn(tx, arg);
+}
+
 /* ---- beside the writer ---- */
 
 static mx_error *
@@ -80,7 +104,7 @@ aside_run(struct mx_conn *c, mx_write_fn *fn, void *arg)
 	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
 	mx_txn_init(&tx, c);
 	tx.aside = true;
-	mx_error *e = fn(&tx, arg);
+	mx_error *e = mx_txn_run(&tx, guard_here, fn, arg);
 	mx_conn_tidy(c);
 	if (e == NULL && c->lost)
 		e = mx_db_unavailable("the connection to the database was lost");

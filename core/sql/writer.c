@@ -191,7 +191,7 @@ run_one(struct mx_txn *tx, struct mx_job *job, bool guarded)
 
 	if (guarded)
 		MX_TRY(mx_conn_check(c, c->ops->savepoint(c->storage)));
-	job->error = job->fn(tx, job->arg);
+	job->error = mx_txn_run(tx, job->guard, job->fn, job->arg);
 	mx_conn_tidy(c);
 	if (c->lost)
 		return mx_db_unavailable("the connection to the database was lost");
@@ -350,6 +350,7 @@ deliver(struct mx_job *job)
 		job->done(job->arg, job->error);
 	else
 		mx_error_free(&job->error);
+	free((void *)(uintptr_t)job->guard);
 	free(job);
 }
 
@@ -642,7 +643,7 @@ hand_in(struct mx_db *db, struct mx_job *job)
 mx_error *
 mx_write(struct mx_db *db, mx_write_fn *fn, void *arg)
 {
-	struct mx_job job = { .fn = fn, .arg = arg };
+	struct mx_job job = { .fn = fn, .arg = arg, .guard = mx_guard_here() };
 
 	if (mx_writer_is_here(db))
 		mx_sql_misuse("mx_write on the writer's thread");
@@ -660,7 +661,10 @@ void
 mx_write_later(struct mx_db *db, mx_write_fn *fn, void (*done)(void *arg, mx_error *e), void *arg)
 {
 	struct mx_job *job = mx_alloc(sizeof(*job));
+	const struct mx_guard *guard = mx_guard_here();
 
+	if (guard != NULL)
+		job->guard = memcpy(mx_alloc(guard->size), guard, guard->size);
 	job->fn = fn;
 	job->arg = arg;
 	job->done = done;

@@ -12,6 +12,8 @@ struct mx_module_self;
 
 enum mx_verdict { MX_NO_OPINION = 0, MX_ALLOW = 1, MX_REFUSE = 2 };
 
+/* Which of the processes that share a database: hooks.def says what each means for a hook, mx_job_row for
+ * a job. */
 enum mx_hook_who { MX_EVERY_PROCESS = 0, MX_ONE_PROCESS = 1, MX_WRITER = 2 };
 
 enum mx_prio {

@@ -73,9 +73,17 @@ struct mx_service_row {
 struct mx_job_row {
 	const char *name;
 	mx_msec every;			/* from end to start, with a tenth of jitter; doubled after a failure, to an hour */
-	uint32_t who;			/* enum mx_hook_who: MX_EVERY_PROCESS or MX_ONE_PROCESS */
+	uint32_t who;			/* enum mx_hook_who: MX_EVERY_PROCESS, or MX_ONE_PROCESS: of all that share the
+					 * database one at a time runs it, and what a process that dies had in hand
+					 * is begun anew by another within seconds */
 	mx_error *(*run)(struct mx_module_self *self);
 };
+
+/* For a job of one process, and for the durable hook, while it runs: whether it is still this
+ * process's to do. Where several share a database and this one was paused for seconds, another has
+ * taken the work over: then false, and whatever is written from the same thread is refused with
+ * MX_E_UNAVAILABLE. To be asked before each effect outside of the database. */
+MX_API bool mx_run_is_ours(void);
 
 /* ---- metrics: read when asked for ---- */
 struct mx_metric_row {

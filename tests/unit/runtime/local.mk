@@ -48,6 +48,12 @@ tests_unit_runtime_test_lease_postgres_SOURCES = tests/unit/runtime/test_lease.c
 tests_unit_runtime_test_lease_postgres_CPPFLAGS = $(test_cppflags)
 tests_unit_runtime_test_lease_postgres_CFLAGS = $(test_cflags)
 tests_unit_runtime_test_lease_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+check_PROGRAMS += tests/unit/runtime/test_jobs_shared
+tests_unit_runtime_test_jobs_shared_SOURCES = tests/unit/runtime/test_jobs_shared.c tests/unit/runtime/fake_plain.c \
+	tests/unit/runtime/fake_plain.h tests/unit/sql/place_postgres.c tests/unit/sql/place.h
+tests_unit_runtime_test_jobs_shared_CPPFLAGS = $(test_cppflags)
+tests_unit_runtime_test_jobs_shared_CFLAGS = $(test_cflags)
+tests_unit_runtime_test_jobs_shared_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
 check_PROGRAMS += tests/unit/runtime/test_durable_postgres
 tests_unit_runtime_test_durable_postgres_SOURCES = tests/unit/runtime/test_durable.c tests/unit/runtime/fake_plain.c \
 	tests/unit/runtime/fake_plain.h tests/unit/room/house.h tests/unit/sql/place_postgres.c
@@ -87,7 +93,7 @@ check_LTLIBRARIES += tests/unit/runtime/t_magic.la tests/unit/runtime/t_major.la
 	tests/unit/runtime/t_version.la tests/unit/runtime/t_size.la tests/unit/runtime/t_name.la \
 	tests/unit/runtime/t_symbol.la tests/unit/runtime/t_undefined.la tests/unit/runtime/t_absent.la \
 	tests/unit/runtime/t_later.la tests/unit/runtime/t_requires.la tests/unit/runtime/t_option.la \
-	tests/unit/runtime/t_required.la tests/unit/runtime/t_route.la tests/unit/runtime/t_hook.la \
+	tests/unit/runtime/t_required.la tests/unit/runtime/t_route.la tests/unit/runtime/t_hook.la tests/unit/runtime/t_job.la \
 	tests/unit/runtime/t_provider.la tests/unit/runtime/t_migration.la tests/unit/runtime/t_start.la \
 	tests/unit/runtime/t_configure.la tests/unit/runtime/t_ring_a.la tests/unit/runtime/t_ring_b.la
 tests_unit_runtime_t_magic_la_SOURCES = tests/unit/runtime/modules/bad.c
@@ -135,6 +141,9 @@ tests_unit_runtime_t_route_la_LDFLAGS = $(runtime_test_ldflags)
 tests_unit_runtime_t_hook_la_SOURCES = tests/unit/runtime/modules/bad.c
 tests_unit_runtime_t_hook_la_CPPFLAGS = $(module_cppflags) -DBAD_hook -DIDENT=t_hook
 tests_unit_runtime_t_hook_la_LDFLAGS = $(runtime_test_ldflags)
+tests_unit_runtime_t_job_la_SOURCES = tests/unit/runtime/modules/bad.c
+tests_unit_runtime_t_job_la_CPPFLAGS = $(module_cppflags) -DBAD_job -DIDENT=t_job
+tests_unit_runtime_t_job_la_LDFLAGS = $(runtime_test_ldflags)
 tests_unit_runtime_t_provider_la_SOURCES = tests/unit/runtime/modules/bad.c
 tests_unit_runtime_t_provider_la_CPPFLAGS = $(module_cppflags) -DBAD_provider -DIDENT=t_provider
 tests_unit_runtime_t_provider_la_LDFLAGS = $(runtime_test_ldflags)

@@ -172,6 +172,7 @@ static const struct {
 	{ "t_option", "option \"n\" lies outside of its struct of 8 bytes (is options_size the "
 		      "size of the struct?)" },
 	{ "t_required", "myelin.conf: [t-required] n is missing. A number." },
+	{ "t_job", "its job number 1 is neither every process's nor one's" },
 	{ "t_hook", "it fills a hook (number 9999) that this server does not have" },
 	{ "t_provider",
 	  "its storage provider \"odd\" was built for version 999 of that interface" },

@@ -43,6 +43,14 @@ static const struct mx_route routes[] = { { "GET", "/_t/good", get, MX_AUTH_NONE
 					    0 } };
 #elif defined(BAD_hook)
 static const struct mx_hook_row hooks[] = { { .id = 9999 } };
+#elif defined(BAD_job)
+static mx_error *
+work(struct mx_module_self *self)
+{
+	(void)self;
+	return NULL;
+}
+static const struct mx_job_row jobs[] = { { "work", 1000, MX_WRITER, work } };
 #elif defined(BAD_provider)
 static const int nothing;
 static const struct mx_provider_row providers[] = { { "storage", "odd", 999, &nothing } };
@@ -103,6 +111,8 @@ SYMBOL(IDENT) = {
 	HEAD("t-route"), .routes = MX_TABLE(routes),
 #elif defined(BAD_hook)
 	HEAD("t-hook"), .hooks = MX_TABLE(hooks),
+#elif defined(BAD_job)
+	HEAD("t-job"), .jobs = MX_TABLE(jobs),
 #elif defined(BAD_provider)
 	HEAD("t-provider"), .providers = MX_TABLE(providers),
 #elif defined(BAD_migration)
