@@ -192,7 +192,7 @@ void mx_rooms_touched(struct mx_rooms *rs, mx_nid room);
 /* Reads what is durable again when another process has written. */
 mx_error *mx_room_refresh(struct mx_room *r, struct mx_conn *c) MX_MUST_USE;
 /* With room->lock held: the event is the newest of the timeline. */
-void mx_view_push(struct mx_room *r, mx_nid nid);
+void mx_view_push(struct mx_room *r, struct mx_event *ev);
 void mx_view_forget_facts(struct mx_room *r);
 /* extremities.c: a copy of what is in the view; and the end of one. */
 struct mx_extremities mx_extremities_copy(const struct mx_extremities *x);
@@ -242,6 +242,7 @@ mx_error *mx_event_of_row(struct mx_query *q, const struct mx_room_version *v,
  */
 mx_error *mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_t n,
 			 struct mx_events *out) MX_MUST_USE;
+void mx_events_reserve(struct mx_events *l, size_t n);	/* room for n more */
 int64_t mx_event_id_hash(mx_str id);
 
 /* ---- tip.c: all but the first three with tip->lock held ---- */

@@ -125,6 +125,30 @@ ask(struct mx_conn *c, mx_nid user, mx_pos *out)
 	return mx_query_end(q);
 }
 
+static mx_error *
+load_once(struct mx_erasures *x, struct mx_conn *c)
+{
+	pthread_mutex_lock(&x->lock);
+	uint64_t generation = x->generation;
+	bool loaded = x->loaded;
+
+	pthread_mutex_unlock(&x->lock);
+	return loaded ? NULL : load(x, c, generation);
+}
+
+mx_error *
+mx_erasures_none(struct mx_rooms *rs, struct mx_conn *c, bool *out)
+{
+	struct mx_erasures *x = rs->erasures;
+
+	*out = false;
+	MX_TRY(load_once(x, c));
+	pthread_mutex_lock(&x->lock);
+	*out = x->loaded && x->n == 0;
+	pthread_mutex_unlock(&x->lock);
+	return NULL;
+}
+
 mx_error *
 mx_user_erased(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, mx_pos *out)
 {
@@ -133,13 +157,7 @@ mx_user_erased(struct mx_rooms *rs, struct mx_conn *c, mx_nid user, mx_pos *out)
 	struct erased wanted = { .user = user };
 
 	*out = 0;
-	pthread_mutex_lock(&x->lock);
-	uint64_t generation = x->generation;
-	bool loaded = x->loaded;
-
-	pthread_mutex_unlock(&x->lock);
-	if (!loaded)
-		MX_TRY(load(x, c, generation));
+	MX_TRY(load_once(x, c));
 	pthread_mutex_lock(&x->lock);
 	bool known = x->loaded && !x->too_many;
 

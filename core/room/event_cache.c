@@ -242,6 +242,31 @@ mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
 	return missing;
 }
 
+size_t
+mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx_nid after,
+		       size_t max, struct mx_event **out, bool *whole)
+{
+	enum { PIECE = 32 };
+	mx_nid nid = mx_event_earlier(from);
+	size_t n = 0, stop;
+
+	do {
+		stop = max - n > PIECE ? n + PIECE : max;
+		pthread_mutex_lock(&c->lock);
+		while (n < stop && nid > 0 && nid > after) {
+			struct entry *e = find(c, nid);
+
+			if (e == NULL || !mx_event_shown(e->event))
+				break;
+			out[n++] = use(c, e);
+			nid = mx_event_earlier(e->event);
+		}
+		pthread_mutex_unlock(&c->lock);
+	} while (n == stop && n < max);
+	*whole = nid > 0 && nid <= after;
+	return n;
+}
+
 void
 mx_event_cache_add(struct mx_event_cache *c, struct mx_event **ev)
 {

@@ -15,6 +15,10 @@ struct mx_event *mx_event_cache_find(struct mx_event_cache *c, mx_str id);
 /* The same for many; NULL where one is missing. Returns how many are. */
 size_t mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
 			       struct mx_event **out);
+/* The events in front of `from` in its room's timeline that are after `after`, newest first, as far as
+ * they are here one behind the other; at most max. *whole: there are no others up to `after`. */
+size_t mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx_nid after,
+			      size_t max, struct mx_event **out, bool *whole);
 /* What was read from the database: if it is here already, that one counts (it may be redacted by
  * now) and *ev is exchanged. */
 void mx_event_cache_add(struct mx_event_cache *c, struct mx_event **ev);

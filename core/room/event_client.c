@@ -42,6 +42,34 @@ add_str(const struct mx_event *ev, const char *before, size_t n, struct mx_slice
 
 #define STR(ev, lit, s, b) add_str(ev, lit, sizeof(lit) - 1, s, b)
 
+/* Into space that was asked for at once, for what nearly every event is. */
+
+#define PUT(to, lit) ((char *)memcpy(to, lit, sizeof(lit) - 1) + sizeof(lit) - 1)
+
+/* Behind what stands before it, a string with its quotes. */
+static inline char *
+put_slice(char *to, const struct mx_event *ev, struct mx_slice s)
+{
+	*to++ = '"';
+	memcpy(to, ev->bytes + s.off, s.n);
+	to[s.n] = '"';
+	return to + s.n + 1;
+}
+
+static inline char *
+put_int(char *to, int64_t v)	/* at least 0 */
+{
+	char digits[20], *end = digits + sizeof(digits), *p = end;
+	size_t n;
+
+	do
+		*--p = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	n = (size_t)(end - p);
+	memcpy(to, p, n);
+	return to + n;
+}
+
 /* Redactions say in content what they redact, even where their version has it at the top. */
 static void
 add_content(const struct mx_event *ev, struct mx_buf *b)
@@ -76,13 +104,19 @@ add_unsigned(const struct mx_event *ev, const struct mx_event_view *view, struct
 	mx_msec age = mx_now() - ev->ts;
 	const char *membership = mx_membership_name(view->membership);
 
-	LIT(b, ",\"unsigned\":{\"age\":");
-	mx_buf_int(b, age > 0 ? age : 0);
+	char *to = mx_buf_space(b, 128);
+
+	if (to == NULL)
+		return;
+	to = put_int(PUT(to, ",\"unsigned\":{\"age\":"), age > 0 ? age : 0);
 	if (membership != NULL) {
-		LIT(b, ",\"membership\":\"");
-		mx_buf_str(b, mx_str_of(membership));
-		mx_buf_byte(b, '"');
+		size_t n = strlen(membership);
+
+		to = memcpy(PUT(to, ",\"membership\":\""), membership, n);
+		to[n] = '"';
+		to += n + 1;
 	}
+	b->n = (size_t)(to - b->p);
 	if (view->previous != NULL)
 		add_previous(view->previous, b);
 	if (view->redaction != NULL) {
@@ -105,10 +139,36 @@ add_unsigned(const struct mx_event *ev, const struct mx_event_view *view, struct
 	mx_buf_byte(b, '}');
 }
 
-void
-mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b)
+/* All up to "unsigned", of an event whose strings stand in its JSON as they are. False: not this one,
+ * or not here. */
+static bool
+add_plain(const struct mx_event *ev, bool with_room_id, struct mx_buf *b)
 {
-	mx_buf_reserve(b, (size_t)ev->content.n + 512 + view->unsigned_more.n);
+	size_t most = (size_t)ev->content.n + ev->id.n + ev->room_id.n + ev->sender.n +
+		      ev->state_key.n + ev->type.n + 256;
+	char *to;
+
+	if (ev->escaped || ev->redacts.off != 0 || ev->ts < 0 ||
+	    (to = mx_buf_space(b, most)) == NULL)
+		return false;
+	to = PUT(to, "{\"content\":");
+	memcpy(to, ev->bytes + ev->content.off, ev->content.n);
+	to = PUT(to + ev->content.n, ",\"event_id\":");
+	to = put_slice(to, ev, ev->id);
+	to = put_int(PUT(to, ",\"origin_server_ts\":"), ev->ts);
+	if (with_room_id)
+		to = put_slice(PUT(to, ",\"room_id\":"), ev, ev->room_id);
+	to = put_slice(PUT(to, ",\"sender\":"), ev, ev->sender);
+	if (ev->state)
+		to = put_slice(PUT(to, ",\"state_key\":"), ev, ev->state_key);
+	to = put_slice(PUT(to, ",\"type\":"), ev, ev->type);
+	b->n = (size_t)(to - b->p);
+	return true;
+}
+
+static void
+add_any(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b)
+{
 	mx_buf_byte(b, '{');
 	add_content(ev, b);
 	LIT(b, ",\"event_id\":\"");
@@ -123,6 +183,14 @@ mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, str
 	if (ev->state)
 		STR(ev, ",\"state_key\":", ev->state_key, b);
 	STR(ev, ",\"type\":", ev->type, b);
+}
+
+void
+mx_event_client(const struct mx_event *ev, const struct mx_event_view *view, struct mx_buf *b)
+{
+	mx_buf_reserve(b, (size_t)ev->content.n + 512 + view->unsigned_more.n);
+	if (!add_plain(ev, view->with_room_id, b))
+		add_any(ev, view, b);
 	add_unsigned(ev, view, b);
 	mx_buf_byte(b, '}');
 }

@@ -193,10 +193,7 @@ mx_events_load(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *nids, size_
 
 	if (n == 0)
 		return NULL;
-	if (out->n + n > out->room) {
-		out->room = out->n + n;
-		out->v = mx_realloc(out->v, out->room, sizeof(struct mx_event *));
-	}
+	mx_events_reserve(out, n);
 	size_t missing = mx_event_cache_get_many(rs->events, nids, n, out->v + base);
 
 	if (missing == 1) {
@@ -278,6 +275,15 @@ mx_events_add(struct mx_events *l, struct mx_event *ev)
 		l->v = mx_realloc(l->v, l->room, sizeof(struct mx_event *));
 	}
 	l->v[l->n++] = ev;
+}
+
+void
+mx_events_reserve(struct mx_events *l, size_t n)
+{
+	if (l->n + n <= l->room)
+		return;
+	l->room = l->n + n;
+	l->v = mx_realloc(l->v, l->room, sizeof(struct mx_event *));
 }
 
 void

@@ -272,7 +272,7 @@ mx_place_view(struct mx_store *s)
 			mx_member_change(p->moved[i].was, p->moved[i].now, MX_MEMBER_INVITE);
 	}
 	if (!ev->hidden) {
-		mx_view_push(s->room, ev->nid);
+		mx_view_push(s->room, ev);
 	} else if (ev->forked) {
 		/* Who looks for the state of a position finds it by the tail, where this is not. */
 		view->tail_n = 0;

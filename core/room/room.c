@@ -101,7 +101,7 @@ VIEW_GET(size_t, mx_room_joined_count, (size_t)r->view.joined)
 VIEW_GET(size_t, mx_room_invited_count, (size_t)r->view.invited)
 
 void
-mx_view_push(struct mx_room *r, mx_nid nid)
+mx_view_push(struct mx_room *r, struct mx_event *ev)
 {
 	struct mx_room_view *v = &r->view;
 	size_t max = (size_t)r->rs->opt.room_tail;
@@ -118,7 +118,9 @@ mx_view_push(struct mx_room *r, mx_nid nid)
 		v->tail_room = v->tail_room == 0 ? 8 : 2 * v->tail_room;
 		v->tail = mx_realloc(v->tail, v->tail_room, sizeof(*v->tail));
 	}
-	v->tail[v->tail_n++] = nid;
+	if (v->tail_n > 0 && v->foreign == atomic_load(&r->foreign))
+		mx_event_note_earlier(ev, v->tail[v->tail_n - 1]);
+	v->tail[v->tail_n++] = ev->nid;
 }
 
 void

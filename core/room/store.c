@@ -89,7 +89,7 @@ move_view(struct mx_store *s)
 		const struct mx_stored *v = &s->v[i];
 
 		if (!v->event->hidden)
-			mx_view_push(r, v->event->nid);
+			mx_view_push(r, v->event);
 		if (is_member(v->event)) {
 			enum mx_membership now = v->event->membership;
 

@@ -1,5 +1,5 @@
-/* The events of a room in the order of the stream. The newest are known by number from memory; a
- * page from further back is one statement. */
+/* The events of a room in the order of the stream. The newest are known by number from memory, and
+ * events in memory know what stands in front of them; what that does not reach is one statement. */
 #include "config.h"
 
 #include "core/room/engine.h"
@@ -74,6 +74,33 @@ fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, boo
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Adds what memory has of the range in front of an event of the room, at most max. True: that is all
+ * there is, or max. */
+static bool
+from_memory(struct mx_room *r, const struct mx_event *from, mx_nid after, size_t max,
+	    struct mx_events *out)
+{
+	bool whole;
+
+	mx_events_reserve(out, max);
+	size_t n = mx_event_cache_earlier(r->rs->events, from, after, max, out->v + out->n,
+					  &whole);
+
+	out->n += n;
+	return whole || n == max;
+}
+
+/* Notes who is whose neighbour, for the next one who comes by. */
+static void
+note_neighbours(const struct mx_events *l, size_t from, bool backwards)
+{
+	for (size_t i = from > 0 ? from : 1; i < l->n; i++) {
+		struct mx_event *newer = l->v[backwards ? i - 1 : i];
+
+		mx_event_note_earlier(newer, l->v[backwards ? i : i - 1]->nid);
+	}
+}
+
 /* Adds up to limit events of the range from the database. */
 static mx_error *
 from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before, size_t limit,
@@ -100,41 +127,69 @@ from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before,
 	return mx_error_first(e, mx_query_end(q));
 }
 
+/* A reading of a range, on its way. */
+struct range {
+	mx_nid after, before;
+	size_t want, base;		/* base: what stood in the list before */
+	bool backwards;
+};
+
+/* Adds what the tail does not have. */
+static mx_error *
+read_rest(struct mx_room *r, struct mx_conn *c, struct range g, struct mx_events *out)
+{
+	MX_AUTO(mx_event) *edge = NULL;	/* the page goes on in front of it */
+	size_t n = out->n - g.base, base = out->n;
+
+	if (n > 0)
+		edge = mx_event_ref(out->v[out->n - 1]);
+	else if (g.backwards && g.before > 0)
+		edge = mx_event_cache_get(r->rs->events, g.before);
+	if (edge != NULL && n == 0 &&
+	    (edge->nid != g.before || edge->room != r->nid || !mx_event_shown(edge)))
+		mx_event_unref(&edge);
+	if (edge != NULL && g.backwards && from_memory(r, edge, g.after, g.want - n, out))
+		return NULL;
+	if (out->n > g.base && g.backwards)
+		g.before = out->v[out->n - 1]->nid;
+	else if (out->n > g.base)
+		g.after = out->v[out->n - 1]->nid;
+	n = out->n;
+	MX_TRY(from_database(r, c, g.after, g.before, g.want - (n - g.base), g.backwards, out));
+	note_neighbours(out, n > g.base ? n : n + 1, g.backwards);
+	if (edge != NULL && n == base && out->n > base && g.backwards)
+		mx_event_note_earlier(edge, out->v[base]->nid);
+	return NULL;
+}
+
 mx_error *
 mx_room_timeline(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_nid after,
 		 mx_nid before, size_t limit, bool backwards, struct mx_events *out, bool *more)
 {
 	enum { MAX = 10000 };
-	size_t want = (limit < MAX ? limit : MAX) + 1, base = out->n;	/* one more, to know whether there is more */
-	size_t at_hand = want < (size_t)rs->opt.room_tail ? want : (size_t)rs->opt.room_tail;
+	struct range g = { .want = (limit < MAX ? limit : MAX) + 1,	/* one more, to know whether there is more */
+			   .base = out->n, .before = before, .backwards = backwards,
+			   .after = after < MX_OUTLIER_NID ? MX_OUTLIER_NID : after };
+	size_t at_hand = g.want < (size_t)rs->opt.room_tail ? g.want : (size_t)rs->opt.room_tail;
 	mx_nid *nids = mx_alloc(at_hand * sizeof(*nids)), floor;
 	struct seen seen;
-
-	if (after < MX_OUTLIER_NID)
-		after = MX_OUTLIER_NID;
-	size_t n = from_tail(r, after, before, backwards, nids, at_hand, &floor, &seen);
+	size_t n = from_tail(r, g.after, before, backwards, nids, at_hand, &floor, &seen);
 	mx_error *e = mx_events_load(rs, c, nids, n, out);
 
 	free(nids);
 	/* The tail had it all when it is full, or when it reaches down to where the range begins.
 	 */
-	bool known = n == want || (after >= floor && n < at_hand);
+	bool known = n == g.want || (g.after >= floor && n < at_hand);
 
 	if (e == NULL && !known) {
-		bool top = n == 0 && before > seen.last;
-
-		if (n > 0 && backwards)
-			before = out->v[out->n - 1]->nid;
-		else if (n > 0)
-			after = out->v[out->n - 1]->nid;
-		e = from_database(r, c, after, before, want - n, backwards, out);
-		if (e == NULL && top && backwards)
-			fill_tail(r, out->v + base, out->n - base,
-				  out->n - base < want, after, &seen);
+		e = read_rest(r, c, g, out);
+		if (e == NULL && n == 0 && before > seen.last && backwards)
+			fill_tail(r, out->v + g.base, out->n - g.base,
+				  out->n - g.base < g.want, g.after, &seen);
 	}
 	if (e != NULL)
 		return e;
-	*more = out->n - base == want;
+	*more = out->n - g.base == g.want;
 	if (*more)
 		mx_event_unref(&out->v[--out->n]);
 	return NULL;

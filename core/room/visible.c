@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "core/room/engine.h"
+#include "core/room/erasure.h"
 
 enum visibility { WORLD_READABLE, SHARED, INVITED, JOINED };
 
@@ -197,6 +198,7 @@ struct seen {			/* what is known of a user and the erased senders in a room */
 	struct mx_room *room;
 	const struct mx_member *member;
 	mx_str user_id;
+	bool none_erased;		/* in the whole server */
 	mx_pos at;			/* of the last one that was asked for */
 	bool was_here;			/* the user was joined then */
 };
@@ -232,7 +234,7 @@ as_seen(struct seen *s, struct mx_event **evp)
 	mx_pos at;
 	bool saw;
 
-	if (ev->redacted || !mx_rooms_is_local(s->rs, mx_event_sender(ev)))
+	if (s->none_erased || ev->redacted || !mx_rooms_is_local(s->rs, mx_event_sender(ev)))
 		return NULL;
 	MX_TRY(mx_user_erased(s->rs, s->conn, ev->sender_nid, &at));
 	if (at == 0)
@@ -274,6 +276,7 @@ mx_events_filter_visible(struct mx_rooms *rs, struct mx_conn *c, struct mx_room 
 	MX_TRY(member_of(rs, c, r, user, &m));
 	if (m.membership == MX_MEMBER_JOIN)
 		MX_TRY(open_from(rs, c, r, &open));
+	MX_TRY(mx_erasures_none(rs, c, &s.none_erased));
 	for (size_t i = 0; i < l->n; i++) {
 		bool keep = is_open(l->v[i], open);
 

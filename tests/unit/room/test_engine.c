@@ -991,6 +991,78 @@ the_newest_events_cost_no_statement(void **state)
 	mx_event_unref(&b);
 }
 
+/* A page of the past, as numbers; how many statements it took. */
+static uint64_t
+page_of(struct mx_room *room, mx_nid after, mx_nid before, size_t limit, mx_nid *nids, size_t *n,
+	bool *more)
+{
+	struct mx_events l = { 0 };
+
+	mx_conn_statements(conn);
+	unit_ok(mx_room_timeline(rooms, conn, room, after, before, limit, true, &l, more));
+	uint64_t took = mx_conn_statements(conn);
+
+	*n = l.n;
+	for (size_t i = 0; i < l.n; i++)
+		nids[i] = l.v[i]->nid;
+	mx_events_clear(&l);
+	return took;
+}
+
+static void
+a_page_of_events_in_memory_costs_no_statement(void **state)
+{
+	enum { N = 300, PAGE = 70 };
+	MX_AUTO(mx_room) *room = house_room("12", "shared"), *other = house_room("12", "shared");
+	mx_nid said[N], got[PAGE], between = 0;
+	size_t n;
+	bool more;
+	char id[256];
+
+	(void)state;
+	for (size_t i = 0; i < N; i++) {
+		struct mx_event *ev = house_say(room, &alice, "x"), *elsewhere;
+
+		said[i] = ev->nid;
+		mx_event_unref(&ev);
+		if (i != 150)
+			continue;
+		elsewhere = house_say(other, &alice, "y");
+		between = elsewhere->nid;
+		mx_event_unref(&elsewhere);
+	}
+	snprintf(id, sizeof(id), "%.*s", MX_SFMT(mx_room_id(room)));
+	for (int round = 0; round < 3; round++) {
+		mx_nid before = said[N - 1] + 1;
+
+		for (size_t last = N; last > PAGE; last -= PAGE) {
+			uint64_t took = page_of(room, 0, before, PAGE, got, &n, &more);
+
+			/* Anew after a restart: one for each page, and never again. */
+			assert_int_equal(took, round == 1);
+			assert_int_equal(n, PAGE);
+			assert_true(more);
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal(got[i], said[last - 1 - i]);
+			before = got[n - 1];
+		}
+		/* A range that begins within what is known is known to be all. */
+		assert_int_equal(page_of(room, said[100], said[120], PAGE, got, &n, &more), 0);
+		assert_int_equal(n, 19);
+		assert_false(more);
+		/* The numbers between are other rooms': they lead nowhere. */
+		assert_int_equal(page_of(room, 0, between, 5, got, &n, &more), 1);
+		assert_int_equal(n, 5);
+		assert_int_equal(got[0], said[150]);
+		if (round != 0)
+			continue;
+		mx_room_unref(&room);
+		mx_room_unref(&other);
+		house_again();
+		unit_ok(mx_room_get(rooms, conn, mx_str_of(id), &room));
+	}
+}
+
 static uint64_t
 statements_of(struct mx_room *room, size_t n)
 {
@@ -1305,6 +1377,7 @@ main(void)
 		house_case(small_caches_change_nothing_but_time),
 		house_case(the_timeline_pages_both_ways_without_loss),
 		house_case(the_newest_events_cost_no_statement),
+		house_case(a_page_of_events_in_memory_costs_no_statement),
 		house_case(a_cold_state_is_read_sixteen_events_a_statement),
 		house_case(a_message_is_one_statement),
 		house_case(a_room_is_made_with_what_ends_another),
