@@ -158,7 +158,7 @@ run(struct backfill *b, struct mx_arriving *all, size_t n, const struct mx_arriv
 	if (b->oldest != NULL)
 		MX_TRY(mx_told_state(in, told, told_n, &b->told));
 	MX_TRY(numbers(b, in->n));
-	order = mx_intake_order(in);
+	order = mx_intake_order(in, in->v, in->n);
 	for (size_t i = 0; i < in->n; i++)
 		if (!order[i]->done)
 			MX_TRY(take_in(b, order[i]));

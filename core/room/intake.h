@@ -2,6 +2,7 @@
  * is closed to everybody else (mx_tip_close).
  *
  *	accept.c	the call: verifies, sorts, goes through the events, and what waited for them
+ *	intake_order.c	which of them comes when
  *	judge.c		may an event stand in a state?
  *	placing.c	what the room is once an event is in it
  *	waiting.c	events whose past is not here yet
@@ -83,11 +84,16 @@ struct mx_intake {
 	struct mx_event *power_event;
 };
 
-/* ---- accept.c ---- */
+/* ---- intake_order.c ---- */
 /* The one on its way with this id; NULL. */
 struct mx_arriving *mx_intake_find(const struct mx_intake *in, mx_str id);
 /* The caller sees to it that there is none with its id yet. */
 void mx_intake_add(struct mx_intake *in, struct mx_arriving *a);
+/* These, each after what it names; in the arena. They are `listed` from then on. */
+struct mx_arriving **mx_intake_order(struct mx_intake *in, struct mx_arriving *const *list,
+				     size_t n);
+
+/* ---- accept.c ---- */
 /* The stored event; *out NULL when there is none. */
 mx_error *mx_intake_lookup(struct mx_intake *in, mx_str id, struct mx_event **out) MX_MUST_USE;
 /* Writes the line. */
@@ -107,8 +113,6 @@ void mx_intake_check_room(struct mx_room *r, struct mx_arrival *v, size_t n);
 /* Those of the caller that are new, each once, onto their way: all[i] is about v[i]. */
 mx_error *mx_intake_sort_out(struct mx_intake *in, struct mx_arriving *all, struct mx_arrival *v,
 			     size_t n) MX_MUST_USE;
-/* All of them, each after what it names; in the arena. */
-struct mx_arriving **mx_intake_order(struct mx_intake *in);
 /* Repeated events tell what became of the first of them. */
 void mx_intake_answer_twins(struct mx_arriving *all, size_t n);
 /* Takes in all that are on their way, and what has waited for them. */

@@ -164,6 +164,17 @@ mx_error *mx_db_uncertain(void) MX_MUST_USE;
 /* MX_E_UNAVAILABLE with retry_after_ms. */
 mx_error *mx_db_unavailable(const char *text) MX_MUST_USE;
 
+/* ---- a batch of it (batch.c), on the writer's thread ---- */
+
+#define MX_BATCH_ATTEMPTS 3	/* runs of a batch whose connection is lost each time */
+
+/* Runs these functions and tells who waits for them. */
+void mx_batch_run(struct mx_db *db, struct mx_job **jobs, size_t n);
+/* Tells who waits that job->error is what became of it. It may be gone afterwards. */
+void mx_job_deliver(struct mx_job *job);
+/* Reads the positions of other processes, without the lock: what they have committed is whole. */
+mx_error *mx_batch_look(struct mx_db *db) MX_MUST_USE;
+
 /* Lets the writer read what other processes have written, with its next batch or now. */
 void mx_writer_look(struct mx_db *db);
 /* Returns when it does not do that now, and will not before it is asked again. */
