@@ -300,28 +300,27 @@ pair_confirm(struct mx_accounts *as, mx_nid user, mx_nid device, mx_nid replaced
 	return mx_write(as->db, confirm_write, &c);
 }
 
-static const struct mx_sql PAIRS_COUNT =
-	MX_SQL("SELECT count(*) FROM refresh_token WHERE user_nid = $1 AND device_nid = $2");
+static const struct mx_sql PAIRS =
+	MX_SQL("SELECT count(*) OVER (), pair FROM refresh_token "
+	       "WHERE user_nid = $1 AND device_nid = $2 AND pair <> $3 ORDER BY created, pair LIMIT 1");
 
-/* A client that refreshes with one token again and again without using what it gets is given no
- * more than this. */
+/* What is made of one token at once, or again because an answer was lost, is never used but for one
+ * of them: a device keeps so many pairs, and the oldest goes. */
 enum { PAIRS_MAX = 16 };
 
 static mx_error *
-pairs_check(struct mx_txn *tx, mx_nid user, mx_nid device)
+pairs_trim(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device, mx_nid used,
+	   mx_msec now)
 {
-	struct mx_query *q = mx_query(mx_txn_conn(tx), &PAIRS_COUNT);
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &PAIRS);
 
 	mx_bind_int(q, 1, user);
 	mx_bind_int(q, 2, device);
+	mx_bind_int(q, 3, used);
 	int64_t n = mx_query_next(q) ? mx_col_int(q, 0) : 0;
+	mx_nid oldest = mx_col_int(q, 1);
 	MX_TRY(mx_query_end(q));
-	if (n < PAIRS_MAX)
-		return NULL;
-	return mx_error_with(
-		mx_error_new(MX_E_LIMIT_EXCEEDED,
-			     "Use one of the tokens you were given before refreshing again"),
-		"retry_after_ms", json_integer(60000));
+	return n + 1 < PAIRS_MAX ? NULL : pair_end(as, tx, user, device, oldest, now);
 }
 
 static mx_error *
@@ -356,7 +355,7 @@ refresh_write(struct mx_txn *tx, void *arg)
 			"soft_logout", json_true());
 	if (replaces != 0)
 		MX_TRY(pair_end(r->as, tx, r->user, device, replaces, r->plan.now));
-	MX_TRY(pairs_check(tx, r->user, device));
+	MX_TRY(pairs_trim(r->as, tx, r->user, device, pair, r->plan.now));
 	MX_TRY(mx_name_text(mx_txn_conn(tx), r->user, r->arena, &r->user_id));
 	return tokens_insert(tx, &r->plan, r->user, device, pair);
 }
