@@ -13,6 +13,7 @@
 #include "core/daemon/notify.h"
 #include "core/daemon/peers.h"
 #include "core/http/fetch.h"
+#include "core/http/rate.h"
 #include "core/http/server.h"
 #include "core/runtime/durable.h"
 #include "core/runtime/hooks.h"
@@ -172,10 +173,47 @@ conn_put(void *arg, struct mx_conn *c)
 	mx_conn_put(&c);
 }
 
+/* What the core's own parts tell those of other processes; modules have names without a dot. */
+#define TOPIC_HTTP "core.http"
+
+static void
+tell_http(void *arg, mx_str text)
+{
+	struct mx_core *core = arg;
+
+	if (!mx_db_alone(core->db))
+		mx_core_tell(core, MX_S(TOPIC_HTTP), text);
+}
+
+static void
+told(void *arg, mx_str text)
+{
+	struct mx_core *core = arg;
+	mx_str topic, rest;
+
+	if (mx_str_cut(text, ' ', &topic, &rest) && mx_str_eq(topic, MX_S(TOPIC_HTTP)))
+		mx_http_told(core->http, rest);
+	else
+		mx_hooks_told(core, text);
+}
+
+/* What the processes of this server know and nobody else: they have one signing key, whose
+ * signatures of this text are one, and are never published. */
+static void
+rate_secret(struct mx_core *core, unsigned char out[MX_RATE_SECRET])
+{
+	unsigned char hash[MX_SHA256_SIZE];
+	char signature[87];
+
+	mx_sign_bytes(core->key, MX_S("myelin: what the rate limits are counted by"), signature);
+	mx_sha256(signature, sizeof(signature) - 1, hash);
+	memcpy(out, hash, MX_RATE_SECRET);
+}
+
 static mx_error *
 open_http(struct mx_core *core, const struct mx_http_options *options)
 {
-	const struct mx_http_hooks hooks = {
+	struct mx_http_hooks hooks = {
 		.arg = core,
 		.authenticate = authenticate,
 		.known = known,
@@ -191,6 +229,10 @@ open_http(struct mx_core *core, const struct mx_http_options *options)
 	const struct mx_http_socket *sockets;
 	size_t n;
 
+	if (core->shared) {
+		hooks.tell = tell_http;
+		rate_secret(core, hooks.rate_secret);
+	}
 	MX_TRY(mx_http_new(core, options, &hooks, &core->http));
 	sockets = mx_handover_sockets(&n);
 	mx_http_inherit(core->http, sockets, n);
@@ -224,7 +266,7 @@ start_all(struct mx_server *s)
 	/* A process that takes over replaces the socket of the one before it, once it serves. */
 	if (!mx_handover_received())
 		MX_TRY(mx_control_start(core, core->server.control));
-	mx_stream_on_told(core->stream, mx_hooks_told, core);
+	mx_stream_on_told(core->stream, told, core);
 	MX_TRY(follow(core));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
@@ -293,6 +335,9 @@ mx_server_close(struct mx_server **server)
 	mx_modules_drain(core);
 	mx_jobs_stop(core);
 	mx_durable_stop(core);
+	/* What others tell is told to HTTP, too. */
+	if (core->db != NULL)
+		mx_db_unfollow(core->db);
 	if (core->http != NULL)
 		mx_http_stop(&core->http);
 	/* The writer may still finish what was handed in: from here on it tells no module, so that

@@ -89,10 +89,18 @@ mx_address_text(const struct mx_address *a, char out[MX_ADDRESS_TEXT])
 	return strlen(out);
 }
 
+mx_str
+mx_address_bytes(const struct mx_address *a)
+{
+	return (mx_str){ (const char *)a->ip, is_v4(a) ? 16 : 8 };
+}
+
 uint64_t
 mx_address_key(const struct mx_address *a)
 {
-	return is_v4(a) ? mx_hash(a->ip, 16) : mx_hash(a->ip, 8);
+	mx_str bytes = mx_address_bytes(a);
+
+	return mx_hash(bytes.p, bytes.n);
 }
 
 static bool

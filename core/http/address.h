@@ -24,6 +24,7 @@ size_t mx_address_text(const struct mx_address *a, char out[MX_ADDRESS_TEXT]);
 /* What limits count: an IPv4 address, or the /64 network of an IPv6 address, that is, one
  * customer. */
 uint64_t mx_address_key(const struct mx_address *a);
+mx_str mx_address_bytes(const struct mx_address *a);	/* what that is a hash of; borrowed */
 
 /* Words: "10.0.0.0/8", "::1", "unix". MX_E_CONFIG names the option and the word that is none. */
 mx_error *mx_networks_new(const char *option, const char *const *words, size_t n,

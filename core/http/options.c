@@ -50,7 +50,8 @@ const struct mx_option mx_http_option_rows[] = {
 	HTTP(idle_timeout, .def = "5m", .min = 1, .max = 86400000,
 	     .help = "How long a connection stays open between requests."),
 	HTTP(rate_limits, .def = "yes", .flags = MX_OPT_RELOAD,
-	     .help = "Whether requests are limited by user and address."),
+	     .help = "Whether requests are limited by user and address. Processes that share a "
+		     "database count together, to an eighth of a burst or so."),
 	HTTP(rate_table, .def = "65536", .min = 512, .max = 1 << 26,
 	     .help = "Users and addresses that are counted at one time."),
 	HTTP(read_every, .def = "20ms", .flags = MX_OPT_RELOAD,

@@ -73,7 +73,7 @@ limit(struct mx_request *rq, enum mx_rate_class class, uint64_t key)
 mx_error *
 mx_request_limit(struct mx_request *rq, enum mx_rate_class class, mx_str key)
 {
-	return limit(rq, class, mx_hash(key.p, key.n));
+	return limit(rq, class, mx_rates_key(rq->http->rates, key.p, key.n));
 }
 
 static mx_error *
@@ -81,12 +81,13 @@ limit_route(struct mx_request *rq)
 {
 	enum mx_rate_class class = rq->route->rate;
 	bool by_user = rq->auth != NULL && class != MX_RATE_LOGIN && class != MX_RATE_REGISTER;
+	mx_str who;
 
 	if (class == MX_RATE_NONE)
 		return NULL;
-	return limit(rq, class,
-		     by_user ? mx_hash(&rq->auth->user, sizeof(rq->auth->user))
-			     : mx_address_key(&rq->address));
+	who = by_user ? (mx_str){ (const char *)&rq->auth->user, sizeof(rq->auth->user) }
+		      : mx_address_bytes(&rq->address);
+	return mx_request_limit(rq, class, who);
 }
 
 /* ---- running ---- */

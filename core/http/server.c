@@ -91,6 +91,8 @@ mx_http_new(struct mx_core *core, const struct mx_http_options *o,
 	pthread_condattr_destroy(&monotonic);
 	h->rates = mx_rates_new((size_t)o->rate_table);
 	set_rates(h, o);
+	if (h->hooks.tell != NULL)
+		mx_rates_share(h->rates, h->hooks.rate_secret, h->hooks.tell, h->hooks.arg);
 	h->guests = mx_guests_new();
 	e = mx_networks_new("[http] trusted_proxies", o->trusted_proxies.v, o->trusted_proxies.n,
 			    &h->trusted);
@@ -102,6 +104,12 @@ mx_http_new(struct mx_core *core, const struct mx_http_options *o,
 	}
 	*out = h;
 	return NULL;
+}
+
+void
+mx_http_told(struct mx_http *h, mx_str text)
+{
+	mx_rates_told(h->rates, text, mx_monotonic_us());
 }
 
 void

@@ -53,6 +53,10 @@ struct mx_http_hooks {
 	 * carries its error. */
 	struct mx_conn *(*conn_get)(void *arg);
 	void (*conn_put)(void *arg, struct mx_conn *c);
+	/* Where several processes serve: tells the others of it, who give it to mx_http_told. Never
+	 * blocks. May be NULL; rate_secret is the same in all of them. */
+	void (*tell)(void *arg, mx_str text);
+	unsigned char rate_secret[16];
 	/* mx_self_pin and mx_self_unpin. */
 	void (*pin)(struct mx_module_self *self);
 	void (*unpin)(struct mx_module_self *self);
@@ -98,6 +102,9 @@ mx_error *mx_http_reload(struct mx_http *h, const struct mx_http_options *o) MX_
 bool mx_http_drain(struct mx_http *h, mx_msec most);
 /* Closes everything and frees the server. Who has not drained it is not waited for. */
 void mx_http_stop(struct mx_http **h);
+
+/* What another process has told. Any thread. */
+void mx_http_told(struct mx_http *h, mx_str text);
 
 void mx_http_stats(struct mx_http *h, struct mx_http_stats *out);
 /* The port of the nth listener, 0 when it has none: for ":0". */

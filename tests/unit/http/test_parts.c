@@ -277,6 +277,106 @@ strangers_do_not_push_out_who_is_limited(void **state)
 	mx_rates_free(&r);
 }
 
+struct told {
+	struct mx_rates *to;
+	int64_t now;
+	unsigned messages;
+};
+
+static void
+pass_on(void *arg, mx_str text)
+{
+	struct told *t = arg;
+
+	t->messages++;
+	mx_rates_told(t->to, text, t->now);
+}
+
+/* How many are granted by two processes that are asked in turn. */
+static int64_t
+granted_by_two(int64_t burst, struct told t[2])
+{
+	static const unsigned char secret[MX_RATE_SECRET] = { 1, 2, 3 };
+	struct mx_rates *r[2] = { mx_rates_new(1000), mx_rates_new(1000) };
+	uint64_t key = mx_rates_key(r[0], "alice", 5);
+	int64_t granted = 0;
+
+	assert_true(key != mx_rates_key(r[1], "alice", 5));
+	for (int i = 0; i < 2; i++) {
+		t[i] = (struct told){ .to = r[1 - i], .now = 5000000 };
+		mx_rates_set(r[i], MX_RATE_LOGIN,
+			     (struct mx_rate){ .every_us = 1000 * MS, .burst = burst });
+		mx_rates_share(r[i], secret, pass_on, &t[i]);
+	}
+	key = mx_rates_key(r[0], "alice", 5);
+	assert_true(key == mx_rates_key(r[1], "alice", 5));
+	for (int64_t i = 0; i < 4 * burst; i++)
+		granted += mx_rates_take(r[i % 2], MX_RATE_LOGIN, key, 5000000) == 0;
+	/* It comes back at the pace of one process, too. */
+	for (int i = 0; i < 2; i++)
+		t[i].now += 4000 * MS;
+	for (int i = 0; i < 20; i++)
+		(void)mx_rates_take(r[i % 2], MX_RATE_LOGIN, key, t[0].now);
+	assert_int_not_equal(mx_rates_take(r[0], MX_RATE_LOGIN, key, t[0].now), 0);
+	assert_int_not_equal(mx_rates_take(r[1], MX_RATE_LOGIN, key, t[0].now), 0);
+	for (int i = 0; i < 2; i++)
+		mx_rates_free(&r[i]);
+	return granted;
+}
+
+static void
+processes_count_together(void **state)
+{
+	static const int64_t bursts[] = { 1, 2, 3, 10, 100, 500, 10000 };
+	struct told t[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bursts) / sizeof(bursts[0]); i++) {
+		int64_t granted = granted_by_two(bursts[i], t);
+
+		assert_in_range(granted, bursts[i], bursts[i] + bursts[i] / 8);
+		/* Not a message for each. */
+		assert_in_range(t[0].messages + t[1].messages, 1,
+				bursts[i] < 16 ? 2 * bursts[i] + 8 : 40);
+	}
+}
+
+static void
+who_is_far_from_a_limit_is_not_told_of(void **state)
+{
+	static const unsigned char secret[MX_RATE_SECRET] = { 1 };
+	struct mx_rates *r = mx_rates_new(1000);
+	struct told t = { .to = r };
+	int64_t now = 5000000;
+
+	(void)state;
+	mx_rates_set(r, MX_RATE_READ, (struct mx_rate){ .every_us = 20 * MS, .burst = 500 });
+	mx_rates_share(r, secret, pass_on, &t);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(mx_rates_take(r, MX_RATE_READ, 7, now += 20 * MS), 0);
+	assert_int_equal(t.messages, 0);
+	mx_rates_free(&r);
+}
+
+static void
+nonsense_that_is_told_changes_nothing(void **state)
+{
+	static const char *const told[] = { "", " ", "2", "2 5", "2 5 ", "2 5 0", "2 5 -1", "9 5 1",
+					    "-1 5 1", "2 -5 1", "2 5 1x", "x 5 1", "2 5 99999999999" };
+	struct mx_rates *r = mx_rates_new(1000);
+
+	(void)state;
+	for (int c = 0; c < MX_RATE_CLASSES; c++)
+		mx_rates_set(r, (enum mx_rate_class)c, (struct mx_rate){ .every_us = MS, .burst = 1 });
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		mx_rates_told(r, mx_str_of(told[i]), 5000000);
+	for (int c = 1; c < MX_RATE_CLASSES; c++)
+		assert_int_equal(mx_rates_take(r, (enum mx_rate_class)c, 5, 5000000), 0);
+	mx_rates_told(r, MX_S("2 6 2147483647"), 5000000);
+	assert_int_equal(mx_rates_take(r, (enum mx_rate_class)2, 6, 5000000), 1);
+	mx_rates_free(&r);
+}
+
 /* ---- the parser ---- */
 
 struct collected {
@@ -352,6 +452,9 @@ main(void)
 		cmocka_unit_test(networks_have_their_addresses),
 		cmocka_unit_test(a_bucket_fills_again),
 		cmocka_unit_test(strangers_do_not_push_out_who_is_limited),
+		cmocka_unit_test(processes_count_together),
+		cmocka_unit_test(who_is_far_from_a_limit_is_not_told_of),
+		cmocka_unit_test(nonsense_that_is_told_changes_nothing),
 		cmocka_unit_test(a_request_is_the_same_in_any_pieces),
 	};
 
