@@ -115,8 +115,10 @@ login(struct mx_module_self *self, struct mx_request *rq, const json_t *body, mx
 	MX_TRY(throttle_check(t, account, o->failed_burst, o->failed_every.ms));
 	mx_error *e = mx_user_check_password(mx_core_accounts(mx_self_core(self)),
 					     mx_request_conn(rq), found.nid, password);
-	if (mx_error_is(e, MX_E_FORBIDDEN))
+	if (mx_error_is(e, MX_E_FORBIDDEN)) {
 		throttle_failed(t, account, o->failed_burst, o->failed_every.ms);
+		mx_core_tell(mx_self_core(self), MX_S("auth-password"), account);
+	}
 	if (e != NULL)
 		return e;
 	(void)mx_id_user(found.user_id, localpart, NULL);

@@ -16,8 +16,8 @@ static const struct mx_option options[] = {
 		       "that come from there."),
 	MX_OPT(struct auth_password_options, failed_burst, .def = "10", .max = 100000,
 	       .flags = MX_OPT_RELOAD,
-	       .help = "Wrong passwords in a row that one account may be tried with; 0: any "
-		       "number."),
+	       .help = "Wrong passwords in a row that one account may be tried with, through "
+		       "whichever process; 0: any number."),
 	MX_OPT(struct auth_password_options, failed_every, .def = "15s", .min = 1, .max = 86400000,
 	       .flags = MX_OPT_RELOAD,
 	       .help = "After that, one more may be tried each time this is over."),
@@ -30,6 +30,18 @@ static const struct mx_provider_row providers[] = {
 	{ "password", "bcrypt", MX_PASSWORD_ABI, &auth_password_bcrypt },
 #endif
 };
+
+/* Another process has seen a wrong password. */
+static void
+told(struct mx_module_self *self, mx_str topic, mx_str account)
+{
+	const struct auth_password_options *o = mx_self_options(self);
+
+	(void)topic;
+	throttle_failed(mx_self_state(self), account, o->failed_burst, o->failed_every.ms);
+}
+static const char *const topics[] = { "auth-password", NULL };
+static const struct mx_hook_row hooks[] = { MX_ON_TYPES(told, MX_PRIO_NORMAL, told, topics) };
 
 static mx_error *
 start(struct mx_module_self *self)
@@ -52,6 +64,6 @@ MX_MODULE(auth_password) = {
 	MX_MODULE_HEAD("auth-password", "0.1.0", "Logging in with a password"),
 	.requires = "?threepids>=1",
 	.options = MX_TABLE(options), .options_size = sizeof(struct auth_password_options),
-	.providers = MX_TABLE(providers),
+	.hooks = MX_TABLE(hooks), .providers = MX_TABLE(providers),
 	.start = start, .stop = stop,
 };

@@ -1,6 +1,7 @@
 /* Guessing is slow: an account may be tried with a number of wrong passwords in a row, then with
  * one every so often, from wherever they come. A table of fixed size remembers; accounts that share
- * a slot share their failures. */
+ * a slot share their failures. Where several processes serve, each tells the others of a wrong
+ * password, so that trying them one after the other gains nothing. */
 #include "config.h"
 
 #include "auth_password.h"

@@ -170,6 +170,112 @@ def test_an_authentication_goes_on_through_another_process(pair):
         assert ask(side, asked["session"], "wrong")[1]["session"] != asked["session"]
 
 
+def at_once(*calls):
+    """What each answers, all having begun together."""
+    gate, answers = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(i, call):
+        gate.wait()
+        answers[i] = call()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return answers
+
+
+def test_a_refresh_token_is_one_through_all_processes(pair):
+    one, two = pair
+    alice = one.register("alice")
+    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id},
+            "password": PASSWORD, "refresh_token": True}
+    answer = one.client().ok("POST", "/_matrix/client/v3/login", body)
+    for i in range(20):
+        def refresh(server, token=answer["refresh_token"]):
+            return Client(server).call("POST", "/_matrix/client/v3/refresh", {"refresh_token": token})
+
+        both = at_once(lambda: refresh(one), lambda: refresh(two))
+        # An answer may be lost: until a new token is used the old one makes tokens of the same session.
+        assert [status for status, _ in both] == [200, 200], both
+        answer = both[i % 2][1]
+        for side in one, two:
+            Client(side, answer["access_token"]).ok("GET", "/_matrix/client/v3/account/whoami")
+    # Once its successor was used, it is used up, for both.
+    used = answer["refresh_token"]
+    answer = one.client().ok("POST", "/_matrix/client/v3/refresh", {"refresh_token": used})
+    Client(two, answer["access_token"]).ok("GET", "/_matrix/client/v3/account/whoami")
+    for side in two, one:
+        assert side.client().call("POST", "/_matrix/client/v3/refresh", {"refresh_token": used})[0] == 401
+        assert Client(side, answer["access_token"]).call("GET", "/_matrix/client/v3/account/whoami")[0] == 200
+
+
+def test_a_transaction_id_makes_one_event_through_all_processes(pair):
+    one, two = pair
+    alice = one.register("alice")
+    there, room = through(two, alice), alice.create_room()
+    for i in range(20):
+        sent = at_once(*[lambda side=side: side.send(room, "message %d" % i, txn="t%d" % i)
+                         for side in (alice, there, alice, there)])
+        assert len(set(sent)) == 1, sent
+    shown = [e["content"]["body"] for e in there.messages(room, dir="b", limit=100)["chunk"]
+             if e["type"] == "m.room.message"]
+    assert shown == ["message %d" % i for i in reversed(range(20))]
+
+
+def test_a_login_token_is_used_once_through_all_processes(pair):
+    one, two = pair
+    alice = one.register("alice")
+    for i in range(10):
+        status, asked = alice.call("POST", "/_matrix/client/v1/login/get_token", {})
+        auth = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id},
+                "password": PASSWORD, "session": asked["session"]}
+        token = through(two, alice).ok("POST", "/_matrix/client/v1/login/get_token", {"auth": auth})["login_token"]
+        both = at_once(*[lambda side=side: side.client().call(
+            "POST", "/_matrix/client/v3/login", {"type": "m.login.token", "token": token})[0] for side in (one, two)])
+        assert sorted(both) == [200, 403]
+
+
+def attempts(pair, body, most):
+    """Logging in at both in turn: how many were let through, until both refuse."""
+    granted, refused = 0, {}
+    for i in range(most):
+        status = pair[i % 2].client().call("POST", "/_matrix/client/v3/login", body)[0]
+        granted += status != 429
+        refused[i % 2] = status == 429
+        if refused.get(0) and refused.get(1):
+            return granted
+    raise AssertionError("%d attempts were let through, and it went on" % granted)
+
+
+def limited(server, database, **options):
+    if database != "postgres":
+        pytest.skip("one process has the file")
+    one = server(set={k.replace("__", "."): v for k, v in options.items()})
+    return one, beside(server, one, set={k.replace("__", "."): v for k, v in options.items()})
+
+
+def test_a_rate_limit_is_one_for_all_processes(server, database):
+    pair = limited(server, database, http__login_burst="16", http__login_every="1h", http__rate_limits="yes",
+                   http__register_burst="100")
+    alice = pair[0].register("alice")
+    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}, "password": PASSWORD}
+    granted = attempts(pair, body, 60)
+    assert 16 <= granted <= 20, granted
+
+
+def test_wrong_passwords_are_counted_by_all_processes(server, database):
+    pair = limited(server, database, **{"auth-password__failed_burst": "10", "auth-password__failed_every": "1h"})
+    alice = pair[0].register("alice")
+    body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}, "password": "wrong"}
+    granted = attempts(pair, body, 60)
+    assert 10 <= granted <= 13, granted
+    # For the right one, too.
+    for side in pair:
+        assert side.client().call("POST", "/_matrix/client/v3/login", {**body, "password": PASSWORD})[0] == 429
+
+
 def test_who_comes_and_goes(pair, server):
     one, two = pair
     alice = one.register("alice")
