@@ -25,14 +25,30 @@ mx_now(void)
 	return (mx_msec)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int64_t
-mx_monotonic_us(void)
+static int64_t
+monotonic(clockid_t id)
 {
 	const struct mx_clock *clock = atomic_load_explicit(&replacement, memory_order_acquire);
 	struct timespec t;
 
 	if (clock != NULL)
 		return clock->monotonic_us(clock->arg);
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t
+mx_monotonic_us(void)
+{
+	return monotonic(CLOCK_MONOTONIC);
+}
+
+int64_t
+mx_monotonic_coarse_us(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+	return monotonic(CLOCK_MONOTONIC_COARSE);
+#else
+	return monotonic(CLOCK_MONOTONIC);
+#endif
 }

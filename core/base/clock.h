@@ -17,6 +17,10 @@ struct mx_chance {
 	void *arg;
 };
 
+/* mx_monotonic_us in steps of some milliseconds, for a few nanoseconds: what is measured with it very
+ * often is right on the average. */
+int64_t mx_monotonic_coarse_us(void);
+
 void mx_clock_replace(const struct mx_clock *clock);
 void mx_chance_replace(const struct mx_chance *chance);
 

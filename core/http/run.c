@@ -171,6 +171,15 @@ still_allowed(const struct mx_request *rq)
 	return rq->auth == NULL || hooks->current == NULL || hooks->current(hooks->arg, rq->auth);
 }
 
+/* Whether nothing has changed for the user since it was authenticated. */
+static bool
+is_known_still(const struct mx_request *rq)
+{
+	const struct mx_http_hooks *hooks = &rq->http->hooks;
+
+	return rq->auth != NULL && hooks->current != NULL && hooks->current(hooks->arg, rq->auth);
+}
+
 static void
 park(struct mx_request *rq)
 {
@@ -364,7 +373,7 @@ run_on_worker(struct mx_pool_job *job)
 	/* Anew after a wait: the user may have been logged out. */
 	if (!rq->again)
 		e = freshen(rq);
-	if (e == NULL && (!rq->admitted || rq->again))
+	if (e == NULL && (!rq->admitted || (rq->again && !is_known_still(rq))))
 		e = authenticate(rq);
 	if (e == NULL && !rq->admitted)
 		e = limit_route(rq);

@@ -2,6 +2,7 @@
 
 #include "core/runtime/hooks.h"
 
+#include "core/base/clock.h"
 #include "core/runtime/durable.h"
 #include "core/runtime/registry.h"
 #include "core/sql/db.h"
@@ -16,7 +17,7 @@ struct walk {
 	unsigned ticket;
 	bool typed;
 	mx_str type;
-	int64_t began;
+	int64_t began;			/* by the coarse clock: hooks are many and short */
 };
 
 static bool
@@ -56,7 +57,7 @@ walk_next(struct walk *w)
 
 		if (w->typed && h->types != NULL && !wants(h, w->type))
 			continue;
-		w->began = mx_monotonic_us();
+		w->began = mx_monotonic_coarse_us();
 		return h;
 	}
 	mx_registry_leave(w->core, w->ticket);
@@ -66,10 +67,11 @@ walk_next(struct walk *w)
 static void
 count(struct walk *w, struct mx_hook_entry *h)
 {
-	int64_t took = mx_monotonic_us() - w->began, said;
+	int64_t took = mx_monotonic_coarse_us() - w->began, said;
 
 	atomic_fetch_add_explicit(&h->calls, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&h->us, (uint64_t)took, memory_order_relaxed);
+	if (took > 0)
+		atomic_fetch_add_explicit(&h->us, (uint64_t)took, memory_order_relaxed);
 	if (took < SLOW_US)
 		return;
 	said = atomic_load_explicit(&h->slow_said, memory_order_relaxed);

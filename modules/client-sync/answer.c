@@ -48,21 +48,29 @@ sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const str
 				 .failure = &s->failure };
 }
 
+static mx_error *
+too_large(void)
+{
+	return mx_error_new(MX_E_TOO_LARGE, "the answer is too large; use a smaller filter");
+}
+
 bool
 sync_section(const struct sync *s, const struct mx_sync *view, enum mx_sync_section section,
 	     mx_str key, struct mx_jw *w)
 {
-	MX_AUTO(mx_buf) *events = mx_buf_new(0);
-	struct mx_jw in = mx_jw_on(events);
+	struct mx_jw in = mx_jw_on(s->section);
 
+	mx_buf_truncate(s->section, 0);
 	mx_run_sync_section(s->core, view, section, &in);
-	if (mx_buf_view(events).n == 0)
+	if (mx_buf_failed(s->section) && *view->failure == NULL)
+		*view->failure = too_large();
+	if (mx_buf_view(s->section).n == 0)
 		return false;
 	mx_jw_key(w, key);
 	mx_jw_object(w);
 	mx_jw_key(w, MX_S("events"));
 	mx_jw_array(w);
-	mx_jw_raw(w, mx_buf_view(events));
+	mx_jw_raw(w, mx_buf_view(s->section));
 	mx_jw_array_end(w);
 	mx_jw_object_end(w);
 	return true;
@@ -137,9 +145,7 @@ write_answer(struct sync *s, struct mx_buf *b, bool *news)
 		s->failure = NULL;
 		return e;
 	}
-	return mx_buf_failed(b) ? mx_error_new(MX_E_TOO_LARGE,
-					       "the answer is too large; use a smaller filter")
-				: NULL;
+	return mx_buf_failed(b) ? too_large() : NULL;
 }
 
 /* ---- what is asked ---- */
@@ -304,6 +310,7 @@ run_all(struct sync *s)
 	MX_AUTO(mx_buf) *invite = mx_buf_new(0);
 	MX_AUTO(mx_buf) *knock = mx_buf_new(0);
 	MX_AUTO(mx_buf) *leave = mx_buf_new(0);
+	MX_AUTO(mx_buf) *section = mx_buf_new(0);
 	MX_AUTO(mx_buf) *b = NULL;
 	mx_msec timeout = 0;
 	bool news = false;
@@ -315,6 +322,7 @@ run_all(struct sync *s)
 	s->invite = invite;
 	s->knock = knock;
 	s->leave = leave;
+	s->section = section;
 	s->conn = mx_request_conn(s->rq);
 	e = run(s, &b, &news, &timeout);
 	mx_error_free(&s->failure);

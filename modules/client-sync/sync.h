@@ -62,6 +62,7 @@ struct sync {
 	bool known;
 
 	struct mx_buf *join, *invite, *knock, *leave;	/* members of rooms.*, with commas between */
+	struct mx_buf *section;			/* where sync_section gathers what modules say */
 	mx_error *failure;			/* of a section that a module could not read */
 };
 

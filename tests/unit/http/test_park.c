@@ -10,7 +10,7 @@
 
 struct place {			/* where a test's handler keeps its request, and what has happened to it */
 	_Atomic(struct mx_request *) rq;
-	atomic_int runs, ends, freed;
+	atomic_int runs, ends, freed, authentications;
 	_Atomic int64_t wait_us;
 	atomic_bool wake_early, hold, logged_out, log_out;
 };
@@ -145,6 +145,7 @@ authenticate(void *arg, struct mx_request *rq, mx_str token, const struct mx_aut
 	(void)arg;
 	(void)rq;
 	(void)token;
+	atomic_fetch_add(&place.authentications, 1);
 	if (atomic_load(&place.logged_out))
 		return mx_error_new(MX_E_UNKNOWN_TOKEN, "Logged out");
 	*out = &alice;
@@ -228,6 +229,8 @@ what_was_asked_survives(void **state)
 	EVENTUALLY(stats(&s).parked == 1);
 	mx_request_wake(atomic_load(&place.rq));
 	hear_end(fd, "1 n v tok body");
+	/* Nothing has changed for the user meanwhile. */
+	assert_int_equal(atomic_load(&place.authentications), 1);
 	close(fd);
 	fd = dial(s.port);
 	say(fd, "GET /data HTTP/1.1\r\n" HOST "X-Own: mine\r\n\r\n");
