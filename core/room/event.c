@@ -323,7 +323,6 @@ mx_event_redact(const struct mx_event *ev)
 		row.json = mx_buf_view(b);
 		(void)mx_error_drop(mx_event_from_row(&row, &out));	/* these bytes are an event */
 	}
-	mx_event_note_earlier(out, mx_event_earlier(ev));
 	return out;
 }
 

@@ -18,6 +18,7 @@ struct mx_event_cache {
 	size_t n, room, bytes, limit;	/* room: a power of two */
 	struct entry *newest, *oldest;
 	uint64_t hits, misses;
+	uint64_t links;			/* moves when what was noted counts no longer */
 };
 
 struct mx_event_cache *
@@ -242,24 +243,79 @@ mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
 	return missing;
 }
 
+/* With the lock held. What is in front of number 0 is added to backwards, and not noted. */
+static void
+note(const struct mx_event_cache *c, struct mx_event *ev, mx_nid earlier)
+{
+	if (earlier > 0 && earlier < ev->nid) {
+		ev->earlier = earlier;
+		ev->links = c->links;
+	}
+}
+
+/* With the lock held. */
+static mx_nid
+earlier_of(const struct mx_event_cache *c, const struct mx_event *ev)
+{
+	return ev->links == c->links ? ev->earlier : 0;
+}
+
+void
+mx_event_cache_link(struct mx_event_cache *c, struct mx_event *ev, mx_nid earlier)
+{
+	pthread_mutex_lock(&c->lock);
+	note(c, ev, earlier);
+	pthread_mutex_unlock(&c->lock);
+}
+
+uint64_t
+mx_event_cache_links(struct mx_event_cache *c)
+{
+	pthread_mutex_lock(&c->lock);
+	uint64_t links = c->links;
+
+	pthread_mutex_unlock(&c->lock);
+	return links;
+}
+
+void
+mx_event_cache_link_read(struct mx_event_cache *c, struct mx_event *const *v, size_t n,
+			 bool newest_first, uint64_t links)
+{
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 1; links == c->links && i < n; i++)
+		note(c, v[newest_first ? i - 1 : i], v[newest_first ? i : i - 1]->nid);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+mx_event_cache_unlink(struct mx_event_cache *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->links++;
+	pthread_mutex_unlock(&c->lock);
+}
+
 size_t
 mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx_nid after,
 		       size_t max, struct mx_event **out, bool *whole)
 {
 	enum { PIECE = 32 };
-	mx_nid nid = mx_event_earlier(from);
+	const struct mx_event *at = from;
 	size_t n = 0, stop;
+	mx_nid nid;
 
 	do {
 		stop = max - n > PIECE ? n + PIECE : max;
 		pthread_mutex_lock(&c->lock);
+		nid = earlier_of(c, at);
 		while (n < stop && nid > 0 && nid > after) {
 			struct entry *e = find(c, nid);
 
 			if (e == NULL || !mx_event_shown(e->event))
 				break;
-			out[n++] = use(c, e);
-			nid = mx_event_earlier(e->event);
+			at = out[n++] = use(c, e);
+			nid = earlier_of(c, at);
 		}
 		pthread_mutex_unlock(&c->lock);
 	} while (n == stop && n < max);
@@ -290,8 +346,10 @@ mx_event_cache_put(struct mx_event_cache *c, struct mx_event *ev)
 	pthread_mutex_lock(&c->lock);
 	struct entry *e = find(c, ev->nid);
 
-	if (e != NULL)
+	if (e != NULL) {
+		note(c, ev, earlier_of(c, e->event));
 		drop(c, e);
+	}
 	/* The outlier that it was. */
 	e = ev->alias != 0 ? find(c, ev->alias) : NULL;
 	if (e != NULL)

@@ -15,6 +15,15 @@ struct mx_event *mx_event_cache_find(struct mx_event_cache *c, mx_str id);
 /* The same for many; NULL where one is missing. Returns how many are. */
 size_t mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
 			       struct mx_event **out);
+/* Events know which one is shown in front of them in their room's timeline, once that was noted. A new
+ * one comes behind all others, so what was noted stays true until one that was hidden is shown
+ * (mx_event_cache_unlink); what was noted before, of any room, counts no longer then. */
+void mx_event_cache_link(struct mx_event_cache *c, struct mx_event *ev, mx_nid earlier);
+/* The same for neighbours that were read: links is what mx_event_cache_links said before the reading. */
+uint64_t mx_event_cache_links(struct mx_event_cache *c);
+void mx_event_cache_link_read(struct mx_event_cache *c, struct mx_event *const *v, size_t n,
+			      bool newest_first, uint64_t links);
+void mx_event_cache_unlink(struct mx_event_cache *c);
 /* The events in front of `from` in its room's timeline that are after `after`, newest first, as far as
  * they are here one behind the other; at most max. *whole: there are no others up to `after`. */
 size_t mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx_nid after,

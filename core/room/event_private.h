@@ -26,7 +26,8 @@ struct mx_event {
 	mx_nid nid, room, sender_nid;		/* (m) */
 	mx_nid device;				/* (m) of the sender's transaction; 0: none */
 	mx_nid alias;				/* (m) what states call it, if not nid; 0: nid */
-	_Atomic mx_nid earlier;			/* the event shown before it in its room; 0: not known. Set at any time */
+	mx_nid earlier;				/* the event shown before it in its room; 0: not known. The cache's */
+	uint64_t links;				/* when that was noted. The cache's */
 	struct mx_state_root before, after;	/* (m) */
 	bool rejected, soft_failed, redacted, outlier;	/* (m) */
 	bool hidden;				/* (m) accepted, but nothing that clients are shown */
@@ -61,20 +62,6 @@ static inline mx_nid
 mx_event_state_nid(const struct mx_event *ev)
 {
 	return ev->alias != 0 ? ev->alias : ev->nid;
-}
-
-/* Nothing ever comes between two events of the stream that were neighbours once. What stands in front
- * of it is added to backwards, and not noted. */
-static inline void
-mx_event_note_earlier(struct mx_event *ev, mx_nid earlier)
-{
-	if (earlier > 0 && earlier < ev->nid)
-		atomic_store_explicit(&ev->earlier, earlier, memory_order_relaxed);
-}
-static inline mx_nid
-mx_event_earlier(const struct mx_event *ev)
-{
-	return atomic_load_explicit(&ev->earlier, memory_order_relaxed);
 }
 
 static inline mx_str

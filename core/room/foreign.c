@@ -85,8 +85,10 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
 	MX_TRY(mx_query_end(q));
 	q = ask(c, &REVEALED, since, upto);
-	while (mx_query_next(q))
+	while (mx_query_next(q)) {
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
+		mx_event_cache_unlink(rs->events);
+	}
 	MX_TRY(mx_query_end(q));
 	q = ask(c, &ROOMS, since, upto);
 	while (mx_query_next(q))

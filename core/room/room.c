@@ -119,7 +119,7 @@ mx_view_push(struct mx_room *r, struct mx_event *ev)
 		v->tail = mx_realloc(v->tail, v->tail_room, sizeof(*v->tail));
 	}
 	if (v->tail_n > 0 && v->foreign == atomic_load(&r->foreign))
-		mx_event_note_earlier(ev, v->tail[v->tail_n - 1]);
+		mx_event_cache_link(r->rs->events, ev, v->tail[v->tail_n - 1]);
 	v->tail[v->tail_n++] = ev->nid;
 }
 

@@ -46,7 +46,8 @@ is_fact(const struct mx_event *ev)
 			     mx_str_eq(type, MX_S("m.room.history_visibility")));
 }
 
-/* With room->lock held: when an event further back is shown now, the tail lacks it. */
+/* With room->lock held: when an event further back is shown now, the tail lacks it, and it stands
+ * between two that were neighbours. */
 static void
 forget_tail(struct mx_store *s)
 {
@@ -59,6 +60,7 @@ forget_tail(struct mx_store *s)
 		return;
 	view->tail_n = 0;
 	view->tail_floor = view->last;
+	mx_event_cache_unlink(s->room->rs->events);
 }
 
 static void

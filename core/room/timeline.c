@@ -90,17 +90,6 @@ from_memory(struct mx_room *r, const struct mx_event *from, mx_nid after, size_t
 	return whole || n == max;
 }
 
-/* Notes who is whose neighbour, for the next one who comes by. */
-static void
-note_neighbours(const struct mx_events *l, size_t from, bool backwards)
-{
-	for (size_t i = from > 0 ? from : 1; i < l->n; i++) {
-		struct mx_event *newer = l->v[backwards ? i - 1 : i];
-
-		mx_event_note_earlier(newer, l->v[backwards ? i : i - 1]->nid);
-	}
-}
-
 /* Adds up to limit events of the range from the database. */
 static mx_error *
 from_database(struct mx_room *r, struct mx_conn *c, mx_nid after, mx_nid before, size_t limit,
@@ -139,7 +128,8 @@ static mx_error *
 read_rest(struct mx_room *r, struct mx_conn *c, struct range g, struct mx_events *out)
 {
 	MX_AUTO(mx_event) *edge = NULL;	/* the page goes on in front of it */
-	size_t n = out->n - g.base, base = out->n;
+	size_t n = out->n - g.base;
+	uint64_t links = mx_event_cache_links(r->rs->events);
 
 	if (n > 0)
 		edge = mx_event_ref(out->v[out->n - 1]);
@@ -156,9 +146,11 @@ read_rest(struct mx_room *r, struct mx_conn *c, struct range g, struct mx_events
 		g.after = out->v[out->n - 1]->nid;
 	n = out->n;
 	MX_TRY(from_database(r, c, g.after, g.before, g.want - (n - g.base), g.backwards, out));
-	note_neighbours(out, n > g.base ? n : n + 1, g.backwards);
-	if (edge != NULL && n == base && out->n > base && g.backwards)
-		mx_event_note_earlier(edge, out->v[base]->nid);
+	n = n > g.base ? n - 1 : n;
+	mx_event_cache_link_read(r->rs->events, out->v + n, out->n - n, g.backwards, links);
+	if (edge != NULL && n == g.base && out->n > n && g.backwards)
+		mx_event_cache_link_read(r->rs->events, (struct mx_event *[]){ edge, out->v[n] }, 2,
+					 true, links);
 	return NULL;
 }
 

@@ -895,6 +895,22 @@ both_see(struct mx_room *room, struct neighbour *n, const struct remote *r, bool
 	assert_int_equal(found, wanted);
 }
 
+/* Whether it is on the page in front of another event. */
+static void
+in_front_of(struct mx_room *room, const struct remote *later, const struct remote *r, bool wanted)
+{
+	struct mx_event *edge = stored(later);
+	struct mx_events l = { 0 };
+	bool more, found = false;
+
+	unit_ok(mx_room_timeline(rooms, conn, room, 0, edge->nid, 1000, true, &l, &more));
+	for (size_t i = 0; i < l.n; i++)
+		found |= mx_str_eq(mx_event_id(l.v[i]), mx_event_id(r->ev));
+	mx_events_clear(&l);
+	mx_event_unref(&edge);
+	assert_int_equal(found, wanted);
+}
+
 static mx_error *
 nothing(struct mx_txn *tx, void *arg)
 {
@@ -906,7 +922,7 @@ nothing(struct mx_txn *tx, void *arg)
 static void
 a_redaction_is_shown_once_it_applies(void **state)
 {
-	struct remote *last, *said, *red, *again, *not_red[40];
+	struct remote *last, *said, *red, *again, *next, *not_red[40];
 	struct mx_room *room = guest_room(&last);
 	struct mx_arrival v[40];
 	struct neighbour n = { 0 };
@@ -932,8 +948,17 @@ a_redaction_is_shown_once_it_applies(void **state)
 	house_again();
 	unit_ok(mx_room_get(rooms, conn, mx_event_room_id(said->ev), &room));
 	in_timeline(room, red, false);
+	/* Neighbours know each other here and there, and then something is shown between them. */
+	next = remote_say(room, 1, hugo, again);
+	remote_accepted(room, next);
+	unit_ok(mx_write(n.db, nothing, NULL));
+	for (int i = 0; i < 2; i++)
+		both_see(room, &n, next, true);
+	in_front_of(room, next, red, false);
 	remote_accepted(room, said);
 	unit_ok(mx_write(n.db, nothing, NULL));	/* it looks at what others have written */
+	in_front_of(room, next, red, true);
+	in_front_of(room, next, again, true);
 	both_see(room, &n, said, true);
 	both_see(room, &n, red, true);
 	both_see(room, &n, again, true);
