@@ -91,7 +91,7 @@ mx_intake_end(struct mx_intake *in)
 	drop_line(in);
 	for (size_t i = 0; i < in->n; i++) {
 		forget(in->v[i]);
-		if (in->v[i]->v == &in->v[i]->own && in->v[i]->done)
+		if (in->v[i]->v == &in->v[i]->own && in->v[i]->done && !in->v[i]->ours)
 			mx_arrivals_count(in->rs, in->v[i]->v, 1);
 		mx_event_unref(&in->v[i]->own.event);
 	}

@@ -288,6 +288,25 @@ newest_first(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
+/* Those that the room has given up, because they were too many. The newest stays. */
+static void
+give_up(struct mx_doctor *d)
+{
+	bool *gone = mx_alloc(d->ends_n * sizeof(*gone));
+	size_t left = d->ends_n - 1, n = 0;
+
+	gone[0] = true;
+	for (; left > 0 && left + 1 > (size_t)d->rs->opt.max_extremities; left--)
+		gone[mx_extremity_to_give_up(d->ends, d->ends_n, gone)] = true;
+	for (size_t i = 0; i < d->ends_n; i++)
+		if (i == 0 || !gone[i])
+			d->ends[n++] = d->ends[i];
+		else
+			mx_event_unref(&d->ends[i]);
+	d->ends_n = n;
+	free(gone);
+}
+
 static mx_error *
 move_ends(struct mx_doctor *d, struct mx_event *ev, bool told)
 {
@@ -304,8 +323,7 @@ move_ends(struct mx_doctor *d, struct mx_event *ev, bool told)
 	d->ends = mx_realloc(d->ends, d->ends_n + 1, sizeof(struct mx_event *));
 	d->ends[d->ends_n++] = mx_event_ref(ev);
 	qsort(d->ends, d->ends_n, sizeof(struct mx_event *), newest_first);
-	while (d->ends_n > (size_t)d->rs->opt.max_extremities)
-		mx_event_unref(&d->ends[--d->ends_n]);
+	give_up(d);
 	return NULL;
 }
 

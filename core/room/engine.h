@@ -202,6 +202,9 @@ void mx_extremities_add(struct mx_extremities *x, const struct mx_event *ev);
 /* room.extremities: these, and this event if nid is not 0; none: the newest event is the only one. */
 mx_error *mx_extremities_put(struct mx_conn *c, struct mx_room *r, const struct mx_extremities *x,
 			     mx_nid nid) MX_MUST_USE;
+/* Which of them (newest first, those not counted that are gone) a room gives up when it has too many:
+ * the oldest of the server that has made the most, so that a flood pushes out nothing but itself. */
+size_t mx_extremity_to_give_up(struct mx_event *const *ends, size_t n, const bool *gone);
 mx_error *mx_extremities_read(struct mx_rooms *rs, struct mx_conn *c, mx_str text,
 			      struct mx_extremities *out) MX_MUST_USE;
 /* A reference to the parsed power levels of the current state. */
@@ -257,9 +260,10 @@ struct mx_need {			/* a state entry that a draft is judged by */
 /* Brings the tip to where the view is, when it isn't loaded; waits for what is still in flight. */
 void mx_tip_load(struct mx_room *r);
 /* Sees to it that all needs are in the memo. May give the lock up and read in between; the tip may
- * be another afterwards. */
-mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs,
-		      size_t n) MX_MUST_USE;
+ * be another afterwards. *crowded: the room has more extremities than an event may name, and nobody
+ * here may join them, so that nothing can be built on all of them. */
+mx_error *mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n,
+		      bool *crowded) MX_MUST_USE;
 /* The entry, which must be known; NULL: no such state. */
 struct mx_event *mx_tip_get(const struct mx_tip *t, struct mx_tree_key key);
 bool mx_tip_knows(const struct mx_tip *t, struct mx_tree_key key);
@@ -379,9 +383,9 @@ mx_error *mx_gaps_put(struct mx_txn *tx, const struct mx_stored *v) MX_MUST_USE;
 mx_error *mx_gap_end(struct mx_txn *tx, const struct mx_event *filled) MX_MUST_USE;
 
 /* ---- join_ends.c ---- */
-/* Brings the forward extremities down to so many. MX_E_UNAVAILABLE when nobody here may. */
-mx_error *mx_room_join_ends(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
-			    size_t most) MX_MUST_USE;
+/* Brings the forward extremities down to so many; *joined: they are, or nobody here may. */
+mx_error *mx_room_join_ends(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, size_t most,
+			    bool *joined) MX_MUST_USE;
 
 /* ---- place.c: the write of an event that is not the next in a line ---- */
 mx_error *mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,

@@ -4,7 +4,6 @@
 
 #include "core/room/engine.h"
 #include "core/room/hash.h"
-#include "core/room/hash.h"
 
 #include <stdlib.h>
 
@@ -54,6 +53,69 @@ mx_extremities_copy(const struct mx_extremities *x)
 		*one = x->v[i];
 		one->id = mx_str_dup(mx_str_of(x->v[i].id));
 	}
+	return out;
+}
+
+static int
+by_hash(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint64_t
+server_of(const struct mx_event *end)
+{
+	mx_str server = mx_id_server_of(mx_event_sender(end));
+
+	return mx_hash(server.p, server.n);
+}
+
+/* How many of them are below this one. */
+static size_t
+count_below(const uint64_t *sorted, size_t n, uint64_t which)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t at = (low + high) / 2;
+
+		if (sorted[at] < which)
+			low = at + 1;
+		else
+			high = at;
+	}
+	return low;
+}
+
+static size_t
+count_of(const uint64_t *sorted, size_t n, uint64_t which)
+{
+	size_t upto = which < UINT64_MAX ? count_below(sorted, n, which + 1) : n;
+
+	return upto - count_below(sorted, n, which);
+}
+
+size_t
+mx_extremity_to_give_up(struct mx_event *const *ends, size_t n, const bool *gone)
+{
+	uint64_t *sorted = mx_alloc((n + 1) * sizeof(*sorted));
+	size_t kept = 0, most = 0, out = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!gone[i])
+			sorted[kept++] = server_of(ends[i]);
+	qsort(sorted, kept, sizeof(*sorted), by_hash);
+	for (size_t i = 0; i < n; i++) {
+		size_t count = gone[i] ? 0 : count_of(sorted, kept, server_of(ends[i]));
+
+		if (count > 0 && count >= most) {
+			most = count;
+			out = i;
+		}
+	}
+	free(sorted);
 	return out;
 }
 

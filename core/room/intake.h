@@ -33,6 +33,7 @@ struct mx_arriving {
 	struct mx_event *prev[MX_EVENT_MAX_PREV], *auth[MX_EVENT_MAX_AUTH];
 	size_t prev_n, auth_n;
 	bool lacks_prev, lacks_auth;
+	bool ours;			/* made here */
 	bool told;			/* those who lack it know that it is on its way */
 	bool given;			/* its prev_events are missing, the state before it is this: */
 	struct mx_state_root before;
@@ -155,6 +156,26 @@ mx_error *mx_told_state(struct mx_intake *in, const struct mx_arrival *v, size_t
 bool mx_is_dummy(const struct mx_event *ev);
 /* Joins extremities until there are at most so many, if somebody of this server may. */
 mx_error *mx_ends_join(struct mx_intake *in, size_t most) MX_MUST_USE;
+
+/* Where an event of ours goes that joins as many of the extremities as it may name. */
+struct mx_joint {
+	struct mx_intake *in;
+	struct mx_state_root before;
+	size_t prev_n;
+	int64_t depth;
+	mx_str prev[MX_EVENT_MAX_PREV];
+	unsigned char prev_hash[MX_EVENT_MAX_PREV][MX_SHA256_SIZE];
+};
+struct mx_joining {		/* what it says */
+	mx_str type, state_key, content, redacts, sender_id, txn_id;
+	const json_t *parsed;	/* the content, or NULL: it does not matter to whose auth events */
+	mx_nid sender, device;
+	mx_msec ts;		/* 0: now */
+};
+mx_error *mx_joint_begin(struct mx_joint *d, struct mx_intake *in) MX_MUST_USE;
+/* Makes and stores it; *why when the rules forbid that. made: a reference, or NULL. */
+mx_error *mx_joint_make(struct mx_joint *d, const struct mx_joining *what, struct mx_event **made,
+			mx_error **why) MX_MUST_USE;
 
 /* ---- gaps.c ---- */
 /* Whether an accepted event that is stored names it. */

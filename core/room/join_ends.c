@@ -22,15 +22,6 @@ mx_is_dummy(const struct mx_event *ev)
 	return !ev->state && mx_str_eq(mx_event_type(ev), MX_S(TYPE));
 }
 
-struct dummy {
-	struct mx_intake *in;
-	struct mx_state_root before;
-	size_t prev_n;
-	int64_t depth;
-	mx_str prev[MX_EVENT_MAX_PREV];
-	unsigned char prev_hash[MX_EVENT_MAX_PREV][MX_SHA256_SIZE];
-};
-
 static void
 hash_of(const struct mx_event *ev, unsigned char out[MX_SHA256_SIZE])
 {
@@ -38,12 +29,12 @@ hash_of(const struct mx_event *ev, unsigned char out[MX_SHA256_SIZE])
 		mx_event_reference_hash(ev->version, mx_event_json(ev), out);
 }
 
-static mx_error *
-begin(struct dummy *d)
+mx_error *
+mx_joint_begin(struct mx_joint *d, struct mx_intake *in)
 {
-	struct mx_intake *in = d->in;
 	int64_t max = in->room->version->max_depth;
 
+	*d = (struct mx_joint){ .in = in };
 	for (size_t i = 0; i < in->ends_n && i < MX_EVENT_MAX_PREV; i++) {
 		const struct mx_event *end = in->ends[i];
 
@@ -56,20 +47,20 @@ begin(struct dummy *d)
 	return mx_place_merge(in, in->ends, d->prev_n, &d->before);
 }
 
-/* The event as this user would send it. */
 static mx_error *
-build(struct dummy *d, mx_nid user, mx_str user_id, struct mx_event **out)
+build(struct mx_joint *d, const struct mx_joining *what, struct mx_event **out)
 {
 	struct mx_intake *in = d->in;
 	const struct mx_room_version *version = in->room->version;
-	unsigned char auth_hash[8][MX_SHA256_SIZE];
-	struct mx_event *found[8] = { NULL };
+	unsigned char auth_hash[MX_JUDGED_BY][MX_SHA256_SIZE];
+	struct mx_event *found[MX_JUDGED_BY] = { NULL };
 	struct mx_auth_types types;
 	mx_error *e = NULL;
-	mx_str auth[8];
+	mx_str auth[MX_JUDGED_BY];
 	size_t auth_n = 0;
 
-	mx_rules_auth_types(version, MX_S(TYPE), user_id, (mx_str){ NULL, 0 }, NULL, &types);
+	mx_rules_auth_types(version, what->type, what->sender_id, what->state_key, what->parsed,
+			    &types);
 	for (size_t i = 0; e == NULL && i < types.n; i++) {
 		e = mx_state_get(in->rs, in->conn, d->before, types.v[i].type, types.v[i].key,
 				 &found[auth_n]);
@@ -82,10 +73,12 @@ build(struct dummy *d, mx_nid user, mx_str user_id, struct mx_event **out)
 	struct mx_build b = {
 		.version = version,
 		.room_id = mx_room_id(in->room),
-		.sender = user_id,
-		.type = MX_S(TYPE),
-		.content_canonical = MX_S("{}"),
-		.ts = mx_now(),
+		.sender = what->sender_id,
+		.type = what->type,
+		.state_key = what->state_key,
+		.content_canonical = what->content,
+		.redacts = what->redacts,
+		.ts = what->ts != 0 ? what->ts : mx_now(),
 		.depth = d->depth,
 		.prev = d->prev,
 		.prev_hash = d->prev_hash,
@@ -96,46 +89,64 @@ build(struct dummy *d, mx_nid user, mx_str user_id, struct mx_event **out)
 		.server = mx_rooms_server(in->rs),
 		.key = in->rs->key,
 		.room = in->room->nid,
-		.sender_nid = user,
+		.sender_nid = what->sender,
+		.device = what->device,
+		.txn_id = what->txn_id,
 	};
 
 	if (e == NULL)
 		e = mx_build_event(&b, out);
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < MX_JUDGED_BY; i++)
 		mx_event_unref(&found[i]);
 	return e;
 }
 
-static mx_error *
-try(struct dummy *d, mx_nid user, bool *done)
+mx_error *
+mx_joint_make(struct mx_joint *d, const struct mx_joining *what, struct mx_event **made,
+	      mx_error **why)
 {
 	struct mx_intake *in = d->in;
 	struct mx_arriving *a = mx_arena_alloc(in->arena, sizeof(*a));
-	mx_error *why;
-	mx_str user_id;
 
+	*why = NULL;
 	a->v = &a->own;
-	MX_TRY(mx_name_text(in->conn, user, in->arena, &user_id));
-	MX_TRY(build(d, user, user_id, &a->own.event));
+	a->ours = true;
+	MX_TRY(build(d, what, &a->own.event));
 	mx_intake_add(in, a);
 	MX_TRY(mx_intake_past(in, a));
-	MX_TRY(mx_judge(in, a->own.event, d->before, 0, &why));
-	if (why == NULL)
-		MX_TRY(mx_judge(in, a->own.event, in->root, 0, &why));
-	if (mx_error_drop(why))
+	MX_TRY(mx_judge(in, a->own.event, d->before, 0, why));
+	if (*why == NULL)
+		MX_TRY(mx_judge(in, a->own.event, in->root, 0, why));
+	if (*why != NULL)
 		return NULL;
-	*done = true;
-	return mx_place(in, a);
+	MX_TRY(mx_place(in, a));
+	if (a->own.fate != MX_FATE_ACCEPTED)
+		*why = mx_error_new(MX_E_FORBIDDEN, "%s", a->own.words);
+	else if (made != NULL)
+		*made = mx_event_ref(a->own.event);
+	return NULL;
+}
+
+static mx_error *
+try(struct mx_joint *d, mx_nid user, bool *done)
+{
+	struct mx_joining dummy = { .type = MX_S(TYPE), .content = MX_S("{}"), .sender = user };
+	mx_error *why;
+
+	MX_TRY(mx_name_text(d->in->conn, user, d->in->arena, &dummy.sender_id));
+	MX_TRY(mx_joint_make(d, &dummy, NULL, &why));
+	*done = !mx_error_drop(why);
+	return NULL;
 }
 
 /* Joins up to MX_EVENT_MAX_PREV of them. */
 static mx_error *
 join_some(struct mx_intake *in, const mx_nid *users, size_t n, bool *done)
 {
-	struct dummy d = { .in = in };
+	struct mx_joint d;
 
 	*done = false;
-	MX_TRY(begin(&d));
+	MX_TRY(mx_joint_begin(&d, in));
 	for (size_t i = 0; i < n && !*done; i++)
 		MX_TRY(try(&d, users[i], done));
 	return NULL;
@@ -170,17 +181,15 @@ mx_ends_join(struct mx_intake *in, size_t most)
 }
 
 mx_error *
-mx_room_join_ends(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, size_t most)
+mx_room_join_ends(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, size_t most,
+		  bool *joined)
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
 	if (e == NULL)
 		e = mx_ends_join(in, most);
-	if (e == NULL && in->ends_n > most)
-		e = mx_error_new(MX_E_UNAVAILABLE,
-				 "the room has more branches than an event may join, and nobody "
-				 "here may join them");
+	*joined = in->ends_n <= most;
 	mx_intake_end(in);
 	free(in);
 	return e;

@@ -480,9 +480,6 @@ merge(struct merge *m, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
 	struct mx_tree_entry *changes;
 	size_t n;
 
-	if (m->roots_n > MX_RESOLVE_STATES)
-		return mx_error_new(MX_E_LIMIT_EXCEEDED, "more than %d states to resolve",
-				    MX_RESOLVE_STATES);
 	if (!mx_merge_recall(memory, m->roots, m->roots_n, m->a, &changes, &n)) {
 		MX_TRY(resolve(m, &changes, &n));
 		mx_merge_remember(memory, m->roots, m->roots_n, changes, n);
@@ -508,31 +505,69 @@ all_alike(const struct mx_state_root *roots, size_t n)
 	return true;
 }
 
+/* Distinct roots, at most as many as can be resolved at once. near: one of them. */
+static mx_error *
+merge_some(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_state_root near,
+	   struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
+	   struct mx_state_root *out)
+{
+	struct merge m = { .rs = rs, .c = c, .room = r, .tree = mx_rooms_tree(rs, c),
+			   .near = near, .roots = roots, .roots_n = n };
+	mx_error *e;
+
+	qsort(roots, n, sizeof(*roots), by_root);
+	m.a = mx_arena_new();
+	e = merge(&m, fresh, out);
+	done(&m);
+	return e;
+}
+
+/* More than that only somebody makes who means harm: they are resolved in turn, which is as good an
+ * answer as any that others will find. roots[0] is left to the last. */
+static mx_error *
+merge_many(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_state_root *roots,
+	   size_t n, struct mx_fresh_nodes *fresh, struct mx_state_root *out)
+{
+	while (n > MX_RESOLVE_STATES) {
+		size_t some = MX_RESOLVE_STATES - 1, from = n - some;
+		struct mx_state_root one;
+
+		MX_TRY(merge_some(rs, c, r, roots[from], roots + from, some, fresh, &one));
+		n = from;
+		for (size_t i = 0; i < from && !mx_root_eq(roots[i], one); i++)
+			if (i + 1 == from)
+				roots[n++] = one;
+	}
+	*out = roots[0];
+	return n > 1 ? merge_some(rs, c, r, roots[0], roots, n, fresh, out) : NULL;
+}
+
 mx_error *
 mx_merge_roots(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	       const struct mx_state_root *roots, size_t n, struct mx_fresh_nodes *fresh,
 	       struct mx_state_root *out)
 {
-	struct merge m = { .rs = rs, .c = c, .room = r, .tree = mx_rooms_tree(rs, c) };
-	struct mx_state_root *sorted;
-	mx_error *e;
+	static const struct mx_state_root none;
+	struct mx_state_root near = n > 0 ? roots[0] : none, *distinct;
+	size_t kept = 0;
 
 	fresh->cache = rs->nodes;
-	if (n > 0)
-		m.near = roots[0];
-	*out = m.near;
+	*out = near;
 	if (all_alike(roots, n))
 		return NULL;
-	sorted = mx_alloc(n * sizeof(*sorted));
-	memcpy(sorted, roots, n * sizeof(*sorted));
-	qsort(sorted, n, sizeof(*sorted), by_root);
+	distinct = mx_alloc(n * sizeof(*distinct));
+	memcpy(distinct, roots, n * sizeof(*distinct));
+	qsort(distinct, n, sizeof(*distinct), by_root);
 	for (size_t i = 0; i < n; i++)
-		if (i == 0 || !mx_root_eq(sorted[i], sorted[i - 1]))
-			sorted[m.roots_n++] = sorted[i];
-	m.roots = sorted;
-	m.a = mx_arena_new();
-	e = merge(&m, fresh, out);
-	done(&m);
-	free(sorted);
+		if (i == 0 || !mx_root_eq(distinct[i], distinct[i - 1]))
+			distinct[kept++] = distinct[i];
+	for (size_t i = 0; i < kept; i++)
+		if (mx_root_eq(distinct[i], near)) {
+			distinct[i] = distinct[0];
+			distinct[0] = near;
+		}
+	mx_error *e = merge_many(rs, c, r, distinct, kept, fresh, out);
+
+	free(distinct);
 	return e;
 }

@@ -98,24 +98,21 @@ name(struct place *w, mx_str id, const struct mx_event *prev)
 static mx_error *
 find_others(struct place *w)
 {
+	size_t left = 0;
+
 	struct mx_intake *in = w->in;
 
 	w->gone = mx_arena_alloc(in->arena, (in->ends_n + 1) * sizeof(*w->gone));
 	for (size_t i = 0; i < w->a->prev_n; i++)
 		MX_TRY(name(w, mx_event_id(w->a->prev[i]), w->a->prev[i]));
-	w->p->alone = true;
-	for (size_t i = 0; i < in->ends_n; i++) {
-		const struct mx_event *end = in->ends[i];
-
-		if (w->gone[i])
-			continue;
-		w->p->alone = false;
-		/* The oldest go when there are more than anybody should keep. */
-		if (w->p->others.n + 1 < (size_t)in->rs->opt.max_extremities)
-			mx_extremities_add(&w->p->others, end);
-	}
-	if (w->p->others.n == 0)
-		w->p->alone = true;
+	for (size_t i = 0; i < in->ends_n; i++)
+		left += !w->gone[i];
+	for (; left > 0 && left + 1 > (size_t)in->rs->opt.max_extremities; left--)
+		w->gone[mx_extremity_to_give_up(in->ends, in->ends_n, w->gone)] = true;
+	for (size_t i = 0; i < in->ends_n; i++)
+		if (!w->gone[i])
+			mx_extremities_add(&w->p->others, in->ends[i]);
+	w->p->alone = left == 0;
 	if (!w->p->alone) {
 		mx_nid by;
 

@@ -57,11 +57,15 @@ build_on_tip(struct send *s, struct send *whole)
 	struct last last;
 
 	pthread_mutex_lock(&r->tip.lock);
-	mx_error *e = mx_tip_meet(r, s->conn, s->needs, s->needs_n);
+	mx_error *e = mx_tip_meet(r, s->conn, s->needs, s->needs_n, &s->crowded);
 
-	if (e == NULL)
+	if (e == NULL && s->crowded && (s->n > 1 || s != whole || s->other != NULL))
+		e = mx_error_new(MX_E_UNAVAILABLE,
+				 "the room has more branches than an event may join, and nobody "
+				 "here may join them");
+	if (e == NULL && !s->crowded)
 		e = mx_send_build(s, &last);
-	if (e == NULL) {
+	if (e == NULL && !s->crowded) {
 		mx_send_move_tip(s, &last);
 		if (whole != NULL && whole->rq != NULL)
 			mx_request_hold(whole->rq, whole->then);
@@ -125,6 +129,7 @@ hand_in_both(struct send *s)
 	return e;
 }
 
+/* Builds and hands in, and waits until it is durable. */
 static mx_error *
 attempt(struct send *s)
 {
@@ -132,6 +137,8 @@ attempt(struct send *s)
 		MX_TRY(hand_in_both(s));
 	else
 		MX_TRY(build_on_tip(s, s));
+	if (s->crowded)
+		return mx_send_crowded(s);
 	while (sem_wait(&s->landed) != 0 && errno == EINTR)
 		continue;
 	if (s->other != NULL)
@@ -294,10 +301,20 @@ mx_room_send_held(struct mx_rooms *rs, struct mx_request *rq, struct mx_room *r,
 		e = mx_room_refresh(r, c);
 	if (e == NULL)
 		e = build_on_tip(s, s);
-	if (e == NULL)
+	if (e == NULL && !s->crowded)
 		return NULL;
+	s->rq = NULL;	/* it is made here and now */
+	if (e == NULL)
+		e = mx_send_attempts(s);
+	if (e == NULL)
+		out->event = mx_event_ref(s->store.v[0].event);
 	if (has_txn(draft))
-		mx_txn_settle(rs->txns, draft->device, draft->txn_id, 0);
+		mx_txn_settle(rs->txns, draft->device, draft->txn_id,
+			      e == NULL ? out->event->nid : 0);
+	if (e == NULL) {
+		mx_request_hold(rq, then);
+		mx_request_resume(rq);
+	}
 	mx_send_end(s);
 	free(s);
 	mx_room_unref(&r);

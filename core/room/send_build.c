@@ -353,7 +353,7 @@ mx_room_allowed(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 	e = mx_send_begin(&s, draft, NULL);
 	if (e == NULL) {
 		pthread_mutex_lock(&r->tip.lock);
-		e = mx_tip_meet(r, c, s.needs, s.needs_n);
+		e = mx_tip_meet(r, c, s.needs, s.needs_n, &s.crowded);
 		struct last last;
 
 		last_of(&r->tip, &last);

@@ -38,6 +38,7 @@ struct send {
 	const struct mx_along *along;	/* or NULL */
 	struct send *other;		/* the events of along->other, or NULL */
 	bool prepared;			/* of the other: its drafts are */
+	bool crowded;			/* it cannot be built on the tip: mx_send_crowded */
 	/* of one whose request is held, or NULL: */
 	struct mx_request *rq;
 	mx_handler *then;
@@ -64,6 +65,11 @@ void mx_send_end(struct send *s);
 /* Both with the lock of the tip held: builds all events on it, then moves it to the last of them. */
 mx_error *mx_send_build(struct send *s, struct last *last) MX_MUST_USE;
 void mx_send_move_tip(struct send *s, const struct last *last);
+
+/* ---- send_crowded.c ---- */
+/* Makes and stores the one event of s, which names as many of the room's extremities as it may; the
+ * others stay. Without any lock. */
+mx_error *mx_send_crowded(struct send *s) MX_MUST_USE;
 
 /* ---- send.c ---- */
 /* Builds, hands in and waits, again and again while the room moves on. */

@@ -274,19 +274,23 @@ load(struct mx_room *r, struct mx_conn *c, struct mx_state_root root, struct mx_
 }
 
 mx_error *
-mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n)
+mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n, bool *crowded)
 {
 	struct mx_tip *t = &r->tip;
 
+	*crowded = false;
 	for (int round = 0;; round++) {
 		bool missing = false;
 
 		mx_tip_load(r);
-		if (t->forks.n > MX_EVENT_MAX_PREV) {
+		if (t->forks.n > MX_EVENT_MAX_PREV && !*crowded) {
+			bool joined;
+
 			pthread_mutex_unlock(&t->lock);
-			mx_error *e = mx_room_join_ends(r->rs, c, r, MX_EVENT_MAX_PREV);
+			mx_error *e = mx_room_join_ends(r->rs, c, r, MX_EVENT_MAX_PREV, &joined);
 
 			pthread_mutex_lock(&t->lock);
+			*crowded = !joined;
 			if (e != NULL)
 				return e;
 			continue;

@@ -312,6 +312,12 @@ tests_unit_room_test_voucher_SOURCES = tests/unit/room/test_voucher.c tests/unit
 tests_unit_room_test_voucher_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_voucher_CFLAGS = $(test_cflags)
 tests_unit_room_test_voucher_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/room/test_flood
+tests_unit_room_test_flood_SOURCES = tests/unit/room/test_flood.c tests/unit/room/remote.h tests/unit/room/garbage.h \
+	tests/unit/room/covers.h tests/unit/room/guests.h tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_flood_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_flood_CFLAGS = $(test_cflags)
+tests_unit_room_test_flood_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
 if HAVE_CMOCKA
