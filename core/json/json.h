@@ -12,6 +12,11 @@
 mx_error *mx_json_canonical_except(const json_t *o, bool strict, const char *const except[],
 				   size_t except_count, struct mx_buf *b) MX_MUST_USE;
 
+/* Whether text is the canonical form, strict, of what it says: then mx_json_parse takes it, and
+ * mx_json_canonical gives the same bytes again. False for some that are, too: with more than some
+ * levels, escapes in a key, or a number near the greatest. */
+bool mx_json_is_canonical(mx_str text);
+
 /* MX_E_BAD_JSON when there is a number that is no integer as it was written (1.0 and 1e3 are none), or
  * more than depth levels: for what leaves as a tree, whose signature is over its canonical form. */
 mx_error *mx_json_check_integers(const json_t *v, unsigned depth) MX_MUST_USE;

@@ -144,28 +144,15 @@ check_numbers(const json_t *o)
 	return NULL;
 }
 
-/* big: what the tree is of, when that could not hold all its numbers. */
+/* json: canonical, without unsigned. */
 static mx_error *
-from_tree(const struct mx_room_version *v, const json_t *json, mx_str big, struct mx_event **out)
+from_canonical(const struct mx_room_version *v, mx_str json, mx_str chosen, struct mx_event **out)
 {
-	static const char *const except[] = { "unsigned" };
-	MX_AUTO(mx_buf) *b = mx_buf_new(MX_EVENT_MAX);
-	struct mx_event_row row = { .version = v };
+	struct mx_event_row row = { .version = v, .json = json, .id = chosen };
 	unsigned char hash[MX_SHA256_SIZE];
 	char id[MX_HASH_ID], room_id[MX_HASH_ID];
-	const json_t *carried = json_object_get(json, "event_id");
 
-	MX_TRY(check(v, json));
-	if (v->strict_json)
-		MX_TRY(check_numbers(json));
-	MX_TRY(mx_error_wrap(big.p != NULL ? mx_json_canonical_big(big, b)
-					   : mx_json_canonical_except(json, v->strict_json, except,
-								      1, b),
-			     "an event"));
-	row.json = mx_buf_view(b);
-	if (v->event_id == MX_EVENT_ID_CHOSEN) {
-		row.id = (mx_str){ json_string_value(carried), json_string_length(carried) };
-	} else {
+	if (v->event_id != MX_EVENT_ID_CHOSEN) {
 		mx_event_reference_hash(v, row.json, hash);
 		mx_event_id_of_hash(v, hash, id);
 		row.id = (mx_str){ id, sizeof(id) };
@@ -177,21 +164,44 @@ from_tree(const struct mx_room_version *v, const json_t *json, mx_str big, struc
 	return mx_event_from_row(&row, out);
 }
 
+/* big: what the tree is of, when that could not hold all its numbers. */
+static mx_error *
+from_tree(const struct mx_room_version *v, const json_t *json, mx_str big, struct mx_event **out)
+{
+	static const char *const except[] = { "unsigned" };
+	MX_AUTO(mx_buf) *b = mx_buf_new(MX_EVENT_MAX);
+	const json_t *carried = json_object_get(json, "event_id");
+
+	MX_TRY(check(v, json));
+	if (v->strict_json)
+		MX_TRY(check_numbers(json));
+	MX_TRY(mx_error_wrap(big.p != NULL ? mx_json_canonical_big(big, b)
+					   : mx_json_canonical_except(json, v->strict_json, except,
+								      1, b),
+			     "an event"));
+	return from_canonical(
+		v, mx_buf_view(b),
+		(mx_str){ json_string_value(carried), json_string_length(carried) }, out);
+}
+
 mx_error *
 mx_event_from_bytes(const struct mx_room_version *v, mx_str bytes, struct mx_event **out)
 {
-	MX_AUTO_JSON *json = NULL;
-	mx_str big = { NULL, 0 };
+	MX_AUTO(mx_buf) *b = mx_buf_new(MX_EVENT_MAX);
+	MX_AUTO_JSON *tree = NULL;
+	mx_str big = { NULL, 0 }, json;
 	mx_error *e;
 
 	if (bytes.n > INPUT_MAX)
 		return mx_error_new(MX_E_TOO_LARGE, "an event of %zu bytes", bytes.n);
-	e = mx_json_parse(bytes, &json);
+	if (mx_event_quick(v, bytes, b, &json))
+		return from_canonical(v, json, (mx_str){ NULL, 0 }, out);
+	e = mx_json_parse(bytes, &tree);
 	if (mx_error_is(e, MX_E_BAD_JSON) && !v->strict_json) {
 		mx_error_free(&e);
-		e = mx_json_parse_big(bytes, &json);
+		e = mx_json_parse_big(bytes, &tree);
 		big = bytes;
 	}
 	MX_TRY(e);
-	return from_tree(v, json, big, out);
+	return from_tree(v, tree, big, out);
 }

@@ -88,6 +88,9 @@ struct mx_event_row {
 /* Trusts the bytes to be an event in canonical JSON, but survives anything: MX_E_UNKNOWN when they
  * are not. */
 mx_error *mx_event_from_row(const struct mx_event_row *row, struct mx_event **out) MX_MUST_USE;
+/* Whether bytes are in canonical form and plainly an event that mx_event_from_bytes takes; *json: without
+ * unsigned, a slice of bytes or in b. False says nothing. */
+bool mx_event_quick(const struct mx_room_version *v, mx_str bytes, struct mx_buf *b, mx_str *json);
 
 /* An event's bytes from a stranger: parses, checks every member's type and limit, and makes it
  * canonical, without unsigned. Does not look at hashes and signatures (core/room/verify.h does),

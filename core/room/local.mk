@@ -11,7 +11,7 @@ core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c core/room/merge_s
 
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \
-	core/room/event.c core/room/event_client.c core/room/event_check.c core/room/event_big.c core/room/event_big.h \
+	core/room/event.c core/room/event_client.c core/room/event_check.c core/room/event_quick.c core/room/event_big.c core/room/event_big.h \
 	core/room/event_private.h core/room/redact.c core/room/redact.h core/room/hash.c core/room/hash.h \
 	core/room/build.c core/room/build.h core/room/verify.c core/room/verify.h core/room/power.c core/room/power.h \
 	core/room/rules.c core/room/rules.h core/room/rules_private.h core/room/rules_member.c \

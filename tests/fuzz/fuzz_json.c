@@ -2,6 +2,7 @@
 
 #include <myelin/crypto.h>
 
+#include "core/json/json.h"
 #include "tests/fuzz/fuzz.h"
 
 /* What is dumped is the same value. */
@@ -36,6 +37,20 @@ canonical_round_trip(const json_t *v, bool strict)
 		fuzz_holds(json_equal(v, again));
 }
 
+/* What is said to be canonical is what the tree gives. */
+static void
+canonical_as_it_stands(mx_str text)
+{
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+	MX_AUTO_JSON *v = NULL;
+
+	if (!mx_json_is_canonical(text))
+		return;
+	fuzz_holds(!mx_error_drop(mx_json_parse(text, &v)));
+	fuzz_holds(!mx_error_drop(mx_json_canonical(v, true, b)));
+	fuzz_holds(mx_str_eq(mx_buf_view(b), text));
+}
+
 static void
 nobody_signed_it(const json_t *v)
 {
@@ -49,6 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	MX_AUTO_JSON *v = NULL;
 
+	canonical_as_it_stands((mx_str){ (const char *)data, size });
 	if (mx_error_drop(mx_json_parse((mx_str){ (const char *)data, size }, &v))) {
 		fuzz_holds(v == NULL);
 		return 0;

@@ -178,6 +178,36 @@ half_a_form_is_an_error(void **state)
 	unit_text(mx_buf_view(b), "x");
 }
 
+static void
+what_is_canonical_as_it_stands(void **state)
+{
+	static const char *const good[] = {
+		"{}", "[]", "\"\"", "0", "-1", "999999999999999", "true", "false", "null",
+		"{\"\":1,\"A\":[],\"a\":{},\"aa\":[1,\"x\",null],\"b\":\"\\n\\\"\\u0000\\u001f\"}",
+		"{\"日\":1,\"本\":\"語\x7f\"}", "[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]",
+	};
+	static const char *const others[] = {
+		"", " ", " {}", "{} ", "{}{}", "{", "[", "\"", "{\"a\"", "{\"a\":", "{\"a\":1", "[1", "[1,",
+		"[1,]", "{\"a\":1,}", "{,}", "[,1]", "{\"a\" :1}", "{\"a\": 1}", "[1 ]", "-0", "-", "01",
+		"-01", "1.0", "1e3", "1E3", "+1", "9007199254740992", "tru", "nul", "truex",
+		"{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "{\"aa\":1,\"a\":2}", "{\"\\n\":1}",
+		"\"\\/\"", "\"\\u0041\"", "\"\\u001F\"", "\"\\u000a\"", "\"\\u0008\"", "\"\\u002\"",
+		"\"\\x\"", "\"\n\"", "\"\\\"", "\"\xc3\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "{\"\xff\":1}",
+		"[{\"a\":1}}", "{1:2}", "{\"a\":1:2}", "{\"a\",1}",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		if (!mx_json_is_canonical(mx_str_of(good[i])))
+			fail_msg("not canonical: %s", good[i]);
+		canonical_is_(mx_str_of(good[i]), true, good[i]);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (mx_json_is_canonical(mx_str_of(others[i])))
+			fail_msg("canonical: %s", others[i]);
+}
+
 int
 main(void)
 {
@@ -191,6 +221,7 @@ main(void)
 		unit_case(members_are_left_out_at_the_top_only),
 		unit_case(what_could_not_be_parsed_again_is_refused),
 		unit_case(half_a_form_is_an_error),
+		unit_case(what_is_canonical_as_it_stands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

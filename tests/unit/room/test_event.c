@@ -395,6 +395,44 @@ a_strangers_event_becomes_canonical_without_unsigned(void **state)
 	assert_int_equal(mx_event_id(ev).p[0], '$');
 }
 
+/* A space in front is what canonical JSON never has. */
+static void
+what_is_canonical_already_becomes_the_same_event(void **state)
+{
+#define HEAD                                                                                       \
+	"{\"auth_events\":[\"$a\"],\"content\":{\"body\":\"\\n\xc3\xa4\"},\"depth\":1,"                     \
+	"\"hashes\":{\"sha256\":\"x\"},\"origin_server_ts\":1,\"prev_events\":[\"$p\"],"               \
+	"\"room_id\":\"!r:a\",\"sender\":\"@a:a\",\"signatures\":{\"a\":{\"ed25519:1\":\"x\"}},"       \
+	"\"state_key\":\"\",\"type\":\"x\""
+	static const char *const cases[] = {
+		HEAD "}",
+		HEAD ",\"unsigned\":{\"age\":5}}",
+		HEAD ",\"unsigned\":{\"age\":5},\"z\":[]}",
+		HEAD ",\"z\":1}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t v = 0; v < sizeof(all_versions) / sizeof(all_versions[0]); v++) {
+			const struct mx_room_version *version = version_of(all_versions[v]);
+			MX_AUTO(mx_event) *one = NULL, *other = NULL;
+			MX_AUTO(mx_buf) *slow = mx_buf_new(0), *b = mx_buf_new(0);
+			mx_str quick;
+
+			mx_buf_printf(slow, " %s", cases[i]);
+			if (version->refs_with_hashes)
+				continue;
+			assert_true(mx_event_quick(version, mx_str_of(cases[i]), b, &quick));
+			assert_false(mx_event_quick(version, mx_buf_view(slow), b, &quick));
+			unit_ok(mx_event_from_bytes(version, mx_str_of(cases[i]), &one));
+			unit_ok(mx_event_from_bytes(version, mx_buf_view(slow), &other));
+			assert_true(mx_str_eq(mx_event_json(one), mx_event_json(other)));
+			assert_true(mx_str_eq(mx_event_id(one), mx_event_id(other)));
+			assert_true(mx_str_eq(mx_event_room_id(one), mx_event_room_id(other)));
+		}
+#undef HEAD
+}
+
 static void
 the_largest_event_has_65536_bytes(void **state)
 {
@@ -661,6 +699,7 @@ main(void)
 		unit_case(stripped_state_is_four_members),
 		unit_case(a_strangers_event_is_checked),
 		unit_case(a_strangers_event_becomes_canonical_without_unsigned),
+		unit_case(what_is_canonical_already_becomes_the_same_event),
 		unit_case(the_largest_event_has_65536_bytes),
 		unit_case(a_create_event_of_version_12_names_its_room),
 		unit_case(each_version_has_its_format),
