@@ -318,6 +318,12 @@ tests_unit_room_test_flood_SOURCES = tests/unit/room/test_flood.c tests/unit/roo
 tests_unit_room_test_flood_CPPFLAGS = $(test_cppflags)
 tests_unit_room_test_flood_CFLAGS = $(test_cflags)
 tests_unit_room_test_flood_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
+check_PROGRAMS += tests/unit/room/test_poison
+tests_unit_room_test_poison_SOURCES = tests/unit/room/test_poison.c tests/unit/room/remote.h tests/unit/room/garbage.h \
+	tests/unit/room/covers.h tests/unit/room/guests.h tests/unit/room/house.h tests/unit/sql/place_sqlite.c
+tests_unit_room_test_poison_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_poison_CFLAGS = $(test_cflags)
+tests_unit_room_test_poison_LDADD = modules/storage-sqlite/libsqlitedriver.la $(test_ldadd) $(SQLITE_LIBS)
 endif
 endif
 if HAVE_CMOCKA
