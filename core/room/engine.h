@@ -86,7 +86,8 @@ struct mx_room_view {
 	uint32_t backfills;		/* grows when there is more in front of the timeline */
 	struct mx_power *power;		/* parsed when first asked for; NULL: not yet */
 	mx_nid open_from;		/* from this event on, who is joined sees everything; 0: not known yet */
-	uint32_t facts;			/* grows when power or open_from is forgotten */
+	struct mx_kept_summary *summary;	/* of root, when it was asked for; NULL: not known */
+	uint32_t facts;			/* grows when power, open_from or summary is forgotten */
 };
 
 struct mx_room {

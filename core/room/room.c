@@ -36,6 +36,7 @@ room_free(struct mx_room *r)
 {
 	mx_tip_end(&r->tip);
 	mx_power_unref(&r->view.power);
+	free(r->view.summary);
 	pthread_mutex_destroy(&r->lock);
 	mx_extremities_clear(&r->view.forks);
 	free(r->view.tail);
@@ -127,6 +128,8 @@ void
 mx_view_forget_facts(struct mx_room *r)
 {
 	mx_power_unref(&r->view.power);
+	free(r->view.summary);
+	r->view.summary = NULL;
 	r->view.open_from = 0;
 	r->view.facts++;
 }
@@ -200,6 +203,7 @@ read_view(struct mx_room *r, struct mx_conn *c)
 	next.facts = r->view.facts + 1;
 	mx_extremities_clear(&r->view.forks);
 	mx_power_unref(&r->view.power);
+	free(r->view.summary);
 	free(r->view.tail);
 	r->view = next;
 	if (r->version == NULL)		/* it never changes, and is read without the lock */

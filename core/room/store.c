@@ -98,7 +98,7 @@ move_view(struct mx_store *s)
 			r->view.joined += mx_member_change(v->was, now, MX_MEMBER_JOIN);
 			r->view.invited += mx_member_change(v->was, now, MX_MEMBER_INVITE);
 		}
-		if (is_fact(v->event) || (v->target != NULL && is_fact(v->target)))
+		if (is_fact(v->event) || (v->target != NULL && v->target->state))
 			mx_view_forget_facts(r);
 	}
 	r->view.last = last->nid;

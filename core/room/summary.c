@@ -4,6 +4,8 @@
 
 #include "core/room/engine.h"
 
+#include <stdlib.h>
+
 /* The string at a key of the content of a state event without state key; empty when there is none.
  */
 static mx_error *
@@ -39,9 +41,9 @@ federates(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, boo
 	return NULL;
 }
 
-mx_error *
-mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
-		struct mx_room_summary *out)
+static mx_error *
+read_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_state_root root, struct mx_arena *a,
+	     struct mx_room_summary *out)
 {
 	const struct {
 		const char *type, *key;
@@ -56,17 +58,109 @@ mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struc
 		{ "m.room.encryption", "algorithm", &out->encryption },
 		{ "m.room.history_visibility", "history_visibility", &out->history_visibility },
 	};
-	struct mx_state_root root = mx_room_root(r);
 	mx_str guests;
 
-	*out = (struct mx_room_summary){ .joined = mx_room_joined_count(r),
-					 .invited = mx_room_invited_count(r) };
+	*out = (struct mx_room_summary){ 0 };
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		MX_TRY(text_of(rs, c, root, parts[i].type, parts[i].key, a, parts[i].to));
 	MX_TRY(text_of(rs, c, root, "m.room.guest_access", "guest_access", a, &guests));
 	out->world_readable = mx_str_eq(out->history_visibility, MX_S("world_readable"));
 	out->guest_can_join = mx_str_eq(guests, MX_S("can_join"));
 	return federates(rs, c, root, &out->federate);
+}
+
+/* ---- kept in the room: a long list of rooms asks for it again and again ---- */
+
+#define KEPT_TEXT 1024		/* bytes; what has more is read each time */
+
+struct mx_kept_summary {
+	struct mx_state_root root;
+	struct mx_room_summary s;	/* its strings are in text */
+	char text[];
+};
+
+static size_t
+texts_of(struct mx_room_summary *s, mx_str *texts[8])
+{
+	mx_str *all[] = { &s->name,	 &s->topic,	&s->avatar_url, &s->canonical_alias,
+			  &s->join_rule, &s->room_type, &s->encryption, &s->history_visibility };
+	size_t n = sizeof(all) / sizeof(all[0]);
+
+	memcpy(texts, all, sizeof(all));
+	return n;
+}
+
+/* With the room's lock held. */
+static bool
+kept_summary(struct mx_room *r, struct mx_arena *a, struct mx_room_summary *out)
+{
+	struct mx_kept_summary *k = r->view.summary;
+	mx_str *texts[8];
+
+	if (k == NULL || !mx_root_eq(k->root, r->view.root))
+		return false;
+	*out = k->s;
+	for (size_t i = 0, n = texts_of(out, texts); i < n; i++)
+		*texts[i] = mx_arena_str(a, *texts[i]);
+	return true;
+}
+
+static void
+keep_summary(struct mx_room *r, struct mx_state_root root, uint32_t facts,
+	     const struct mx_room_summary *s)
+{
+	struct mx_kept_summary *k = mx_alloc(sizeof(*k) + KEPT_TEXT);
+	mx_str *texts[8];
+	size_t used = 0, n;
+
+	k->root = root;
+	k->s = *s;
+	n = texts_of(&k->s, texts);
+	for (size_t i = 0; i < n; i++) {
+		mx_str from = *texts[i];
+
+		if (from.n > KEPT_TEXT - used) {
+			free(k);
+			return;
+		}
+		if (from.n > 0)
+			memcpy(k->text + used, from.p, from.n);
+		used += from.n;
+	}
+	k = mx_realloc(k, sizeof(*k) + used, 1);
+	for (size_t i = texts_of(&k->s, texts), at = used; i-- > 0;) {
+		at -= texts[i]->n;
+		texts[i]->p = k->text + at;
+	}
+	pthread_mutex_lock(&r->lock);
+	/* What was read is of a state that may be the room's no more, or of events redacted since. */
+	if (r->view.facts == facts && mx_root_eq(r->view.root, root)) {
+		free(r->view.summary);
+		r->view.summary = k;
+		k = NULL;
+	}
+	pthread_mutex_unlock(&r->lock);
+	free(k);
+}
+
+mx_error *
+mx_room_summary(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arena *a,
+		struct mx_room_summary *out)
+{
+	pthread_mutex_lock(&r->lock);
+	size_t joined = (size_t)r->view.joined, invited = (size_t)r->view.invited;
+	struct mx_state_root root = r->view.root;
+	uint32_t facts = r->view.facts;
+	bool kept = kept_summary(r, a, out);
+
+	pthread_mutex_unlock(&r->lock);
+	if (!kept) {
+		MX_TRY(read_summary(rs, c, root, a, out));
+		keep_summary(r, root, facts, out);
+	}
+	out->joined = joined;
+	out->invited = invited;
+	return NULL;
 }
 
 static mx_error *

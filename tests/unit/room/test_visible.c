@@ -233,6 +233,49 @@ a_summary_says_what_the_state_says(void **state)
 	assert_int_equal(s.joined, 1);
 }
 
+static mx_str
+name_of(struct mx_room *room, struct mx_arena *a, size_t joined)
+{
+	struct mx_room_summary s;
+
+	unit_ok(mx_room_summary(rooms, conn, room, a, &s));
+	assert_int_equal(s.joined, joined);
+	unit_text(s.join_rule, "public");
+	return s.name;
+}
+
+static void
+a_summary_is_kept_while_it_is_true(void **state)
+{
+	enum { LONG = 3000 };
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	MX_AUTO(mx_event) *name = NULL;
+	char content[LONG + 64], redacts[128];
+	struct mx_room_summary s;
+
+	(void)state;
+	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"first\"}", NULL));
+	unit_text(name_of(room, a, 1), "first");
+	unit_text(name_of(room, a, 1), "first");
+	/* Members are counted anew, a new state is looked at. */
+	unit_ok(house_member(room, &bob, &bob, "join"));
+	unit_text(name_of(room, a, 2), "first");
+	unit_ok(house_send(room, &alice, "m.room.name", "", "{\"name\":\"second\"}", &name));
+	unit_text(name_of(room, a, 2), "second");
+	/* A redaction changes what the state says, but not the state. */
+	snprintf(redacts, sizeof(redacts), "{\"redacts\":\"%.*s\"}", MX_SFMT(mx_event_id(name)));
+	unit_ok(house_send(room, &alice, "m.room.redaction", NULL, redacts, NULL));
+	unit_text(name_of(room, a, 2), "");
+	/* Long texts are not kept, but told. */
+	snprintf(content, sizeof(content), "{\"topic\":\"%0*d\"}", LONG, 7);
+	unit_ok(house_send(room, &alice, "m.room.topic", "", content, NULL));
+	for (int i = 0; i < 2; i++) {
+		unit_ok(mx_room_summary(rooms, conn, room, a, &s));
+		assert_int_equal(s.topic.n, LONG);
+	}
+}
+
 int
 main(void)
 {
@@ -245,6 +288,7 @@ main(void)
 		house_case(a_shared_history_costs_no_statement),
 		house_case(an_invitation_shows_the_room_and_who_invites),
 		house_case(a_summary_says_what_the_state_says),
+		house_case(a_summary_is_kept_while_it_is_true),
 	};
 
 	return HOUSE_MAIN(visibility);
