@@ -164,6 +164,7 @@ struct mx_request {
 	char *body;
 	uint32_t body_n, body_cap, body_limit;
 	mx_msec arrived;
+	int64_t arrived_us;		/* mx_monotonic_us */
 	int64_t begun;			/* monotonic: for the body's deadline and the log */
 	int64_t deadline;		/* of its parking */
 	struct mx_address address;

@@ -217,6 +217,7 @@ mx_request_new(struct mx_link *l, const struct mx_input *in)
 	rq->keep_alive = http_should_keep_alive(&l->parse.p) != 0;
 	rq->chunked = mx_parse_chunked(&l->parse);
 	rq->arrived = mx_now();
+	rq->arrived_us = mx_monotonic_us();
 	rq->begun = mx_monotonic_us();
 	split_target(span(in->bytes, in->head.url), &path, &query);
 	result = locate(rq, path, &m);
@@ -516,6 +517,12 @@ mx_msec
 mx_request_arrived(const struct mx_request *rq)
 {
 	return rq->arrived;
+}
+
+mx_msec
+mx_request_age(const struct mx_request *rq)
+{
+	return (mx_monotonic_us() - rq->arrived_us) / 1000;
 }
 
 bool

@@ -103,6 +103,8 @@ MX_API struct mx_arena *mx_request_arena(struct mx_request *rq);
 MX_API struct mx_conn *mx_request_conn(struct mx_request *rq);
 /* When this request arrived (Unix time), and whether it has run before (was parked). */
 MX_API mx_msec mx_request_arrived(const struct mx_request *rq);
+/* For how long it has been here, parked or not, whatever happens to the clock. */
+MX_API mx_msec mx_request_age(const struct mx_request *rq);
 MX_API bool mx_request_again(const struct mx_request *rq);
 /* Whether this run is on the I/O thread, of a route with MX_ROUTE_TRY and for a user who is known
  * without asking the database: the handler answers or parks from memory, without blocking and

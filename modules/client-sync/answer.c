@@ -190,14 +190,16 @@ read_request(struct sync *s, mx_msec *timeout)
 	return NULL;
 }
 
-/* A token from the future (of a database that was restored from a backup) counts as the present. */
+/* A token from the future (of a database that was restored from a backup) counts as the present; of
+ * what passes (whose positions go by a clock, which may have been set back) nothing counts as seen:
+ * to be told of it twice does no harm. */
 static void
 clamp(struct sync *s)
 {
 	if (s->since.pos > s->upto.pos)
 		s->since.pos = s->upto.pos;
 	if (s->since.ephemeral > s->upto.ephemeral)
-		s->since.ephemeral = s->upto.ephemeral;
+		s->since.ephemeral = 0;
 }
 
 static mx_error *
@@ -270,7 +272,7 @@ run(struct sync *s, struct mx_buf **b, bool *news, mx_msec *timeout)
 static enum mx_outcome
 wait_or_answer(const struct sync *s, mx_msec timeout)
 {
-	mx_msec left = mx_request_arrived(s->rq) + timeout - mx_now();
+	mx_msec left = timeout - mx_request_age(s->rq);
 
 	if (left <= 0 || mx_request_draining(s->rq))
 		return answer_nothing(s);
