@@ -7,6 +7,20 @@
 
 static _Atomic(const struct mx_clock *) replacement;
 
+static _Atomic mx_msec shift;
+
+void
+mx_clock_shift(mx_msec ms)
+{
+	atomic_store_explicit(&shift, ms, memory_order_relaxed);
+}
+
+mx_msec
+mx_clock_shifted(void)
+{
+	return atomic_load_explicit(&shift, memory_order_relaxed);
+}
+
 void
 mx_clock_replace(const struct mx_clock *clock)
 {
@@ -20,9 +34,9 @@ mx_now(void)
 	struct timespec t;
 
 	if (clock != NULL)
-		return clock->now(clock->arg);
+		return clock->now(clock->arg) + mx_clock_shifted();
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (mx_msec)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (mx_msec)t.tv_sec * 1000 + t.tv_nsec / 1000000 + mx_clock_shifted();
 }
 
 static int64_t

@@ -21,6 +21,9 @@ struct mx_chance {
  * often is right on the average. */
 int64_t mx_monotonic_coarse_us(void);
 
+/* What mx_now adds to the system's clock: for who finds out that it has been set wrong. Any thread. */
+void mx_clock_shift(mx_msec ms);
+mx_msec mx_clock_shifted(void);
 void mx_clock_replace(const struct mx_clock *clock);
 void mx_chance_replace(const struct mx_chance *chance);
 

@@ -12,7 +12,7 @@
 #define BACK_OFF_FIRST 20000	/* microseconds between two attempts to connect; doubled each time */
 #define BACK_OFF_LAST 2000000
 
-static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos FROM stream WHERE one = 1");
+static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos, {now} FROM stream WHERE one = 1");
 static const struct mx_sql MOVE_POSITION = MX_SQL("UPDATE stream SET pos = $1 WHERE one = 1");
 
 /* Where a connection can be lost in a commit, each batch leaves its number behind, so that it can
@@ -89,7 +89,9 @@ catch_up(struct mx_db *db, struct mx_conn *c)
 	struct mx_query *q = mx_query(c, &READ_POSITION);
 	bool found = mx_query_next(q);
 	now = mx_col_int(q, 0);
+	mx_msec time = mx_col_int(q, 1);
 	MX_TRY(mx_query_end(q));
+	mx_skew_see(db, time);
 	if (!found || now < known) {
 		mx_log("sql", MX_ERROR, "SQL002",
 		       "the stream went backwards: restart after a database was restored",

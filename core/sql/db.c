@@ -125,6 +125,7 @@ mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str 
 		mx_db_options_default(&db->options);
 	db->options.url = NULL;
 	mx_fresh_init(&db->fresh);
+	mx_skew_init(&db->skew);
 	mx_conn_pool_init(&db->readers, db, false, db->options.readers);
 	mx_conn_pool_init(&db->asides, db, true, 2);
 	db->names = mx_name_cache_new(db->options.name_cache);
@@ -160,6 +161,7 @@ mx_db_close(struct mx_db **dbp)
 		db->ops->close(&db->storage);
 	mx_name_cache_free(&db->names);
 	mx_fresh_end(&db->fresh);
+	mx_skew_end(&db->skew);
 	free(db);
 }
 

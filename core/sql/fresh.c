@@ -7,7 +7,7 @@
 
 #include "core/sql/impl.h"
 
-static const struct mx_sql POSITION = MX_SQL("SELECT pos FROM stream WHERE one = 1");
+static const struct mx_sql POSITION = MX_SQL("SELECT pos, {now} FROM stream WHERE one = 1");
 
 void
 mx_fresh_init(struct mx_fresh *f)
@@ -49,8 +49,14 @@ ask(struct mx_db *db, mx_pos *out)
 	MX_TRY(mx_conn_get(db, &c));
 	struct mx_query *q = mx_query(c, &POSITION);
 
-	*out = mx_query_next(q) ? mx_col_int(q, 0) : 0;
-	return mx_query_end(q);
+	bool found = mx_query_next(q);
+	mx_msec now = mx_col_int(q, 1);
+
+	*out = found ? mx_col_int(q, 0) : 0;
+	MX_TRY(mx_query_end(q));
+	if (found)
+		mx_skew_see(db, now);
+	return NULL;
 }
 
 /* With the lock held: a position that was current after this was called. */

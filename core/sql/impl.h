@@ -227,6 +227,20 @@ void mx_fresh_end(struct mx_fresh *f);
 /* Everything up to here is known to all that follows the stream. */
 void mx_fresh_shown(struct mx_db *db, mx_pos pos);
 
+/* ---- clocks that are set anew (skew.c) ---- */
+
+struct mx_skew {
+	pthread_mutex_t lock;
+	bool known;
+	mx_msec apart;			/* the database's clock, less ours */
+	mx_msec wall;			/* the system's clock, less the one that is never set */
+};
+
+void mx_skew_init(struct mx_skew *s);
+void mx_skew_end(struct mx_skew *s);
+/* The database has just said what time it is. */
+void mx_skew_see(struct mx_db *db, mx_msec theirs);
+
 /* ---- names (names.c) ---- */
 
 struct mx_name_cache;
@@ -244,6 +258,7 @@ struct mx_db {
 	struct mx_writer writer;
 	struct mx_follow follow;
 	struct mx_fresh fresh;
+	struct mx_skew skew;
 	struct mx_name_cache *names;
 	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
 	_Atomic mx_pos position;

@@ -3,6 +3,8 @@
 
 #include "tests/unit/sql/rules.h"
 
+#include "core/base/clock.h"
+
 /* ---- another process writes too ---- */
 
 struct neighbour {
@@ -121,9 +123,9 @@ listener_told(void *arg, mx_str text)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* A second process that writes nothing and, for ten minutes, looks at nothing by itself. */
+/* A second process that writes nothing and looks by itself every `poll` ms. */
 static struct mx_db *
-listener_open(struct listener *l)
+listener_open(struct listener *l, mx_msec poll)
 {
 	struct mx_db_options o;
 	struct mx_db *other;
@@ -131,7 +133,7 @@ listener_open(struct listener *l)
 	*l = (struct listener){ .lock = PTHREAD_MUTEX_INITIALIZER,
 				.news = PTHREAD_COND_INITIALIZER };
 	mx_db_options_default(&o);
-	o.poll.ms = 600000;
+	o.poll.ms = poll;
 	assert_ok(place_open(&other, &o));
 	l->seen = mx_db_position(other);
 	mx_db_set_watch(other, &(struct mx_db_watch){ .published = listener_published,
@@ -164,7 +166,7 @@ who_writes_nothing_hears_of_what_others_write(void **state)
 	(void)state;
 	if (!mx_db_tells(db))
 		skip();
-	struct mx_db *other = listener_open(&l);
+	struct mx_db *other = listener_open(&l, 600000);
 
 	for (int i = 0; i < 20; i++) {
 		assert_ok(mx_write(db, add, &(struct add){ .id = i, .position = true }));
@@ -181,7 +183,7 @@ what_is_told_in_passing_reaches_the_others_only(void **state)
 	(void)state;
 	if (!mx_db_tells(db))
 		skip();
-	struct mx_db *other = listener_open(&l), *teller = listener_open(&own);
+	struct mx_db *other = listener_open(&l, 600000), *teller = listener_open(&own, 600000);
 
 	/* Until it listens it may miss what is told. */
 	for (bool heard = false; !heard;) {
@@ -201,6 +203,70 @@ what_is_told_in_passing_reaches_the_others_only(void **state)
 	assert_int_equal(own.tellings, 0);
 }
 
+/* The system's clock, as somebody sets it. */
+static _Atomic mx_msec clock_set_by;
+
+static mx_msec
+set_clock_ms(void *arg)
+{
+	struct timespec t;
+
+	(void)arg;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (mx_msec)t.tv_sec * 1000 + t.tv_nsec / 1000000 + clock_set_by;
+}
+
+static int64_t
+real_us(void *arg)
+{
+	struct timespec t;
+
+	(void)arg;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void
+who_serves_beside_others_keeps_the_time_when_its_clock_is_set(void **state)
+{
+	static const struct mx_clock clock = { set_clock_ms, real_us, NULL };
+	static const mx_msec set[] = { 3600000, -86400000, 5000, -5000, 0 };
+	struct listener l[2];
+	int next = 10;
+
+	(void)state;
+	if (!mx_db_tells(db))
+		skip();
+	clock_set_by = 0;
+	mx_clock_replace(&clock);
+	struct mx_db *one = listener_open(&l[0], 600000), *two = listener_open(&l[1], 50);
+
+	assert_false(mx_db_alone(two));
+	assert_ok(mx_db_fresh(two));
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
+		clock_set_by = set[i];
+		/* Its own writes tell it as well as the question before each request. */
+		if (i % 2 == 0)
+			assert_ok(mx_db_fresh(two));
+		else
+			assert_ok(mx_write(two, add, &(struct add){ .id = (int)i }));
+		assert_in_range(mx_now() - (set_clock_ms(NULL) - set[i]) + 2000, 0, 4000);
+		assert_ok(mx_db_fresh(two));
+		assert_in_range(mx_now() - (set_clock_ms(NULL) - set[i]) + 2000, 0, 4000);
+	}
+	/* Who is alone goes by its own clock, to which it returns. */
+	clock_set_by = 3600000;
+	assert_ok(mx_db_fresh(two));
+	assert_int_not_equal(mx_clock_shifted(), 0);
+	mx_db_close(&one);
+	while (mx_clock_shifted() != 0) {
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		assert_ok(mx_write(two, add, &(struct add){ .id = next++ }));
+	}
+	mx_db_close(&two);
+	mx_clock_replace(NULL);
+}
+
 static void
 who_could_not_hear_for_a_while_misses_nothing(void **state)
 {
@@ -209,7 +275,7 @@ who_could_not_hear_for_a_while_misses_nothing(void **state)
 	(void)state;
 	if (!mx_db_tells(db))
 		skip();
-	struct mx_db *other = listener_open(&l);
+	struct mx_db *other = listener_open(&l, 600000);
 
 	assert_true(place_restart());
 	assert_ok(mx_write(db, add, &(struct add){ .id = 1, .position = true }));
@@ -319,6 +385,7 @@ sharing_rules(void)
 		RULE(two_processes_make_one_stream),
 		RULE(who_writes_nothing_hears_of_what_others_write),
 		RULE(what_is_told_in_passing_reaches_the_others_only),
+		RULE(who_serves_beside_others_keeps_the_time_when_its_clock_is_set),
 		RULE(who_could_not_hear_for_a_while_misses_nothing),
 		RULE(a_database_that_was_away_is_found_again),
 		RULE(while_the_database_is_away_a_write_is_answered),
