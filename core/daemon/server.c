@@ -175,6 +175,8 @@ conn_put(void *arg, struct mx_conn *c)
 
 /* What the core's own parts tell those of other processes; modules have names without a dot. */
 #define TOPIC_HTTP "core.http"
+#define TOPIC_HERE "core.here"		/* by who comes in; what is said to any topic brings the streams together */
+#define TOPIC_WELCOME "core.welcome"
 
 static void
 tell_http(void *arg, mx_str text)
@@ -191,8 +193,12 @@ told(void *arg, mx_str text)
 	struct mx_core *core = arg;
 	mx_str topic, rest;
 
-	if (mx_str_cut(text, ' ', &topic, &rest) && mx_str_eq(topic, MX_S(TOPIC_HTTP)))
+	if (!mx_str_cut(text, ' ', &topic, &rest))
+		return;
+	if (mx_str_eq(topic, MX_S(TOPIC_HTTP)))
 		mx_http_told(core->http, rest);
+	else if (mx_str_eq(topic, MX_S(TOPIC_HERE)))
+		mx_core_tell(core, MX_S(TOPIC_WELCOME), MX_S(""));
 	else
 		mx_hooks_told(core, text);
 }
@@ -268,6 +274,7 @@ start_all(struct mx_server *s)
 		MX_TRY(mx_control_start(core, core->server.control));
 	mx_stream_on_told(core->stream, told, core);
 	MX_TRY(follow(core));
+	mx_core_tell(core, MX_S(TOPIC_HERE), MX_S(""));
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
 	MX_TRY(mx_jobs_start(core));

@@ -5,7 +5,6 @@
 #include "core/base/clock.h"
 #include "core/runtime/durable.h"
 #include "core/runtime/registry.h"
-#include "core/sql/db.h"
 
 enum { SLOW_US = 100000, SLOW_SAID_EVERY_MS = 60000 };
 
@@ -213,17 +212,6 @@ mx_hooks_told(void *arg, mx_str text)
 
 	if (filled(core, MX_HOOK_ID_told) && mx_str_cut(text, ' ', &topic, &text))
 		run_told(core, &topic, NULL, topic, text);
-}
-
-void
-mx_core_tell(struct mx_core *core, mx_str topic, mx_str text)
-{
-	MX_AUTO(mx_buf) *b = mx_buf_new(topic.n + text.n + 1);
-
-	mx_buf_str(b, topic);
-	mx_buf_byte(b, ' ');
-	mx_buf_str(b, text);
-	mx_db_tell(core->db, mx_buf_view(b));
 }
 
 void

@@ -2,6 +2,7 @@
 
 #include "core/stream/stream.h"
 
+#include "core/runtime/core.h"
 #include "core/sql/db.h"
 #include "core/stream/impl.h"
 
@@ -162,9 +163,29 @@ static void
 told(void *arg, mx_str text)
 {
 	struct mx_stream *s = arg;
+	mx_str head;
+	mx_pos passing;
 
+	if (!mx_str_cut(text, ' ', &head, &text) || !mx_str_int(head, 0, INT64_MAX / 2, &passing))
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (atomic_load(&s->passing_head) < passing)
+		atomic_store(&s->passing_head, passing);
+	pthread_mutex_unlock(&s->lock);
 	if (s->on_told != NULL)
 		s->on_told(s->on_told_arg, text);
+}
+
+/* With how far the second sequence is here. */
+void
+mx_core_tell(struct mx_core *core, mx_str topic, mx_str text)
+{
+	struct mx_stream *s = core->stream;
+	MX_AUTO(mx_buf) *b = mx_buf_new(0);
+
+	mx_buf_printf(b, "%lld %.*s ", (long long)atomic_load(&s->passing_head), MX_SFMT(topic));
+	mx_buf_str(b, text);
+	mx_db_tell(s->db, mx_buf_view(b));
 }
 
 void

@@ -57,7 +57,10 @@ void mx_stream_on_foreign(struct mx_stream *s, mx_stream_foreign_fn *fn,
 enum { MX_STREAM_FOLLOWERS = 4 };
 void mx_stream_follow(struct mx_stream *s, mx_stream_foreign_fn *fn, void *arg);
 void mx_stream_unfollow(struct mx_stream *s, void *arg);	/* when nothing writes any more */
-/* What other processes tell in passing (mx_db_tell) goes to fn, on a thread of its own. */
+/* What other processes tell in passing (mx_core_tell) goes to fn, on a thread of its own. With it
+ * comes how far the second sequence is there: what is announced because of it, and from then on,
+ * comes behind what was announced there, whatever the clocks say. So a token of one process leaves
+ * nothing out in another. */
 void mx_stream_on_told(struct mx_stream *s, void (*fn)(void *arg, mx_str text), void *arg);
 void mx_stream_forget_rooms(struct mx_stream *s);	/* of everybody */
 

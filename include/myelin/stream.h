@@ -4,8 +4,9 @@
  * of items belong to whoever writes them.
  *
  * Typing and other passing things have no row: they take ephemeral positions of a second sequence,
- * which is each process's own but goes by the clock, so that it runs backwards neither when a
- * process starts anew nor when a client is balanced to another one. A token carries both:
+ * which is each process's own but goes by the clock, and is never behind what another process has
+ * told of its own, so that it runs backwards neither when a process starts anew nor when a client is
+ * balanced to another one. A token carries both:
  * "s123_456". */
 #ifndef MYELIN_STREAM_H
 #define MYELIN_STREAM_H
