@@ -72,7 +72,8 @@ is_first_join(const struct mx_check *c)
 	struct mx_event_ids prev = mx_event_prev(c->ev);
 	mx_str id;
 
-	return mx_str_eq(c->target, c->power->creator) && mx_event_ids_next(&prev, &id) &&
+	return c->power->creator.n > 0 && mx_str_eq(c->target, c->power->creator) &&
+	       mx_event_ids_next(&prev, &id) &&
 	       mx_str_eq(id, mx_event_id(c->create)) && !mx_event_ids_next(&prev, &id);
 }
 

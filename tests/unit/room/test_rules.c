@@ -147,6 +147,28 @@ check_cases(const struct rule_case *cases, size_t n)
 
 /* ---- joining ---- */
 
+/* Such a create event is refused itself; nobody is its creator, not even who has no name. */
+static void
+a_room_without_a_creator_is_nobodys(void **state)
+{
+	struct room r = { .n = 0 };
+	struct mx_rules_events set;
+	struct mx_rules_state all;
+	struct mx_event *ev;
+
+	(void)state;
+	put(&r, (struct spec){ .version = "9", .id = "$create", .type = "m.room.create", .key = "",
+			       .sender = "creator", .content = "{}" });
+	ev = make_event((struct spec){ .version = "9", .type = "m.room.member", .key = "",
+				       .sender = "alice", .content = "{\"membership\":\"join\"}",
+				       .prev = "\"$create\"" });
+	set = (struct mx_rules_events){ (const struct mx_event *const *)r.v, r.n, NULL };
+	all = mx_rules_state_of(&set);
+	unit_refused(mx_rules_check(ev, &all), MX_E_FORBIDDEN);
+	mx_event_unref(&ev);
+	mx_event_unref(&r.v[0]);
+}
+
 /* A1.5-join; A7: the rule knock. */
 static void
 joins(void **state)
@@ -1105,6 +1127,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		unit_case(a_room_without_a_creator_is_nobodys),
 		unit_case(joins),
 		unit_case(restricted_joins_need_somebody_who_may_invite),
 		unit_case(invites),
