@@ -336,14 +336,9 @@ take_in(struct mx_intake *in, struct mx_arriving *a)
 
 /* ---- all of them ---- */
 
-mx_error *
-mx_intake_run(struct mx_intake *in)
+static mx_error *
+run(struct mx_intake *in, struct mx_arriving **list, size_t n)
 {
-	struct mx_arriving **list = mx_arena_alloc(in->arena, (in->n + 1) * sizeof(*list));
-	size_t n = in->n;
-
-	if (n > 0)
-		memcpy(list, in->v, n * sizeof(*list));
 	/* What is stored may be what others have waited for: those come next, and so on. */
 	while (n > 0) {
 		struct mx_arriving **order;
@@ -361,6 +356,28 @@ mx_intake_run(struct mx_intake *in)
 			MX_TRY(mx_waiting_wake(in, &list, &n));
 	}
 	return NULL;
+}
+
+mx_error *
+mx_intake_run(struct mx_intake *in)
+{
+	struct mx_arriving **list = mx_arena_alloc(in->arena, (in->n + 1) * sizeof(*list));
+
+	if (in->n > 0)
+		memcpy(list, in->v, in->n * sizeof(*list));
+	MX_TRY(run(in, list, in->n));
+	return in->again ? mx_intake_wake(in) : NULL;
+}
+
+mx_error *
+mx_intake_wake(struct mx_intake *in)
+{
+	struct mx_arriving **list;
+	size_t n = 0;
+
+	if (in->any_waiting)
+		MX_TRY(mx_waiting_wake(in, &list, &n));
+	return n > 0 ? run(in, list, n) : NULL;
 }
 
 static void
@@ -471,12 +488,13 @@ mx_intake_answer_twins(struct mx_arriving *all, size_t n)
 
 static mx_error *
 attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arriving *all,
-	struct mx_arrival *v, size_t n)
+	struct mx_arrival *v, size_t n, bool again)
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
 
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
+	in->again = again;
 	if (e == NULL)
 		e = mx_intake_sort_out(in, all, v, n);
 	if (e == NULL)
@@ -536,7 +554,7 @@ mx_room_accept(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str
 	all = mx_alloc(n * sizeof(*all));
 	for (int i = 0; i < ATTEMPTS; i++) {
 		mx_error_free(&e);
-		e = attempt(rs, c, r, all, v, n);
+		e = attempt(rs, c, r, all, v, n, i > 0);
 		if (!mx_error_is(e, MX_E_AGAIN))
 			break;
 	}

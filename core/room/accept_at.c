@@ -56,6 +56,24 @@ mx_told_state(struct mx_intake *in, const struct mx_arrival *v, size_t n, struct
 }
 
 /* state: what became of the state's events when they were stored. */
+/* By an attempt before this one, which then came to nothing. */
+static mx_error *
+taken_before(struct mx_intake *in, mx_str event_id, struct mx_arrival *v)
+{
+	MX_AUTO(mx_event) *stored = NULL;
+
+	MX_TRY(mx_intake_wake(in));
+	MX_TRY(mx_intake_lookup(in, event_id, &stored));
+	if (stored == NULL || stored->outlier)
+		return mx_error_new(MX_E_NOT_FOUND, "no event with this id is in waiting");
+	*v = (struct mx_arrival){ .fate = stored->rejected	? MX_FATE_REJECTED
+				  : stored->soft_failed ? MX_FATE_SOFT_FAILED
+							: MX_FATE_ACCEPTED,
+				  .reason = MX_REASON_KNOWN,
+				  .event = mx_event_ref(stored) };
+	return NULL;
+}
+
 static mx_error *
 take_in(struct mx_intake *in, mx_str event_id, const struct mx_arrival *state, size_t state_n,
 	struct mx_arrival *v)
@@ -63,6 +81,8 @@ take_in(struct mx_intake *in, mx_str event_id, const struct mx_arrival *state, s
 	struct mx_arriving *a;
 
 	MX_TRY(mx_waiting_get(in, event_id, &a));
+	if (a == NULL && in->again)
+		return taken_before(in, event_id, v);
 	if (a == NULL)
 		return mx_error_new(MX_E_NOT_FOUND, "no event with this id is in waiting");
 	MX_TRY(mx_told_state(in, state, state_n, &a->before));
@@ -75,11 +95,12 @@ take_in(struct mx_intake *in, mx_str event_id, const struct mx_arrival *state, s
 
 static mx_error *
 attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_str event_id,
-	const struct mx_arrival *state, size_t state_n, struct mx_arrival *v)
+	const struct mx_arrival *state, size_t state_n, struct mx_arrival *v, bool again)
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
+	in->again = again;
 	if (e == NULL)
 		e = take_in(in, event_id, state, state_n, v);
 	mx_intake_end(in);
@@ -115,7 +136,7 @@ mx_room_accept_at(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, mx_
 
 	*v = (struct mx_arrival){ .fate = MX_FATE_DROPPED };
 	for (int i = 0; e == NULL && i < ATTEMPTS; i++) {
-		e = attempt(rs, c, r, event_id, told, state_n, v);
+		e = attempt(rs, c, r, event_id, told, state_n, v, i > 0);
 		if (!mx_error_is(e, MX_E_AGAIN))
 			break;
 		if (i + 1 < ATTEMPTS)

@@ -97,7 +97,7 @@ store(struct backfill *b, struct mx_arriving *a, struct mx_placing *p)
 	p->past = b->next++;
 	p->outlier = a->outlier;
 	*s = (struct mx_stored){ .placing = p, .arrival = a->v, .redaction = a->redaction,
-				 .event = mx_event_ref(a->v->event) };
+				 .waiting = a->waiting, .event = mx_event_ref(a->v->event) };
 	if (a->v->fate == MX_FATE_ACCEPTED)
 		s->reveals = &a->reveals;
 	if (a->lacks_prev)
@@ -151,10 +151,12 @@ run(struct backfill *b, struct mx_arriving *all, size_t n, const struct mx_arriv
 	struct mx_intake *in = b->in;
 	struct mx_arriving **order;
 
-	/* The last of them is the oldest. */
-	for (size_t i = n; i-- > 0 && b->oldest == NULL && told_n > 0;)
-		if (all[i].v->event != NULL && !all[i].done && all[i].first == NULL)
-			b->oldest = &all[i];
+	/* The last of them is the oldest; the state before it is that of no other. */
+	if (n > 0 && told_n > 0 && all[n - 1].v->event != NULL) {
+		b->oldest = all[n - 1].first != NULL ? all[n - 1].first : &all[n - 1];
+		if (b->oldest->done)
+			b->oldest = NULL;
+	}
 	if (b->oldest != NULL)
 		MX_TRY(mx_told_state(in, told, told_n, &b->told));
 	MX_TRY(numbers(b, in->n));
@@ -162,17 +164,18 @@ run(struct backfill *b, struct mx_arriving *all, size_t n, const struct mx_arriv
 	for (size_t i = 0; i < in->n; i++)
 		if (!order[i]->done)
 			MX_TRY(take_in(b, order[i]));
-	return NULL;
+	return mx_intake_wake(in);
 }
 
 static mx_error *
 attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arriving *all,
-	struct mx_arrival *v, size_t n, const struct mx_arrival *told, size_t told_n)
+	struct mx_arrival *v, size_t n, const struct mx_arrival *told, size_t told_n, bool again)
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
 	struct backfill b = { .in = in };
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
+	in->again = again;
 	if (e == NULL)
 		e = mx_intake_sort_out(in, all, v, n);
 	if (e == NULL)
@@ -193,7 +196,7 @@ attempts(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_ar
 
 	for (int i = 0; i < ATTEMPTS; i++) {
 		mx_error_free(&e);
-		e = attempt(rs, c, r, all, v, n, told, told_n);
+		e = attempt(rs, c, r, all, v, n, told, told_n, i > 0);
 		if (!mx_error_is(e, MX_E_AGAIN))
 			break;
 	}

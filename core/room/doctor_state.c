@@ -320,6 +320,9 @@ move_ends(struct mx_doctor *d, struct mx_event *ev, bool told)
 			mx_event_unref(&d->ends[--d->ends_n]);
 	while (mx_event_ids_next(&it, &id))
 		MX_TRY(go(d, id, &behind));
+	/* As place.c: what was behind another event from its first moment on is no end. */
+	if (ev->inner && d->ends_n > 0)
+		return NULL;
 	d->ends = mx_realloc(d->ends, d->ends_n + 1, sizeof(struct mx_event *));
 	d->ends[d->ends_n++] = mx_event_ref(ev);
 	qsort(d->ends, d->ends_n, sizeof(struct mx_event *), newest_first);

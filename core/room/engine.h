@@ -224,6 +224,7 @@ enum mx_event_flag {
 	MX_EVENT_OUTLIER = 8,
 	MX_EVENT_HIDDEN = 16,	/* accepted, but nothing that clients are shown */
 	MX_EVENT_FORKED = 32,	/* the room's state around it is another than its own: root_room */
+	MX_EVENT_INNER = 64,	/* accepted when something that comes after it was here already */
 };
 static inline int64_t
 mx_event_flags(const struct mx_event *ev)
@@ -231,7 +232,7 @@ mx_event_flags(const struct mx_event *ev)
 	return (ev->redacted ? MX_EVENT_REDACTED : 0) | (ev->rejected ? MX_EVENT_REJECTED : 0) |
 	       (ev->soft_failed ? MX_EVENT_SOFT_FAILED : 0) |
 	       (ev->outlier ? MX_EVENT_OUTLIER : 0) | (ev->hidden ? MX_EVENT_HIDDEN : 0) |
-	       (ev->forked ? MX_EVENT_FORKED : 0);
+	       (ev->forked ? MX_EVENT_FORKED : 0) | (ev->inner ? MX_EVENT_INNER : 0);
 }
 /* Outliers have nids below this, events from before what we know have nids between this and 0: so
  * paging through the past never meets an outlier. (NODES_PER_EVENT of store.c times this must be a

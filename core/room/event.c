@@ -226,6 +226,7 @@ mx_event_from_row(const struct mx_event_row *row, struct mx_event **out)
 	ev->outlier = row->outlier;
 	ev->hidden = row->hidden;
 	ev->forked = row->forked;
+	ev->inner = row->inner;
 	ev->alias = row->alias;
 	ev->ts = ps.ts;
 	ev->depth = ps.depth;
@@ -283,6 +284,7 @@ row_of(const struct mx_event *ev)
 		.outlier = ev->outlier,
 		.hidden = ev->hidden,
 		.forked = ev->forked,
+		.inner = ev->inner,
 		.alias = ev->alias,
 	};
 }

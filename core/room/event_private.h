@@ -32,6 +32,7 @@ struct mx_event {
 	bool rejected, soft_failed, redacted, outlier;	/* (m) */
 	bool hidden;				/* (m) accepted, but nothing that clients are shown */
 	bool forked;				/* (m) the room's state around it is another than its own */
+	bool inner;				/* (m) it was no forward extremity when it came */
 	bool unvouched;				/* (m) a join that its voucher's server has not signed; not stored */
 
 	mx_msec ts;
@@ -81,7 +82,7 @@ struct mx_event_row {
 	mx_nid nid, room, sender_nid, device;
 	mx_str txn_id;			/* empty: none */
 	struct mx_state_root before, after;
-	bool rejected, soft_failed, redacted, outlier, hidden, forked;
+	bool rejected, soft_failed, redacted, outlier, hidden, forked, inner;
 	mx_nid alias;
 };
 

@@ -68,8 +68,10 @@ struct mx_intake {
 	size_t n, n_room;
 	uint32_t *slots;		/* by event id: place + 1 */
 	size_t slots_n;			/* a power of two */
+	bool again;			/* an attempt before this may have stored some and woken nobody */
 	bool any_waiting;		/* the room may have events in waiting */
 	bool new_pending;		/* redactions of what is not here have come in */
+	bool outlier_redacted;		/* redactions of what is here without a place have come in */
 	size_t stored_from;		/* of stored: not looked at yet for who waits for them */
 	struct mx_arriving **stored;
 	size_t stored_n, stored_room;
@@ -118,6 +120,8 @@ mx_error *mx_intake_sort_out(struct mx_intake *in, struct mx_arriving *all, stru
 void mx_intake_answer_twins(struct mx_arriving *all, size_t n);
 /* Takes in all that are on their way, and what has waited for them. */
 mx_error *mx_intake_run(struct mx_intake *in) MX_MUST_USE;
+/* Takes in what has waited for those that are stored. */
+mx_error *mx_intake_wake(struct mx_intake *in) MX_MUST_USE;
 
 /* ---- judge.c ---- */
 /* Whether the event may stand in the state, with the first `over` events of the line upon it. The

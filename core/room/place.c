@@ -209,6 +209,7 @@ mx_place_write(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v,
 		if (!p->alone && p->room_new)
 			MX_TRY(mx_merge_store(tx, s->room->rs, p->room_of, room, ev->nid));
 	}
+	ev->inner = accepted && p->inner;
 	ev->forked = accepted && (!mx_root_eq(room, ev->after) || !mx_root_eq(*root, ev->before));
 	MX_TRY(put_row(tx, p, ev, accepted ? room : ev->after));
 	MX_TRY(mx_cover_put(tx, s->room->rs, ev));

@@ -63,6 +63,7 @@ mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root b
 	ev->hidden = !good;
 	if (!good || target->redacted)
 		return NULL;
+	in->outlier_redacted = in->outlier_redacted || target->outlier;
 	s->redacted = mx_event_redact(target);
 	s->target = target;
 	target = NULL;
@@ -129,6 +130,17 @@ try_redaction(struct mx_intake *in, struct mx_arriving *a, mx_nid nid)
 	return NULL;
 }
 
+/* What redacts it may have come with it, and before it. */
+static mx_error *
+meet_again(struct mx_intake *in, struct mx_arriving *a)
+{
+	MX_AUTO(mx_event) *stored = NULL;
+
+	MX_TRY(mx_intake_flush(in));
+	MX_TRY(mx_event_by_nid(in->rs, in->conn, a->outlier, &stored));
+	return mx_intake_meet_outlier(in, a, stored);
+}
+
 mx_error *
 mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 {
@@ -136,6 +148,8 @@ mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 	mx_nid nids[PAGE], after = INT64_MIN;
 	size_t n = PAGE;
 
+	if (a->outlier != 0 && in->outlier_redacted)
+		MX_TRY(meet_again(in, a));
 	if (a->redaction != 0 || (a->redaction_known && !in->new_pending))
 		return NULL;
 	a->redaction_known = true;

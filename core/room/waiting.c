@@ -124,10 +124,37 @@ mx_waiting_get(struct mx_intake *in, mx_str id, struct mx_arriving **out)
 	return nid != 0 ? fetch(in, nid, out) : NULL;
 }
 
+/* What lacks nothing any more. */
+static const struct mx_sql READY = MX_SQL(
+	"SELECT w.nid FROM event_waiting w WHERE w.room = $1 AND NOT EXISTS (SELECT 1 FROM event_lack l "
+	"WHERE l.waiting = w.nid AND NOT EXISTS (SELECT 1 FROM event e WHERE e.id_hash = l.id_hash AND "
+	"e.id = l.id AND (l.auth = 1 OR e.flags & 8 = 0)))");
+
 struct lackers {
 	mx_nid *v;
 	size_t n, room;
 };
+
+static void
+add_lacker(struct lackers *l, mx_nid waiting)
+{
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 64 : 2 * l->room;
+		l->v = mx_realloc(l->v, l->room, sizeof(*l->v));
+	}
+	l->v[l->n++] = waiting;
+}
+
+static mx_error *
+find_ready(struct mx_intake *in, struct lackers *l)
+{
+	struct mx_query *q = mx_query(in->conn, &READY);
+
+	mx_bind_int(q, 1, in->room->nid);
+	while (mx_query_next(q))
+		add_lacker(l, mx_col_int(q, 0));
+	return mx_query_end(q);
+}
 
 /* Who lacks it; auth: as an auth event. */
 static mx_error *
@@ -139,13 +166,8 @@ find_lackers(struct mx_intake *in, mx_str id, bool auth, struct lackers *l)
 	mx_bind_str(q, 2, id);
 	mx_bind_int(q, 3, in->room->nid);
 	mx_bind_int(q, 4, auth);
-	while (mx_query_next(q)) {
-		if (l->n == l->room) {
-			l->room = l->room == 0 ? 64 : 2 * l->room;
-			l->v = mx_realloc(l->v, l->room, sizeof(*l->v));
-		}
-		l->v[l->n++] = mx_col_int(q, 0);
-	}
+	while (mx_query_next(q))
+		add_lacker(l, mx_col_int(q, 0));
 	return mx_query_end(q);
 }
 
@@ -156,6 +178,9 @@ mx_waiting_wake(struct mx_intake *in, struct mx_arriving ***list, size_t *n)
 	mx_error *e = NULL;
 
 	*n = 0;
+	if (in->again)
+		e = find_ready(in, &l);
+	in->again = false;
 	for (; e == NULL && in->stored_from < in->stored_n; in->stored_from++)
 		e = find_lackers(in, mx_event_id(in->stored[in->stored_from]->v->event), false, &l);
 	for (; e == NULL && in->told_from < in->told_n; in->told_from++)

@@ -1,6 +1,8 @@
 /* Events of other servers come in. */
 #include "config.h"
 
+#include "core/room/doctor.h"
+
 #include "tests/unit/room/covers.h"
 #include "tests/unit/room/garbage.h"
 #include "tests/unit/room/remote.h"
@@ -749,6 +751,141 @@ the_past_is_filled_in(void **state)
 	mx_room_unref(&room);
 }
 
+static int64_t
+waiting(void)
+{
+	static const struct mx_sql COUNT = MX_SQL("SELECT COUNT(*) FROM event_waiting");
+	struct mx_query *q = mx_query(conn, &COUNT);
+	int64_t n = mx_query_next(q) ? mx_col_int(q, 0) : -1;
+
+	unit_ok(mx_query_end(q));
+	return n;
+}
+
+static void
+what_waits_for_the_past_is_taken_in_with_it(void **state)
+{
+	struct remote *last, *past[2], *late, *aside;
+	struct mx_room *room = guest_room(&last);
+	mx_str pdus[2], told[REMOTE_STATE];
+	struct mx_arrival v[2];
+
+	(void)state;
+	past[1] = remote_say(room, 0, gina, last);
+	past[0] = remote_say(room, 0, gina, past[1]);
+	late = remote_say(room, 0, gina, past[0]);
+	aside = remote_say(room, 0, gina, past[0]);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, past[0], MX_FATE_ACCEPTED);
+	int64_t others = waiting();
+
+	remote_fate(room, past[0], MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	remote_fate(room, aside, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	for (size_t i = 0; i < last->state_n; i++)
+		told[i] = mx_event_json(last->state[i]->ev);
+	for (size_t i = 0; i < 2; i++)
+		pdus[i] = mx_event_json(past[i]->ev);
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, 2, told, last->state_n, NULL, 0, v));
+	assert_int_equal(v[0].fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(v, 2);
+	remote_fate(room, aside, MX_FATE_ACCEPTED, MX_REASON_KNOWN);
+	assert_int_equal(waiting(), others);
+	mx_room_unref(&room);
+}
+
+/* Whose state was told is here already: no other event is judged by that. */
+static void
+a_state_before_the_past_is_that_of_its_oldest_event_alone(void **state)
+{
+	struct remote *last, *past[3], *late;
+	struct mx_room *room = guest_room(&last);
+	mx_str pdus[3], told[REMOTE_STATE];
+	struct mx_arrival v[3];
+
+	(void)state;
+	last = share_power(room);
+	past[2] = remote_say(room, 0, gina, last);
+	past[1] = remote_topic(room, 0, gina, "long ago", past[2]);
+	past[0] = remote_say(room, 0, gina, past[1]);
+	late = remote_say(room, 0, gina, past[0]);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, past[0], MX_FATE_ACCEPTED);
+	remote_accepted(room, past[2]);
+	for (size_t i = 0; i < last->state_n; i++)
+		told[i] = mx_event_json(last->state[i]->ev);
+	pdus[0] = mx_event_json(past[0]->ev);
+	pdus[1] = mx_event_json(past[2]->ev);
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, 2, told, last->state_n, NULL, 0, v));
+	assert_int_equal(v[0].fate, MX_FATE_DROPPED);
+	assert_int_equal(v[0].reason, MX_REASON_MISSING_PREV);
+	mx_arrivals_clear(v, 2);
+	mx_room_unref(&room);
+}
+
+/* Known without a place, as part of a state that was told; then its redaction and it come at once. */
+static void
+a_redaction_may_come_just_before_the_place_of_what_it_redacts(void **state)
+{
+	struct remote *last, *topic, *late, *redaction;
+	struct mx_room *room = guest_room(&last);
+	struct mx_arrival v[2];
+
+	(void)state;
+	last = share_power(room);
+	topic = remote_topic(room, 0, gina, "rude", last);
+	late = remote_say(room, 0, gina, topic);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, topic, MX_FATE_ACCEPTED);
+	redaction = remote_event(room, (struct remote_spec){ .sender = gina,
+							     .type = "m.room.redaction",
+							     .content = "{}",
+							     .prev = { last },
+							     .redacts = mx_event_id(topic->ev).p });
+	struct remote *both[2] = { redaction, topic };
+
+	remote_hand_in(room, both, 2, v);
+	assert_int_equal(v[0].fate, MX_FATE_ACCEPTED);
+	assert_int_equal(v[1].fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(v, 2);
+	MX_AUTO(mx_event) *ev = stored(topic);
+
+	assert_false(ev->outlier);
+	assert_true(ev->redacted);
+	mx_room_unref(&room);
+}
+
+/* What comes in behind an event that is here is no forward extremity, and the doctor knows. */
+static void
+a_gap_that_is_filled_leaves_the_room_well(void **state)
+{
+	struct remote *last, *early, *late;
+	struct mx_room *room = guest_room(&last);
+	struct mx_checkup c = { .signatures = true };
+
+	(void)state;
+	last = share_power(room);
+	early = remote_event(room, (struct remote_spec){ .sender = gina,
+							 .type = "m.room.topic",
+							 .key = "",
+							 .content = "{\"topic\":\"early\"}",
+							 .prev = { last },
+							 .ts = 1700001000000 });
+	late = remote_topic(room, 0, gina, "late", early);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, early, MX_FATE_ACCEPTED);
+	MX_AUTO(mx_event) *ours = house_say(room, &alice, "beside it");
+	struct remote *beside = remote_say(room, 0, gina, last);
+
+	(void)ours;
+	remote_accepted(room, beside);
+	remote_accepted(room, early);
+	has_topic(room, "late");
+	unit_ok(mx_room_checkup(rooms, conn, room, &c));
+	if (c.found > 0)
+		fail_msg("%s of %s: %s", mx_ailment_name(c.v[0].what), c.v[0].id, c.v[0].words);
+	mx_room_unref(&room);
+}
+
 static void
 many_branches_are_joined(void **state)
 {
@@ -1375,6 +1512,10 @@ main(void)
 		accept_case(what_is_behind_a_soft_failure_is_no_extremity),
 		accept_case(the_past_is_filled_in),
 		accept_case(a_gap_goes_on_below_a_soft_failure),
+		accept_case(what_waits_for_the_past_is_taken_in_with_it),
+		accept_case(a_state_before_the_past_is_that_of_its_oldest_event_alone),
+		accept_case(a_redaction_may_come_just_before_the_place_of_what_it_redacts),
+		accept_case(a_gap_that_is_filled_leaves_the_room_well),
 		accept_case(many_branches_are_joined),
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
