@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,10 @@ join_rules(struct dice *d, struct act *a)
 	a->type = "m.room.join_rules";
 	a->state_key = copy("");
 	a->content = json_pack("{s:s}", "join_rule", rules[dice_roll(d, 7)]);
+	if (dice_percent(d, 50))
+		json_object_set_new(a->content, "allow",
+				    json_pack("[{s:s, s:s}]", "type", "m.room_membership", "room_id",
+					      "!other:s0.example"));
 }
 
 static json_t *
@@ -163,6 +168,111 @@ redact(struct dice *d, struct act *a, const struct cast *c)
 				      : json_pack("{s:i}", "n", c->serial);
 }
 
+/* ---- third-party invites: the identity server's key is always the same ---- */
+
+static void
+identity(unsigned char secret[crypto_sign_SECRETKEYBYTES], char public_key[64])
+{
+	static const unsigned char seed[crypto_sign_SEEDBYTES] = { 77 };
+	unsigned char key[crypto_sign_PUBLICKEYBYTES];
+
+	crypto_sign_seed_keypair(key, secret, seed);
+	sodium_bin2base64(public_key, 64, key, sizeof(key),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+}
+
+static void
+invite_address(struct dice *d, struct act *a)
+{
+	unsigned char secret[crypto_sign_SECRETKEYBYTES];
+	unsigned how = dice_roll(d, 8);
+	char token[8], key[64];
+
+	identity(secret, key);
+	snprintf(token, sizeof(token), "t%u", dice_roll(d, 3));
+	a->type = "m.room.third_party_invite";
+	a->state_key = copy(token);
+	if (how == 0) /* withdrawn */
+		a->content = json_object();
+	else if (how < 3)
+		a->content = json_pack("{s:s, s:s, s:[{s:s}, {s:s}]}", "display_name", "x",
+				       "public_key", "AAAA", "public_keys", "public_key", "BBBB",
+				       "public_key", key);
+	else
+		a->content = json_pack("{s:s, s:s}", "display_name", "x", "public_key", key);
+}
+
+static void
+sign(json_t *object, bool well)
+{
+	unsigned char secret[crypto_sign_SECRETKEYBYTES], signature[crypto_sign_BYTES];
+	char key[64], encoded[96], *bytes = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+
+	identity(secret, key);
+	crypto_sign_detached(signature, NULL, (unsigned char *)bytes, strlen(bytes), secret);
+	free(bytes);
+	signature[0] ^= !well;
+	sodium_bin2base64(encoded, sizeof(encoded), signature, sizeof(signature),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+	json_object_set_new(object, "signatures",
+			    json_pack("{s:{s:s}}", "id.example", "ed25519:0", encoded));
+}
+
+/* The address has turned out to be somebody's. */
+static void
+exchange_invite(struct dice *d, struct act *a, const struct cast *c)
+{
+	const struct oracle_invite *invite;
+	const char *whom = anybody(d, c);
+	json_t *object;
+
+	if (c->invites_n == 0) {
+		invite_address(d, a);
+		return;
+	}
+	invite = &c->invites[dice_roll(d, (unsigned)c->invites_n)];
+	for (int i = 0; i < c->invites_n && dice_percent(d, 90); i++)
+		if (strcmp(c->invites[i].sender, a->sender) == 0)
+			invite = &c->invites[i];
+	object = json_pack("{s:s, s:s}", "mxid", dice_percent(d, 90) ? whom : anybody(d, c), "token",
+			   invite->token);
+	sign(object, dice_percent(d, 90));
+	membership(a, whom, "invite");
+	json_object_set_new(a->content, "third_party_invite",
+			    json_pack("{s:s, s:o}", "display_name", "x", "signed", object));
+}
+
+/* ---- what a room says of servers, and of its end ---- */
+
+static void
+access_list(struct dice *d, struct act *a, const struct cast *c)
+{
+	static const char *const denied[] = { "h4.example", "h?.example", "*5*", "S1.*", "?2.example",
+					      "nobody.example" };
+	const char *deny = denied[dice_roll(d, 6)], *allow = "*";
+
+	if (!c->tame && dice_percent(d, 15))
+		allow = "h*";
+	else if (dice_percent(d, 30))
+		allow = "*.example";
+	if (dice_percent(d, 20))
+		allow = NULL;
+	a->type = "m.room.server_acl";
+	a->state_key = copy("");
+	a->content = json_pack("{s:[s, s*], s:[s]}", "allow", "s0.example", allow, "deny", deny);
+}
+
+static void
+tombstone(struct act *a, const struct cast *c)
+{
+	char room[32];
+
+	snprintf(room, sizeof(room), "!next%d:%s", c->serial, strchr(a->sender, ':') + 1);
+	a->type = "m.room.tombstone";
+	a->state_key = copy("");
+	a->content = json_pack("{s:s, s:s}", "body", "moved", "replacement_room", room);
+}
+
 static void
 oddity(struct dice *d, struct act *a, const struct cast *c)
 {
@@ -207,29 +317,37 @@ act_random(struct dice *d, const struct cast *c, const char *sender, struct act 
 	unsigned what = dice_roll(d, 100);
 
 	*out = (struct act){ .sender = sender != NULL ? sender : anybody(d, c) };
-	if (what < 16)
+	if (what < 15)
 		say(out, c);
-	else if (what < 27)
+	else if (what < 25)
 		name_something(d, out, c);
-	else if (what < 43)
+	else if (what < 26)
+		tombstone(out, c);
+	else if (what < 42)
 		membership(out, out->sender, "join");
-	else if (what < 47)
+	else if (what < 46)
 		membership(out, out->sender, "leave");
-	else if (what < 55)
+	else if (what < 53)
 		membership(out, anybody(d, c), "invite");
-	else if (what < 62)
+	else if (what < 55)
+		access_list(d, out, c);
+	else if (what < 61)
 		membership(out, anybody(d, c), "leave");
-	else if (what < 69)
+	else if (what < 67)
 		membership(out, anybody(d, c), "ban");
-	else if (what < 73)
+	else if (what < 70)
 		membership(out, out->sender, "knock");
-	else if (what < 84)
+	else if (what < 80)
 		levels(d, out, c);
-	else if (what < 90)
+	else if (what < 87)
 		join_rules(d, out);
-	else if (what < 94)
+	else if (what < 91)
 		redact(d, out, c);
-	else if (what < 97 || c->tame)
+	else if (what < 92)
+		invite_address(d, out);
+	else if (what < 94)
+		exchange_invite(d, out, c);
+	else if (what < 98 || c->tame)
 		join_with_voucher(d, out, c);
 	else
 		oddity(d, out, c);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "tests/sim/dice.h"
+#include "tests/sim/oracle.h"
 
 struct act {
 	const char *type, *sender;
@@ -19,6 +20,8 @@ struct cast { /* who and what there is */
 	int users_n;
 	const json_t *levels;	/* the content of the power levels now, or NULL */
 	const char *some_event; /* for a redaction, or NULL */
+	const struct oracle_invite *invites; /* by somebody's e-mail address */
+	int invites_n;
 	bool tame;		/* nothing that a server of ours would not let its user send */
 	int serial;		/* makes contents differ */
 };

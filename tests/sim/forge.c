@@ -94,6 +94,16 @@ depth_after(struct world *w, const struct forged *f)
 	return f->depth != 0 ? f->depth : depth < most ? depth + 1 : most;
 }
 
+/* An event that may not be there, or not yet. */
+static void
+name_more(struct world *w, json_t *list, const char *id)
+{
+	if (id != NULL)
+		json_array_append_new(list, w->version > 2 ? json_string(id)
+							   : json_pack("[s, {s:s}]", id, "sha256",
+								       "x"));
+}
+
 json_t *
 forge(struct world *w, const struct forged *f)
 {
@@ -103,8 +113,10 @@ forge(struct world *w, const struct forged *f)
 
 	for (int i = 0; i < f->prev_n; i++)
 		json_array_append_new(prev, reference(w, f->prev[i]));
+	name_more(w, prev, f->extra_prev);
 	json_object_set_new(ev, "prev_events", prev);
 	json_object_set_new(ev, "auth_events", selected(w, f));
+	name_more(w, json_object_get(ev, "auth_events"), f->extra_auth);
 	json_object_set_new(ev, "type", json_string(a->type));
 	json_object_set_new(ev, "sender", json_string(a->sender));
 	json_object_set(ev, "content", a->content);
@@ -118,7 +130,7 @@ forge(struct world *w, const struct forged *f)
 	if (w->version <= 2) {
 		snprintf(id, sizeof(id), "$f%llu-%d%s", (unsigned long long)w->seed, w->serial++,
 			 strchr(a->sender, ':'));
-		json_object_set_new(ev, "event_id", json_string(id));
+		json_object_set_new(ev, "event_id", json_string(f->id != NULL ? f->id : id));
 	}
 	oracle_hash(ev);
 	if (f->bad_hash)

@@ -27,7 +27,7 @@ note(struct world *w, int i, const struct mx_event *ev)
 	mx_str json = mx_event_json(ev);
 	int wire = network_wire(w, i, json.p, json.n), e = w->wires[wire].event;
 
-	w->sent++;
+	w->count.sent++;
 	world_trace(w, "s%d sends %s: %.*s", i, oracle_id(w->oracle, e), MX_SFMT(json));
 	if (e == ORACLE_NONE)
 		world_fail(w, "s%d sent what the oracle drops: %.*s", i, MX_SFMT(json));
@@ -110,7 +110,7 @@ check_refusal(struct world *w, int i, const struct act *a, const char *words)
 	};
 	json_t *ev;
 
-	w->refused++;
+	w->count.refused++;
 	/* It would be allowed, and have no effect: that is refused on purpose. */
 	if (a->redacts != NULL)
 		return;
@@ -129,8 +129,8 @@ has_many_branches(struct world *w, int i)
 	return honest_extremities(w, i, out, 64) > MX_EVENT_MAX_PREV;
 }
 
-static bool
-send_act(struct world *w, int i, const struct act *a)
+bool
+honest_send(struct world *w, int i, const struct act *a)
 {
 	struct server *s = &w->servers[i];
 	struct mx_draft draft = draft_of(w, i, a);
@@ -312,7 +312,7 @@ honest_enter(struct world *w, int i)
 	wire = forge_wire(w, i, &f, forge(w, &f));
 	json_decref(join.content);
 	event = w->wires[wire].event;
-	network_hand_in(w, resident, &wire, 1);
+	network_hand_in(w, resident, -1, &wire, 1);
 	if (r->thinks[event] != THINKS(MX_FATE_ACCEPTED))
 		return;
 	world_ok(w, mx_event_get(r->rooms, r->conn, mx_str_of(oracle_id(w->oracle, event)), &ev),
@@ -331,15 +331,16 @@ honest_enter(struct world *w, int i)
 
 /* Where a redaction takes away what the rules look at, servers that learn of it at different times
  * judge differently, by the specification: that is not what is tested here. */
-static bool
-may_be_redacted(struct world *w, int e)
+bool
+honest_may_be_redacted(struct world *w, int e)
 {
 	const json_t *ev = oracle_json(w->oracle, e);
 	const char *type = json_string_value(json_object_get(ev, "type"));
 
 	return strcmp(type, "m.room.power_levels") != 0 && strcmp(type, "m.room.create") != 0 &&
 	       strcmp(type, "m.room.third_party_invite") != 0 &&
-	       strcmp(type, "m.room.redaction") != 0 &&
+	       strcmp(type, "m.room.redaction") != 0 && strcmp(type, "m.room.server_acl") != 0 &&
+	       json_object_get(json_object_get(ev, "content"), "third_party_invite") == NULL &&
 	       json_object_get(json_object_get(ev, "content"),
 			       "join_authorised_via_users_server") == NULL;
 }
@@ -349,7 +350,7 @@ some_event(struct world *w)
 {
 	int e = (int)dice_roll(&w->dice, (unsigned)oracle_count(w->oracle));
 
-	return may_be_redacted(w, e) ? oracle_id(w->oracle, e) : NULL;
+	return honest_may_be_redacted(w, e) ? oracle_id(w->oracle, e) : NULL;
 }
 
 static const char *const *
@@ -397,6 +398,7 @@ honest_act(struct world *w, int i)
 {
 	struct server *s = &w->servers[i];
 	struct cast cast = { .version = w->version, .tame = true, .serial = w->serial++ };
+	struct oracle_invite invites[4];
 	struct oracle_state state;
 	int prev[64], n;
 	struct act a;
@@ -407,11 +409,13 @@ honest_act(struct world *w, int i)
 	forge_state(w, prev, n, &state);
 	cast.users = everybody(w, &cast.users_n);
 	cast.levels = forge_levels(w, &state);
+	cast.invites = invites;
+	cast.invites_n = oracle_invites(w->oracle, &state, invites, 4);
 	cast.some_event = some_event(w);
 	act_random(&w->dice, &cast, s->people[dice_roll(&w->dice, PEOPLE)], &a);
 	oracle_state_clear(&state);
 	if (!breaks_the_anchor(w, &a) && !is_vouched_elsewhere(w, i, &a))
-		(void)send_act(w, i, &a);
+		(void)honest_send(w, i, &a);
 	act_clear(&a);
 }
 
@@ -425,7 +429,7 @@ honest_speak(struct world *w, int i)
 				 .sender = w->servers[i].people[k],
 				 .content = json_pack("{s:i}", "n", w->serial++) };
 
-		spoke = send_act(w, i, &a);
+		spoke = honest_send(w, i, &a);
 		json_decref(a.content);
 	}
 	return spoke;

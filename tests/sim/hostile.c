@@ -53,7 +53,9 @@ make_act(struct world *w, int i, const int *prev, int n, struct act *a)
 {
 	struct cast cast = { .version = w->version, .serial = w->serial++ };
 	const char *all[SERVERS * PEOPLE];
+	struct oracle_invite invites[4];
 	struct oracle_state s;
+	int e = any_event(w);
 
 	for (int k = 0; k < SERVERS; k++)
 		for (int p = 0; p < PEOPLE; p++)
@@ -61,6 +63,9 @@ make_act(struct world *w, int i, const int *prev, int n, struct act *a)
 	cast.users = all;
 	forge_state(w, prev, n, &s);
 	cast.levels = forge_levels(w, &s);
+	cast.invites = invites;
+	cast.invites_n = oracle_invites(w->oracle, &s, invites, 4);
+	cast.some_event = honest_may_be_redacted(w, e) ? oracle_id(w->oracle, e) : NULL;
 	act_random(&w->dice, &cast, w->servers[i].people[dice_roll(&w->dice, PEOPLE)], a);
 	oracle_state_clear(&s);
 }
@@ -142,6 +147,37 @@ flood(struct world *w, int i)
 	}
 }
 
+/* Events that name each other, or themselves: only where servers choose the ids can they be made;
+ * elsewhere they name what nobody has. And one that builds on them. */
+static void
+circle(struct world *w, int i)
+{
+	int n = 1 + (int)dice_roll(&w->dice, 3), prev[4], prev_n = some_prev(w, prev);
+	bool by_auth = dice_percent(&w->dice, 40);
+	char id[4][64];
+
+	for (int k = 0; k < n; k++)
+		snprintf(id[k], sizeof(id[k]), "$circle%d-%d:%s", w->serial, k, w->servers[i].name);
+	w->serial++;
+	for (int k = 0; k <= n; k++) {
+		const char *next = id[k < n ? (k + 1) % n : 0];
+		struct forged f = { .prev = prev,
+				    .prev_n = dice_percent(&w->dice, 50) ? prev_n : 0,
+				    .ts = w->now,
+				    .by = i,
+				    .also_by = -1,
+				    .id = k < n ? id[k] : NULL,
+				    .extra_prev = by_auth ? NULL : next,
+				    .extra_auth = by_auth ? next : NULL };
+		struct act a;
+
+		make_act(w, i, prev, prev_n, &a);
+		f.act = &a;
+		to_some(w, forge_wire(w, i, &f, forge(w, &f)));
+		act_clear(&a);
+	}
+}
+
 static void
 garbage(struct world *w, int i)
 {
@@ -166,8 +202,10 @@ hostile_act(struct world *w, int i)
 
 	if (what < 25)
 		join(w, i);
-	else if (what < 94)
+	else if (what < 93)
 		act_anywhere(w, i);
+	else if (what < 95)
+		circle(w, i);
 	else if (what < 97)
 		garbage(w, i);
 	else

@@ -55,10 +55,10 @@ network_send_all(struct world *w, int wire)
 static void
 count(struct world *w, enum mx_fate fate)
 {
-	w->accepted += fate == MX_FATE_ACCEPTED;
-	w->soft_failed += fate == MX_FATE_SOFT_FAILED;
-	w->rejected += fate == MX_FATE_REJECTED;
-	w->dropped += fate == MX_FATE_DROPPED;
+	w->count.accepted += fate == MX_FATE_ACCEPTED;
+	w->count.soft_failed += fate == MX_FATE_SOFT_FAILED;
+	w->count.rejected += fate == MX_FATE_REJECTED;
+	w->count.dropped += fate == MX_FATE_DROPPED;
 }
 
 static void
@@ -68,9 +68,6 @@ arrived(struct world *w, int to, int wire, const struct mx_arrival *a)
 
 	count(w, a->fate);
 	w->servers[to].dropped[wire] = a->fate == MX_FATE_DROPPED;
-	/* The text would keep this one, rejected; no server that is known does. */
-	if (a->fate == MX_FATE_DROPPED && e != ORACLE_NONE && !oracle_is_vouched(w->oracle, e))
-		return;
 	if ((a->fate == MX_FATE_DROPPED) != (e == ORACLE_NONE))
 		world_fail(w, "s%d: %s (%s: %s), the oracle %s", to, mx_fate_name(a->fate),
 			   mx_reason_name(a->reason), a->words,
@@ -86,10 +83,12 @@ arrived(struct world *w, int to, int wire, const struct mx_arrival *a)
 }
 
 void
-network_hand_in(struct world *w, int to, const int *wires, int n)
+network_hand_in(struct world *w, int to, int origin, const int *wires, int n)
 {
+	mx_str who = { NULL, 0 };
 	struct server *s = &w->servers[to];
 	struct mx_arrival *v = calloc((size_t)n, sizeof(*v));
+	bool denied = false;
 	mx_str *pdus = calloc((size_t)n, sizeof(*pdus));
 	mx_error *e;
 
@@ -99,7 +98,11 @@ network_hand_in(struct world *w, int to, const int *wires, int n)
 		world_trace(w, "  s%d gets %s (wire %d)", to,
 			    oracle_id(w->oracle, w->wires[wires[i]].event), wires[i]);
 	}
-	e = mx_room_accept(s->rooms, s->conn, s->room, (mx_str){ NULL, 0 }, pdus, (size_t)n, v);
+	if (origin >= 0 && !w->open) {
+		who = mx_str_of(w->servers[origin].name);
+		denied = !check_lets_in(w, to, w->servers[origin].name);
+	}
+	e = mx_room_accept(s->rooms, s->conn, s->room, who, pdus, (size_t)n, v);
 	free(pdus);
 	if (e != NULL)
 		free(v);
@@ -108,7 +111,13 @@ network_hand_in(struct world *w, int to, const int *wires, int n)
 		world_trace(w, "  s%d: %s: %s %s", to,
 			    oracle_id(w->oracle, w->wires[wires[i]].event), mx_fate_name(v[i].fate),
 			    v[i].words);
-		arrived(w, to, wires[i], &v[i]);
+		if (denied != (v[i].fate == MX_FATE_DROPPED && v[i].reason == MX_REASON_ACL))
+			world_fail(w, "s%d: what %s sent is %s (%s), the access list %s it", to,
+				   w->servers[origin].name, mx_fate_name(v[i].fate),
+				   mx_reason_name(v[i].reason), denied ? "denies" : "allows");
+		w->count.denied += denied;
+		if (!denied)
+			arrived(w, to, wires[i], &v[i]);
 	}
 	mx_arrivals_clear(v, (size_t)n);
 	free(v);
@@ -117,19 +126,22 @@ network_hand_in(struct world *w, int to, const int *wires, int n)
 	check_state(w, to);
 }
 
-/* What is due for one server, out of the queue; at most `room`, in any order. */
+/* What is due for one server, out of the queue: a transaction of another, in any order. */
 static int
-due(struct world *w, int to, int *wires, int room)
+due(struct world *w, int to, int *from, int *wires, int room)
 {
 	int n = 0, left = 0;
 
 	for (int i = 0; i < w->packets_n; i++) {
 		struct packet *p = &w->packets[i];
 
-		if (p->to == to && p->at <= w->tick && n < room)
+		if (p->to == to && p->at <= w->tick && n < room &&
+		    (n == 0 || w->wires[p->wire].from == *from)) {
+			*from = w->wires[p->wire].from;
 			wires[n++] = p->wire;
-		else
+		} else {
 			w->packets[left++] = *p;
+		}
 	}
 	w->packets_n = left;
 	for (int i = n - 1; i > 0; i--) {
@@ -144,13 +156,13 @@ due(struct world *w, int to, int *wires, int room)
 void
 network_deliver(struct world *w)
 {
-	int wires[64], n;
+	int wires[64], n, from = -1;
 
 	for (int to = 0; to < w->honest; to++) {
-		n = due(w, to, wires, (int)dice_roll(&w->dice, 12) + 1);
+		n = due(w, to, &from, wires, (int)dice_roll(&w->dice, 12) + 1);
 		if (n == 0 || w->servers[to].room == NULL)
 			continue;
-		network_hand_in(w, to, wires, n);
+		network_hand_in(w, to, from, wires, n);
 		if (dice_percent(&w->dice, 50))
 			network_fetch(w, to, false);
 	}
@@ -170,6 +182,21 @@ wire_of(struct world *w, const struct mx_event *ev)
 		    memcmp(w->wires[i].json, json.p, json.n) == 0)
 			return i;
 	return network_wire(w, -1, json.p, json.n);
+}
+
+int
+network_wire_of(struct world *w, int event)
+{
+	char *json = json_dumps(oracle_json(w->oracle, event), JSON_COMPACT | JSON_SORT_KEYS);
+	int wire = -1;
+
+	for (int i = 0; i < w->wires_n && wire < 0; i++)
+		if (w->wires[i].event == event)
+			wire = i;
+	if (wire < 0)
+		wire = network_wire(w, -1, json, strlen(json));
+	free(json);
+	return wire;
 }
 
 static int
@@ -248,7 +275,7 @@ fetch_once(struct world *w, int to, bool all)
 			wires[got++] = wire;
 	}
 	if (got != 0)
-		network_hand_in(w, to, wires, got);
+		network_hand_in(w, to, -1, wires, got);
 	return got;
 }
 
@@ -283,59 +310,69 @@ fetch_between(struct world *w, int to, int peer)
 	mx_events_clear(&l);
 	world_trace(w, "  s%d asks s%d for what is missing: %d events", to, peer, got);
 	if (got != 0)
-		network_hand_in(w, to, wires, got);
+		network_hand_in(w, to, -1, wires, got);
 }
 
 /* ---- states of events whose past nobody gives ---- */
 
-static void
-pdus_of(struct world *w, const struct oracle_state *s, mx_str *state, size_t *n, mx_str *auth,
-	size_t *auth_n)
+static mx_str
+bytes_of(struct world *w, int e)
 {
+	return mx_str_of(json_dumps(oracle_json(w->oracle, e), JSON_COMPACT | JSON_SORT_KEYS));
+}
+
+struct told *
+told_before(struct world *w, int event)
+{
+	struct told *t = calloc(1, sizeof(*t));
+	const struct oracle_state *s;
 	bool in[ORACLE_EVENTS] = { false };
 
-	*n = *auth_n = 0;
-	for (int k = 0; k < s->n; k++)
-		if (s->v[k] != ORACLE_NONE)
-			in[s->v[k]] = true;
+	if (!oracle_before(w->oracle, event, &s))
+		world_fail(w, "the oracle has no state before %s", oracle_id(w->oracle, event));
+	t->state = calloc(ORACLE_EVENTS, sizeof(*t->state));
+	t->auth = calloc(ORACLE_EVENTS, sizeof(*t->auth));
 	for (int k = 0; k < s->n; k++) {
 		if (s->v[k] == ORACLE_NONE)
 			continue;
-		state[(*n)++] = mx_str_of(
-			json_dumps(oracle_json(w->oracle, s->v[k]), JSON_COMPACT | JSON_SORT_KEYS));
+		in[s->v[k]] = true;
+		t->state[t->n++] = bytes_of(w, s->v[k]);
 	}
 	for (int e = 0; e < oracle_count(w->oracle); e++)
 		for (int k = 0; k < s->n && !in[e]; k++)
 			if (s->v[k] != ORACLE_NONE && oracle_in_chain(w->oracle, s->v[k], e)) {
 				in[e] = true;
-				auth[(*auth_n)++] = mx_str_of(json_dumps(
-					oracle_json(w->oracle, e), JSON_COMPACT | JSON_SORT_KEYS));
+				t->auth[t->auth_n++] = bytes_of(w, e);
 			}
+	return t;
+}
+
+void
+told_free(struct told *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->n; i++)
+		free((char *)(uintptr_t)t->state[i].p);
+	for (size_t i = 0; i < t->auth_n; i++)
+		free((char *)(uintptr_t)t->auth[i].p);
+	free(t->state);
+	free(t->auth);
+	free(t);
 }
 
 static void
 accept_at(struct world *w, int to, int event)
 {
 	struct server *s = &w->servers[to];
-	const struct oracle_state *before;
-	mx_str *state = calloc(ORACLE_EVENTS, sizeof(*state)),
-	       *auth = calloc(ORACLE_EVENTS, sizeof(*auth));
-	size_t n, auth_n;
+	struct told *t = told_before(w, event);
 	struct mx_arrival v = { .event = NULL };
 	mx_error *e;
 
-	if (!oracle_before(w->oracle, event, &before))
-		world_fail(w, "the oracle has no state before %s", oracle_id(w->oracle, event));
-	pdus_of(w, before, state, &n, auth, &auth_n);
 	world_trace(w, "  s%d gets the state before %s", to, oracle_id(w->oracle, event));
 	e = mx_room_accept_at(s->rooms, s->conn, s->room, mx_str_of(oracle_id(w->oracle, event)),
-			      state, n, auth, auth_n, &v);
-	for (size_t i = 0; i < n; i++)
-		free((char *)(uintptr_t)state[i].p);
-	for (size_t i = 0; i < auth_n; i++)
-		free((char *)(uintptr_t)auth[i].p);
-	free(state);
-	free(auth);
+			      t->state, t->n, t->auth, t->auth_n, &v);
+	told_free(t);
 	world_ok(w, e, "accepting with a state");
 	count(w, v.fate);
 	mx_arrivals_clear(&v, 1);
@@ -354,7 +391,9 @@ fetch_state(struct world *w, int to)
 		const struct oracle_state *before;
 
 		if (s->thinks[e] != THINKS(MX_FATE_WAITING) || s->outlier[e] ||
-		    !oracle_before(w->oracle, e, &before))
+		    !oracle_before(w->oracle, e, &before) ||
+		    oracle_at(before, oracle_key_of(w->oracle, oracle_create_event(w->oracle))) ==
+			    ORACLE_NONE)
 			continue;
 		accept_at(w, to, e);
 		if (s->thinks[e] != THINKS(MX_FATE_WAITING))
@@ -375,6 +414,12 @@ network_fetch(struct world *w, int to, bool all)
 
 		if (peer != to && w->servers[peer].room != NULL && network_reaches(w, to, peer))
 			fetch_between(w, to, peer);
+	}
+	if (w->servers[to].history == 2 && (all || dice_percent(&w->dice, 40))) {
+		int peer = (int)dice_roll(&w->dice, (unsigned)w->honest);
+
+		if (peer != to && w->servers[peer].room != NULL && network_reaches(w, to, peer))
+			(void)backfill(w, to, peer);
 	}
 	if (!all && w->servers[to].history == 1 && dice_percent(&w->dice, 30))
 		(void)fetch_state(w, to);

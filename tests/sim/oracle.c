@@ -677,19 +677,18 @@ oracle_judge(struct oracle *o, int e)
 {
 	struct oracle_event *ev = &o->v[e];
 	const struct oracle_state *before;
+	bool unknown = false;
 
 	if (ev->verdict != ORACLE_UNKNOWN || ev->judging || !oracle_link(o, e))
 		return ev->verdict;
 	if (!oracle_before(o, e, &before))
 		return ORACLE_UNKNOWN;
 	ev->judging = true;
-	for (int i = 0; i < ev->auth_n; i++) {
-		if (oracle_judge(o, ev->auth[i]) == ORACLE_UNKNOWN) {
-			ev->judging = false;
-			return ORACLE_UNKNOWN;
-		}
-	}
+	for (int i = 0; i < ev->auth_n; i++)
+		unknown = oracle_judge(o, ev->auth[i]) == ORACLE_UNKNOWN || unknown;
 	ev->judging = false;
+	if (unknown && (strcmp(ev->type, "m.room.create") == 0 || oracle_names_well(o, e)))
+		return ORACLE_UNKNOWN;
 	ev->verdict = !oracle_allows_by_auth_events(o, e) ? ORACLE_BY_AUTH_EVENTS
 		      : !oracle_allows(o, e, before)	  ? ORACLE_BY_STATE
 							  : ORACLE_ALLOWED;
@@ -718,12 +717,6 @@ bool
 oracle_in_chain(struct oracle *o, int e, int auth)
 {
 	return oracle_has(oracle_chain(o, e), auth);
-}
-
-bool
-oracle_is_vouched(const struct oracle *o, int e)
-{
-	return o->v[e].vouched;
 }
 
 int

@@ -73,8 +73,6 @@ int oracle_prev_count(struct oracle *o, int e);
 int oracle_auth(struct oracle *o, int e, int i);
 int oracle_auth_count(struct oracle *o, int e);
 int oracle_create_event(const struct oracle *o);
-bool oracle_is_vouched(const struct oracle *o,
-		       int e); /* false: it names a voucher whose server has not signed */
 bool oracle_in_chain(struct oracle *o, int e, int auth); /* auth is in the auth chain of e */
 
 /* Checks 4 and 5 of those performed on receipt of a PDU. */
@@ -90,6 +88,15 @@ bool oracle_allows_by_auth_events(struct oracle *o, int e);
 /* Whether auth_events of such an event may hold something at this key. */
 bool oracle_selects(struct oracle *o, const char *type, const char *sender, const char *state_key,
 		    const json_t *content, const char *auth_type, const char *auth_key);
+
+/* Whether the m.room.server_acl of a state, if it has one, lets a server take part. */
+bool oracle_acl_allows(struct oracle *o, const struct oracle_state *s, const char *server);
+/* The m.room.third_party_invite in a state, up to `room` of them; the words are the oracle's. */
+struct oracle_invite {
+	const char *token, *sender;
+};
+int oracle_invites(struct oracle *o, const struct oracle_state *s, struct oracle_invite *out,
+		   int room);
 
 /* State resolution, by the room's version. The result is the caller's: oracle_state_clear. */
 void oracle_resolve(struct oracle *o, const struct oracle_state *const *states, int n,

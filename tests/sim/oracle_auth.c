@@ -588,11 +588,10 @@ oracle_allows(struct oracle *o, int e, const struct oracle_state *s)
 	return oracle_rules(o, e, &l);
 }
 
-static bool
-good_auth_events(struct oracle *o, int e)
+bool
+oracle_names_well(struct oracle *o, int e)
 {
 	const struct oracle_event *ev = &o->v[e];
-	bool create = false;
 
 	for (int i = 0; i < ev->auth_n; i++) {
 		const struct oracle_event *a = &o->v[ev->auth[i]];
@@ -603,6 +602,21 @@ good_auth_events(struct oracle *o, int e)
 		if (a->state_key == NULL || !oracle_selects(o, ev->type, ev->sender, ev->state_key,
 							    ev->content, a->type, a->state_key))
 			return false;
+	}
+	return true;
+}
+
+static bool
+good_auth_events(struct oracle *o, int e)
+{
+	const struct oracle_event *ev = &o->v[e];
+	bool create = false;
+
+	if (!oracle_names_well(o, e))
+		return false;
+	for (int i = 0; i < ev->auth_n; i++) {
+		const struct oracle_event *a = &o->v[ev->auth[i]];
+
 		if (oracle_judge(o, ev->auth[i]) != ORACLE_ALLOWED)
 			return false;
 		if (!same(text(a->json, "room_id"), text(ev->json, "room_id")))

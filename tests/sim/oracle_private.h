@@ -45,6 +45,8 @@ struct oracle_lookup {
 
 int oracle_look(struct oracle *o, const struct oracle_lookup *l, const char *type, const char *key);
 bool oracle_rules(struct oracle *o, int e, const struct oracle_lookup *l);
+/* No auth event twice, and none that the selection does not name: whatever becomes of them. */
+bool oracle_names_well(struct oracle *o, int e);
 oracle_level oracle_user_level(struct oracle *o, int levels, const char *user);
 bool oracle_rule_level(struct oracle *o, int levels, const char *name, oracle_level *out);
 bool oracle_link(struct oracle *o, int e);

@@ -124,17 +124,27 @@ run(struct world *w, const struct play *p)
 }
 
 static void
+add_count(struct count *to, const struct count *c)
+{
+	to->accepted += c->accepted;
+	to->rejected += c->rejected;
+	to->soft_failed += c->soft_failed;
+	to->dropped += c->dropped;
+	to->sent += c->sent;
+	to->refused += c->refused;
+	to->states += c->states;
+	to->denied += c->denied;
+	to->pages += c->pages;
+	to->apart += c->apart;
+	to->differ += c->differ;
+	to->splits += c->splits;
+}
+
+static void
 end(struct world *w, struct play *p)
 {
 	p->step = w->step;
-	p->accepted += w->accepted;
-	p->rejected += w->rejected;
-	p->soft_failed += w->soft_failed;
-	p->dropped += w->dropped;
-	p->sent += w->sent;
-	p->refused += w->refused;
-	p->states += w->states;
-	p->splits += w->splits;
+	add_count(&p->count, &w->count);
 	for (int i = 0; i < w->wires_n; i++)
 		free(w->wires[i].json);
 	for (int i = 0; i < HONEST_MAX; i++)
@@ -171,7 +181,8 @@ play(struct server *servers, struct play *p)
 		memset(servers[i].dropped, 0, sizeof(servers[i].dropped));
 		memset(servers[i].extra, 0, sizeof(servers[i].extra));
 		memset(servers[i].told, 0, sizeof(servers[i].told));
-		servers[i].history = (int)dice_roll(&w->dice, 2);
+		memset(servers[i].past, 0, sizeof(servers[i].past));
+		servers[i].history = (int)dice_roll(&w->dice, 3);
 	}
 	world_trace(w, "version %d, %d servers with engines, %d without", w->version, w->honest,
 		    w->hostile);

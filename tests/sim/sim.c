@@ -104,15 +104,19 @@ play_one(struct play *p)
 static void
 report(const struct play *p, uint64_t seeds, uint64_t from, double time)
 {
+	const struct count *c = &p->count;
+
 	printf("%llu seeds from %llu in %.1f s (%.0f a minute): %llu events sent, %llu refused; "
-	       "%llu accepted, %llu soft-failed, %llu rejected, %llu dropped; %llu states "
-	       "compared; "
-	       "%llu rooms that nobody could bring together\n",
+	       "%llu accepted, %llu soft-failed, %llu rejected, %llu dropped, %llu denied; %llu "
+	       "pages of history; %llu states compared; %llu rooms ended apart (%llu of them with "
+	       "states that differ), %llu that nobody could bring together\n",
 	       (unsigned long long)seeds, (unsigned long long)from, time, (double)seeds * 60 / time,
-	       (unsigned long long)p->sent, (unsigned long long)p->refused,
-	       (unsigned long long)p->accepted, (unsigned long long)p->soft_failed,
-	       (unsigned long long)p->rejected, (unsigned long long)p->dropped,
-	       (unsigned long long)p->states, (unsigned long long)p->splits);
+	       (unsigned long long)c->sent, (unsigned long long)c->refused,
+	       (unsigned long long)c->accepted, (unsigned long long)c->soft_failed,
+	       (unsigned long long)c->rejected, (unsigned long long)c->dropped,
+	       (unsigned long long)c->denied, (unsigned long long)c->pages,
+	       (unsigned long long)c->states, (unsigned long long)c->apart,
+	       (unsigned long long)c->differ, (unsigned long long)c->splits);
 }
 
 static int

@@ -43,7 +43,9 @@ struct server {
 	bool extra[ORACLE_EVENTS];   /* stays an extremity although something comes after it */
 	bool dropped[WIRES];	     /* this it will not have */
 	bool told[WIRES];	     /* this has been handed to it */
-	int history; /* events before its own join are asked for one by one: 0, or as states: 1 */
+	bool past[ORACLE_EVENTS];    /* it stands before the beginning of the timeline */
+	int history; /* events before its own join are asked for one by one: 0, as states: 1, in
+		      * pages: 2 */
 };
 
 /* What went over the network once: the bytes, and the oracle's number of the event. */
@@ -58,6 +60,15 @@ struct wire {
 struct packet {
 	int to, wire;
 	int64_t at;
+};
+
+/* What has happened, for people. */
+struct count {
+	uint64_t accepted, rejected, soft_failed, dropped, sent, refused, states;
+	uint64_t denied, pages; /* by access lists; of history */
+	uint64_t apart;		/* rooms that ended with servers that differ in what they have heard */
+	uint64_t differ;	/* of these: whose states differ */
+	uint64_t splits;	/* of these: that nobody could bring together */
 };
 
 struct world {
@@ -84,8 +95,9 @@ struct world {
 	char why[2048];
 	int step;
 	bool loud;
+	bool open; /* access lists are not asked any more */
 
-	uint64_t accepted, rejected, soft_failed, dropped, sent, refused, states, splits;
+	struct count count;
 };
 
 void __attribute__((noreturn, format(printf, 2, 3)))
@@ -110,11 +122,24 @@ void network_send_all(struct world *w, int wire);
 void network_deliver(struct world *w); /* what is due */
 bool network_reaches(struct world *w, int a, int b);
 /* Hands bytes in, and checks what becomes of them. */
-void network_hand_in(struct world *w, int to, const int *wires, int n);
+/* origin: the server that sends; < 0: it was asked. */
+void network_hand_in(struct world *w, int to, int origin, const int *wires, int n);
+int network_wire_of(struct world *w, int event); /* one with these bytes, from whoever has it */
 /* Asks others for what is missing. all: everybody, until there is no more to have. */
 void network_fetch(struct world *w, int to, bool all);
 /* Everything lost is sent again, and nothing is lost any more. */
 void network_heal(struct world *w);
+
+/* The state before an event, as /state gives it. */
+struct told {
+	mx_str *state, *auth;
+	size_t n, auth_n;
+};
+struct told *told_before(struct world *w, int event);
+void told_free(struct told *t);
+
+/* ---- backfill.c ---- */
+bool backfill(struct world *w, int to, int peer); /* a page; false: there was none */
 
 /* ---- forge.c: events made by hand ---- */
 struct forged {
@@ -128,6 +153,8 @@ struct forged {
 	int by;	     /* who signs; < 0: nobody */
 	int also_by; /* who signs too; < 0: nobody */
 	bool bad_hash, bad_signature;
+	const char *id;		       /* versions 1 and 2; NULL: a new one */
+	const char *extra_prev, *extra_auth; /* one more that it names; NULL */
 };
 json_t *forge(struct world *w, const struct forged *f);
 int forge_wire(struct world *w, int from, const struct forged *f, json_t *ev); /* takes ev */
@@ -141,6 +168,8 @@ void forge_state(struct world *w, const int *prev, int n, struct oracle_state *o
 void honest_begin(struct world *w);
 void honest_enter(struct world *w, int i); /* by /send_join over some server that is in the room */
 void honest_act(struct world *w, int i);
+bool honest_may_be_redacted(struct world *w, int e);
+bool honest_send(struct world *w, int i, const struct act *a); /* false: refused */
 bool honest_speak(struct world *w, int i);
 int honest_extremities(struct world *w, int i, int *out, int room);
 /* What the engine has sent unasked: among its extremities, or before this event. */
@@ -153,7 +182,15 @@ void check_fates(struct world *w, int i);
 /* A state of a server is what the oracle makes of its extremities. */
 void check_state(struct world *w, int i);
 void check_sent(struct world *w, int i, int event);
+/* Whether the access list in the state of a server, as it should be, lets another take part. */
+bool check_lets_in(struct world *w, int i, const char *other);
+bool check_agree(struct world *w);	 /* all have the same forward extremities */
+bool check_agree_states(struct world *w); /* and the same state */
 void check_end(struct world *w);
+
+/* ---- amnesty.c ---- */
+/* The room's owner lets everybody speak again, and all do. */
+void amnesty(struct world *w);
 
 /* ---- play.c ---- */
 struct play {
@@ -163,7 +200,7 @@ struct play {
 	bool loud;
 	char why[2048];
 	int step; /* where it failed */
-	uint64_t accepted, rejected, soft_failed, dropped, sent, refused, states, splits;
+	struct count count;
 };
 bool play(struct server *servers, struct play *p);
 

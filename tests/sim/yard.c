@@ -525,6 +525,7 @@ static void
 grow(struct yard *y)
 {
 	const struct oracle_state *states[3];
+	struct oracle_invite invites[4];
 	struct oracle_state before;
 	struct cast cast = { .version = y->version,
 			     .users = people,
@@ -546,6 +547,8 @@ grow(struct yard *y)
 	oracle_resolve(y->o, states, forks, &before);
 	if (levels_in(y, &before) != ORACLE_NONE)
 		cast.levels = json_object_get(oracle_json(y->o, levels_in(y, &before)), "content");
+	cast.invites = invites;
+	cast.invites_n = oracle_invites(y->o, &before, invites, 4);
 	if (dice_percent(y->d, 80))
 		cast.some_event = oracle_id(y->o, (int)dice_roll(y->d, (unsigned)count));
 	act_random(y->d, &cast, NULL, &a);
