@@ -7,15 +7,9 @@
 #define MANY 16			/* parameters of GET */
 #define CHAIN_MAX 1000000	/* events of an auth chain */
 #define DIFFERENCE_MAX 100000	/* events that a difference may visit, which is some 10 MiB */
-#define STEPS INT64_C(1048576)	/* outliers in one line between two events of the timeline */
 #define RECENT 64u
 #define HEIGHTS 4096u
 
-static const struct mx_sql PUT =
-	MX_SQL("INSERT INTO cover (nid, auth) VALUES ($1, $2) ON CONFLICT (nid) DO NOTHING");
-static const struct mx_sql PUT_ABOVE =
-	MX_SQL("INSERT INTO cover_above (below, above) VALUES ($1, $2) "
-	       "ON CONFLICT (below, above) DO NOTHING");
 static const struct mx_sql GET =
 	MX_SQL("SELECT nid, auth FROM cover WHERE nid IN "
 	       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
@@ -103,8 +97,8 @@ recent_height(struct mx_cover_recent *r, mx_nid nid, int64_t *out)
 	return known;
 }
 
-static void
-recent_set_height(struct mx_cover_recent *r, mx_nid nid, int64_t height)
+void
+mx_cover_recent_set_height(struct mx_cover_recent *r, mx_nid nid, int64_t height)
 {
 	size_t at = (size_t)nid % HEIGHTS;
 
@@ -115,17 +109,6 @@ recent_set_height(struct mx_cover_recent *r, mx_nid nid, int64_t height)
 }
 
 /* ---- rows: for who has no position, its height; then how far back what it rests on is ---- */
-
-static size_t
-put_number(unsigned char *p, uint64_t v)
-{
-	size_t n = 0;
-
-	for (; v >= 128; v >>= 7)
-		p[n++] = (unsigned char)(v | 128);
-	p[n++] = (unsigned char)v;
-	return n;
-}
 
 static bool
 get_number(mx_str *s, uint64_t *out)
@@ -148,7 +131,7 @@ get_number(mx_str *s, uint64_t *out)
 static int64_t
 height_of_position(mx_nid nid)
 {
-	return nid > 0 ? nid * STEPS : 0;
+	return nid > 0 ? nid * MX_COVER_STEPS : 0;
 }
 
 static mx_error *
@@ -273,7 +256,7 @@ mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, int64_t *out
 		return NULL;
 	MX_TRY(mx_cover_row(c, &row, &found));
 	*out = row.height;
-	recent_set_height(rs->covers, nid, row.height);
+	mx_cover_recent_set_height(rs->covers, nid, row.height);
 	return NULL;
 }
 
@@ -299,44 +282,8 @@ find_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid, const struct nam
 /* ---- putting ---- */
 
 static mx_error *
-put_above(struct mx_conn *c, mx_nid of, mx_nid above, bool leaf)
-{
-	struct mx_query *q = mx_query(c, &PUT_ABOVE);
-
-	mx_bind_int(q, 1, 2 * of + !leaf);
-	mx_bind_int(q, 2, above);
-	return mx_query_run(q);
-}
-
-mx_error *
-mx_cover_put_row(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_auth_row *row, bool leaf)
-{
-	struct mx_conn *c = mx_txn_conn(tx);
-	unsigned char data[(1 + MX_EVENT_MAX_AUTH) * 10];
-	size_t n = 0;
-
-	if (row->nid <= 0) {
-		if (row->height % STEPS == 0)
-			return mx_error_new(MX_E_LIMIT_EXCEEDED, "an auth chain is too long");
-		n = put_number(data, (uint64_t)row->height);
-		recent_set_height(rs->covers, row->nid, row->height);
-	}
-	for (size_t i = 0; i < row->n; i++) {
-		uint64_t back = (uint64_t)(row->nid - row->auth[i]);
-
-		n += put_number(data + n, back << 1 ^ (~(back >> 63) + 1));
-		MX_TRY(put_above(c, row->auth[i], row->nid, leaf));
-	}
-	struct mx_query *q = mx_query(c, &PUT);
-
-	mx_bind_int(q, 1, row->nid);
-	mx_bind_blob(q, 2, data, n);
-	return mx_query_run(q);
-}
-
-static mx_error *
 put_named(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_event *ev,
-	  const struct named_list *l)
+	  const struct named_list *l, struct mx_cover_batch *b)
 {
 	struct mx_auth_row row = { .nid = mx_event_state_nid(ev) };
 
@@ -344,11 +291,11 @@ put_named(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_event *ev,
 	for (size_t i = 0; i < l->n; i++)
 		if (!follows(l, i))
 			row.auth[row.n++] = l->v[i].nid;
-	return mx_cover_put_row(tx, rs, &row, !mx_rules_is_auth_type(ev));
+	return mx_cover_put_row(tx, rs, &row, !mx_rules_is_auth_type(ev), b);
 }
 
 mx_error *
-mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev)
+mx_cover_add(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev, struct mx_cover_batch *b)
 {
 	struct named_list l = { .n = 0 };
 	mx_error *e;
@@ -357,11 +304,20 @@ mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev)
 		return NULL;
 	e = find_named(rs, mx_txn_conn(tx), ev, &l);
 	if (e == NULL)
-		e = put_named(tx, rs, ev, &l);
+		e = put_named(tx, rs, ev, &l, b);
 	named_done(&l);
 	if (e == NULL)
 		recent_add(rs->covers, ev);
 	return e;
+}
+
+mx_error *
+mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev)
+{
+	struct mx_cover_batch b = { .rows_n = 0 };
+
+	MX_TRY(mx_cover_add(tx, rs, ev, &b));
+	return mx_cover_flush(tx, &b);
 }
 
 /* ---- reading ---- */

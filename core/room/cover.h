@@ -17,11 +17,31 @@
  * the auth events are in the cache, or among the last that were put. */
 mx_error *mx_cover_put(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev) MX_MUST_USE;
 
+/* Rows that are still to be written: within one write, whose end they must not outlive unwritten, and
+ * in which nobody reads covers before that. Zero at first. */
+#define MX_COVER_BATCH 8
+struct mx_cover_batch {
+	struct {
+		mx_nid nid;
+		unsigned char data[(1 + MX_EVENT_MAX_AUTH) * 10];
+		size_t n;
+	} rows[MX_COVER_BATCH];
+	struct {
+		int64_t below;
+		mx_nid above;
+	} above[MX_COVER_BATCH];
+	size_t rows_n, above_n;
+};
+/* As mx_cover_put, for events of the timeline: what they rest on is known without covers. */
+mx_error *mx_cover_add(struct mx_txn *tx, struct mx_rooms *rs, struct mx_event *ev,
+		       struct mx_cover_batch *b) MX_MUST_USE;
+mx_error *mx_cover_flush(struct mx_txn *tx, struct mx_cover_batch *b) MX_MUST_USE;
+
 /* The same for who knows the numbers already: what another of row->auth rests on is better left
  * out. height: one more than the greatest of theirs for what has no position; leaf: it is of no type
  * that auth_events may name. */
 mx_error *mx_cover_put_row(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_auth_row *row,
-			   bool leaf) MX_MUST_USE;
+			   bool leaf, struct mx_cover_batch *b) MX_MUST_USE;
 /* row->nid's row, if it has one. */
 mx_error *mx_cover_row(struct mx_conn *c, struct mx_auth_row *row, bool *found) MX_MUST_USE;
 mx_error *mx_cover_height(struct mx_rooms *rs, struct mx_conn *c, mx_nid nid,
@@ -44,8 +64,10 @@ mx_error *mx_cover_chain(struct mx_rooms *rs, struct mx_conn *c, const mx_nid *o
 mx_error *mx_cover_fill(struct mx_rooms *rs) MX_MUST_USE;
 
 /* ---- the last that were put: engine.h has a pointer to it ---- */
+#define MX_COVER_STEPS INT64_C(1048576)	/* outliers in one line between two events of the timeline */
 struct mx_cover_recent;
 struct mx_cover_recent *mx_cover_recent_new(void);
 void mx_cover_recent_free(struct mx_cover_recent **r);
+void mx_cover_recent_set_height(struct mx_cover_recent *r, mx_nid nid, int64_t height);
 
 #endif

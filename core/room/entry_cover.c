@@ -50,7 +50,7 @@ height_of(struct mx_txn *tx, struct covering *c, const struct mx_record *r, int6
 }
 
 static mx_error *
-put_one(struct mx_txn *tx, struct covering *c, const struct mx_record *r)
+put_one(struct mx_txn *tx, struct covering *c, const struct mx_record *r, struct mx_cover_batch *b)
 {
 	struct mx_auth_row row = { .nid = r->nid, .height = 1 };
 	int64_t height;
@@ -67,21 +67,22 @@ put_one(struct mx_txn *tx, struct covering *c, const struct mx_record *r)
 			row.auth[row.n++] = auth->nid;
 	}
 	c->heights[r - c->e->records] = row.height;
-	return mx_cover_put_row(tx, c->e->rs, &row, r->leaf);
+	return mx_cover_put_row(tx, c->e->rs, &row, r->leaf, b);
 }
 
 static mx_error *
 put_some(struct mx_txn *tx, void *arg)
 {
 	struct covering *c = arg;
+	struct mx_cover_batch b = { .rows_n = 0 };
 
 	for (size_t i = c->at; i < c->at + c->n; i++) {
 		const struct mx_record *r = &c->e->records[c->e->order[i]];
 
 		if (!r->rejected && !r->missing)
-			MX_TRY(put_one(tx, c, r));
+			MX_TRY(put_one(tx, c, r, &b));
 	}
-	return NULL;
+	return mx_cover_flush(tx, &b);
 }
 
 mx_error *

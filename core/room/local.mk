@@ -7,7 +7,7 @@ core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.
 	core/room/judge.c core/room/placing.c core/room/redacting.c core/room/waiting.c core/room/supply.c core/room/gaps.c core/room/accept_at.c core/room/backfill.c core/room/join_ends.c \
 	core/room/explain.c core/room/between.c core/room/commands.c core/room/commands.h
 
-core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c core/room/merge_store.c core/room/merge_memory.c core/room/cover.c core/room/cover_fill.c core/room/entry_cover.c core/room/doctor_cover.c
+core_libcore_la_SOURCES += core/room/roots.c core/room/merge.c core/room/merge_store.c core/room/merge_memory.c core/room/cover.c core/room/cover_put.c core/room/cover_fill.c core/room/entry_cover.c core/room/doctor_cover.c
 
 # The pure part: identifiers, versions, events, the rules, resolution.
 core_libcore_la_SOURCES += core/room/id.c core/room/version.c core/room/version.h core/room/scan.c core/room/scan.h \

@@ -356,7 +356,8 @@ publish(struct mx_txn *tx, const struct mx_store *s, const struct mx_stored *v)
 }
 
 static mx_error *
-write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_state_root *root)
+write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_state_root *root,
+	  struct mx_cover_batch *covers)
 {
 	struct mx_event *ev = v->event;
 
@@ -373,7 +374,7 @@ write_one(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v, struct mx_
 		MX_TRY(mx_state_move(s, mx_txn_conn(tx), ev, root));
 	ev->after = *root;
 	MX_TRY(mx_event_put_row(tx, ev));
-	MX_TRY(mx_cover_put(tx, s->room->rs, ev));
+	MX_TRY(mx_cover_add(tx, s->room->rs, ev, covers));
 	if (is_member(ev))
 		MX_TRY(put_member(tx, s, v));
 	if (v->redacted != NULL)
@@ -412,6 +413,7 @@ mx_error *
 mx_store_write(struct mx_txn *tx, struct mx_store *s)
 {
 	struct mx_room *r = s->room;
+	struct mx_cover_batch covers = { .rows_n = 0 };
 	struct mx_state_root root;
 
 	MX_TRY(premises(s));
@@ -427,7 +429,8 @@ mx_store_write(struct mx_txn *tx, struct mx_store *s)
 		s->announced = true;
 	}
 	for (size_t i = 0; i < s->n; i++)
-		MX_TRY(write_one(tx, s, &s->v[i], &root));
+		MX_TRY(write_one(tx, s, &s->v[i], &root, &covers));
+	MX_TRY(mx_cover_flush(tx, &covers));
 	MX_TRY(count_members(s, mx_txn_conn(tx)));
 	if (s->joins)
 		MX_TRY(mx_extremities_put(mx_txn_conn(tx), r, NULL, 0));

@@ -1123,6 +1123,33 @@ a_message_is_one_statement(void **state)
 	assert_int_equal(mx_conn_statements(conn), 0);
 }
 
+static void
+covers_are_eight_to_a_statement(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	MX_AUTO_JSON *content = house_json("{\"body\":\"x\"}");
+	struct mx_draft d[8];
+	struct mx_sql_stats before, after;
+	char keys[8][2];
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "%zu", i);
+		d[i] = house_draft(&alice, "org.example.many", keys[i], content);
+		d[i].ts = 1000 + (mx_msec)i;
+	}
+	/* The second time, their keys have names already, and the tree's rows are as many. */
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < 8; i++)
+			d[i].ts++;
+		mx_sql_stats(db, &before);
+		unit_ok(mx_room_send(rooms, conn, room, d, 8, NULL));
+		mx_sql_stats(db, &after);
+	}
+	/* A row of the event and one of the tree for each, two for all covers; what is once a batch. */
+	assert_true(after.statements - before.statements <= 2 * 8 + 2 + 6);
+}
+
 /* ---- what is written along ---- */
 
 static const struct mx_sql NOTE = MX_SQL("UPDATE room SET invited = $2 WHERE nid = $1");	/* any row will do */
@@ -1380,6 +1407,7 @@ main(void)
 		house_case(a_page_of_events_in_memory_costs_no_statement),
 		house_case(a_cold_state_is_read_sixteen_events_a_statement),
 		house_case(a_message_is_one_statement),
+		house_case(covers_are_eight_to_a_statement),
 		house_case(a_room_is_made_with_what_ends_another),
 		house_case(what_is_refused_along_leaves_nothing),
 		house_case(what_is_written_along_may_ask_to_begin_anew),
