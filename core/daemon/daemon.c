@@ -200,7 +200,7 @@ run(struct mx_server *s, int signals)
 			       { .fd = s->wake, .events = POLLIN },
 			       { .events = POLLIN } };
 
-	while (!s->quit) {
+	while (!s->quit && !atomic_load(&s->anew)) {
 		int timeout = s->leaving > 0 || s->handover.ready >= 0 ? REAP_EVERY_MS
 			      : watchdog > 0 && watchdog < INT32_MAX ? (int)watchdog
 								     : -1;
@@ -262,6 +262,13 @@ mx_daemon_main(int argc, char **argv)
 		mx_handover_ready();
 		run(s, signals);
 		mx_handover_cancel(s);
+		/* Without draining: whatever is answered from here may be of a past that is gone. */
+		if (atomic_load(&s->anew) && !s->quit) {
+			e = mx_handover_to_ourselves(s);
+			mx_log("runtime", MX_ERROR, "RUN054", "this process cannot start anew", mx_fe(e));
+			mx_error_free(&e);
+			_exit(EXIT_FAILURE);
+		}
 		mx_log("runtime", MX_INFO, "RUN046", "stopping");
 		if (atomic_load(&s->handover.state) != MX_HANDOVER_DONE)
 			mx_notify("STOPPING=1");

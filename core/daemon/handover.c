@@ -50,14 +50,14 @@ keep_to_ourselves(int64_t fd)
 	(void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* "PARENT LOCK READY\n", then "SOCKET WORD\n" for each socket. */
+/* "PROCESS LOCK READY\n", then "SOCKET WORD\n" for each socket. */
 static void
 read_variable(mx_str text)
 {
-	int64_t parent, lock, ready, fd;
+	int64_t from, lock, ready, fd;
 	mx_str line;
 
-	if (!take_number(&text, ' ', &parent) || parent != getppid() ||
+	if (!take_number(&text, ' ', &from) || (from != getppid() && from != getpid()) ||
 	    !take_number(&text, ' ', &lock) || !take_number(&text, '\n', &ready))
 		return;
 	got.received = true;
@@ -134,17 +134,21 @@ struct parcel {				/* what the new process is started with */
 	size_t n;
 	struct mx_buf *variable;
 	posix_spawn_file_actions_t actions;
+	bool ours;			/* for this process itself: descriptors stay where they are put */
 };
 
 /* A descriptor for the new process; the number that it will have there. */
 static int
 pack(struct parcel *p, int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD), to = FIRST_FD + (int)p->n;
+	int high = fcntl(fd, p->ours ? F_DUPFD : F_DUPFD_CLOEXEC, HIGH_FD);
+	int to = p->ours ? high : FIRST_FD + (int)p->n;
 
 	if (high < 0)
 		return -1;
 	p->from[p->n++] = high;
+	if (p->ours)
+		return to;
 	posix_spawn_file_actions_adddup2(&p->actions, high, to);
 	return to;
 }
@@ -171,9 +175,10 @@ pack_all(struct parcel *p, const struct mx_server *s, int ready)
 
 /* What a service manager has said to this process alone is not for the new one. */
 static bool
-is_ours_alone(const char *variable)
+is_ours_alone(const struct parcel *p, const char *variable)
 {
-	return strncmp(variable, "LISTEN_", 7) == 0 || strncmp(variable, "WATCHDOG_PID=", 13) == 0;
+	return strncmp(variable, "LISTEN_", 7) == 0 ||
+	       (!p->ours && strncmp(variable, "WATCHDOG_PID=", 13) == 0);
 }
 
 static void
@@ -186,7 +191,7 @@ make_environment(struct mx_arena *a, struct parcel *p, char ***out)
 		n++;
 	v = mx_arena_alloc(a, (n + 2) * sizeof(v[0]));
 	for (size_t i = 0; i < n; i++)
-		if (!is_ours_alone(environ[i]))
+		if (!is_ours_alone(p, environ[i]))
 			v[k++] = environ[i];
 	v[k] = (char *)(uintptr_t)mx_buf_cstr(p->variable);
 	*out = v;
@@ -230,6 +235,29 @@ spawn(struct mx_server *s, struct parcel *p)
 	return error == 0 ? NULL
 			  : mx_error_new(MX_E_UNKNOWN, "%s cannot be started: %s", program,
 					 strerror(error));
+}
+
+/* With no one waiting for it to be ready. */
+mx_error *
+mx_handover_to_ourselves(struct mx_server *s)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct parcel p = { .variable = mx_buf_new(0), .ours = true };
+	int nobody = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	char **arguments, **environment;
+	sigset_t none;
+	mx_error *e = pack_all(&p, s, nobody);
+
+	if (e == NULL) {
+		make_arguments(a, s->setup, &arguments);
+		make_environment(a, &p, &environment);
+		sigemptyset(&none);
+		pthread_sigmask(SIG_SETMASK, &none, NULL);
+		execve(program, arguments, environment);
+		e = mx_error_new(MX_E_UNKNOWN, "%s cannot be started: %s", program, strerror(errno));
+	}
+	mx_buf_free(&p.variable);
+	return e;
 }
 
 static mx_error *

@@ -38,6 +38,10 @@ bool mx_handover_look(struct mx_server *s);
 /* This process is to end: a new one that does not serve yet does, too. */
 void mx_handover_cancel(struct mx_server *s);
 
+/* Replaces this process, which keeps its id, by the program started anew: connections end, none is
+ * refused. Returns only when it cannot be. */
+mx_error *mx_handover_to_ourselves(struct mx_server *s) MX_MUST_USE;
+
 /* ---- in the new process, on the main thread ---- */
 
 /* Takes what the old one has left in the environment, before anything else looks there. */

@@ -23,6 +23,15 @@ metric(struct mx_buf *b, const char *name, bool counter, const char *help, int64
 }
 
 static void
+seconds(struct mx_buf *b, const char *name, const char *help, uint64_t us)
+{
+	mx_buf_printf(b,
+		      "# HELP myelin_%s %s\n# TYPE myelin_%s counter\nmyelin_%s %llu.%06llu\n",
+		      name, help, name, name, (unsigned long long)us / 1000000,
+		      (unsigned long long)us % 1000000);
+}
+
+static void
 head(struct mx_buf *b, const char *name, bool counter, const char *help)
 {
 	mx_buf_printf(b, "# HELP myelin_%s %s\n# TYPE myelin_%s %s\n", name, help, name,
@@ -132,6 +141,11 @@ database(struct mx_core *core, struct mx_buf *b)
 	metric(b, "sql_reads_total", true, "Connections taken for reading.", (int64_t)st.reads);
 	metric(b, "sql_batches_total", true, "Transactions of the writer.", (int64_t)st.batches);
 	metric(b, "sql_writes_total", true, "Changes made by the writer.", (int64_t)st.writes);
+	seconds(b, "sql_writer_lock_seconds_total",
+		"Time in which this process held the writer's lock, for which all others wait.",
+		st.lock_us);
+	seconds(b, "sql_writer_lock_wait_seconds_total",
+		"Time in which this process waited for the writer's lock.", st.lock_wait_us);
 	metric(b, "sql_retries_total", true, "Batches that were run again.", (int64_t)st.retries);
 	metric(b, "stream_position", true, "The position up to which everything is durable.",
 	       mx_db_position(core->db));

@@ -149,13 +149,26 @@ conn_get(void *arg)
 	return e == NULL ? c : mx_conn_failed(core->db, e);
 }
 
+static void
+database_fell(void *arg)
+{
+	struct mx_core *core = arg;
+	struct mx_server *s = core->main;
+
+	atomic_store(&s->anew, true);
+	wake(s);
+}
+
 static mx_error *
 follow(struct mx_core *core)
 {
 	MX_AUTO(mx_buf) *facts = mx_buf_new(0);
 
 	mx_peer_facts(core, facts);
-	return mx_db_follow(core->db, &(struct mx_db_peers){ mx_buf_view(facts), mx_peer_meets, core });
+	return mx_db_follow(core->db, &(struct mx_db_peers){ .facts = mx_buf_view(facts),
+							     .meets = mx_peer_meets,
+							     .fell = database_fell,
+							     .arg = core });
 }
 
 static mx_error *

@@ -22,6 +22,7 @@ struct mx_server {
 	struct mx_call *calls;		/* what other threads want the main thread to run; guarded by lock */
 	bool closed;			/* no more calls are taken; guarded by lock */
 	bool quit;			/* main thread: leave the loop */
+	atomic_bool anew;		/* the process is to start anew at once: its memory is of no use */
 	_Atomic size_t leaving;		/* modules that wait for their last pin */
 	mx_msec started;
 	struct mx_handover handover;

@@ -166,7 +166,8 @@ mx_send_attempts(struct send *s)
 	}
 	if (mx_error_is(e, MX_E_AGAIN)) {
 		mx_error_free(&e);
-		return mx_error_new(MX_E_UNAVAILABLE, "the room is too busy");
+		return mx_error_with(mx_error_new(MX_E_UNAVAILABLE, "the room is too busy"),
+				     "retry_after_ms", json_integer(1000));
 	}
 	return e;
 }

@@ -12,8 +12,10 @@
 #define BACK_OFF_FIRST 20000	/* microseconds between two attempts to connect; doubled each time */
 #define BACK_OFF_LAST 2000000
 
-static const struct mx_sql READ_POSITION = MX_SQL("SELECT pos, {now} FROM stream WHERE one = 1");
-static const struct mx_sql MOVE_POSITION = MX_SQL("UPDATE stream SET pos = $1 WHERE one = 1");
+static const struct mx_sql READ_POSITION =
+	MX_SQL("SELECT pos, {now}, who, batch FROM stream WHERE one = 1");
+static const struct mx_sql MOVE_POSITION =
+	MX_SQL("UPDATE stream SET pos = $1, who = $2, batch = $3 WHERE one = 1");
 
 /* Where a connection can be lost in a commit, each batch leaves its number behind, so that it can
  * be found out whether it was committed. */
@@ -55,6 +57,10 @@ writer_connect(struct mx_db *db, int64_t deadline)
 		if (e == NULL) {
 			if (w->back_off != 0)
 				mx_log("sql", MX_INFO, "SQL004", "the database is back");
+			/* It may be another server now. */
+			mx_conn_pool_renew(&db->readers);
+			mx_conn_pool_renew(&db->asides);
+			mx_follow_renew(db);
 			w->back_off = w->next_attempt = 0;
 			break;
 		}
@@ -90,14 +96,14 @@ catch_up(struct mx_db *db, struct mx_conn *c)
 	bool found = mx_query_next(q);
 	now = mx_col_int(q, 0);
 	mx_msec time = mx_col_int(q, 1);
+	struct mx_batch_mark mark = { now, mx_col_int(q, 2), mx_col_int(q, 3) };
 	MX_TRY(mx_query_end(q));
 	mx_skew_see(db, time);
 	if (!found || now < known) {
-		mx_log("sql", MX_ERROR, "SQL002",
-		       "the stream went backwards: restart after a database was restored",
-		       mx_fi("known", known), mx_fi("now", now));
-		return mx_error_new(MX_E_UNKNOWN, "the database's stream went backwards");
+		mx_lineage_break(db, known, now);
+		return mx_db_unavailable("the database's stream went backwards");
 	}
+	mx_lineage_note(db, mark);
 	if (now > known) {
 		if (db->watch.caught_up != NULL)
 			MX_TRY(db->watch.caught_up(db->watch.arg, c, known, now));
@@ -138,10 +144,27 @@ txn_begin(struct mx_db *db, struct mx_conn *c)
 static mx_error *
 txn_open(struct mx_db *db, struct mx_conn *c)
 {
+	struct mx_writer *w = &db->writer;
+	int64_t asked = mx_monotonic_us();
+
+	w->locked_at = 0;
 	MX_TRY(txn_begin(db, c));
-	if (db->writer.follows && (is_shared(db) || !db->writer.current))
-		MX_TRY(catch_up(db, c));
-	return NULL;
+	mx_error *e = w->follows && (is_shared(db) || !w->current) ? catch_up(db, c) : NULL;
+	/* What catching up read came once the lock was there. */
+	w->locked_at = mx_monotonic_us();
+	atomic_fetch_add_explicit(&db->lock_wait_us, (uint64_t)(w->locked_at - asked),
+				  memory_order_relaxed);
+	return e;
+}
+
+static void
+count_lock(struct mx_db *db)
+{
+	int64_t since = db->writer.locked_at;
+
+	if (since != 0)
+		atomic_fetch_add_explicit(&db->lock_us, (uint64_t)(mx_monotonic_us() - since),
+					  memory_order_relaxed);
 }
 
 static mx_error *
@@ -150,10 +173,14 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 	struct mx_writer *w = &db->writer;
 
 	mx_pos since = atomic_load_explicit(&db->position, memory_order_relaxed);
+	bool marked = w->follows && is_remote(db);
 
+	w->batches += marked;
 	if (w->pos != since) {
 		struct mx_query *q = mx_query(c, &MOVE_POSITION);
 		mx_bind_int(q, 1, w->pos);
+		mx_bind_int(q, 2, marked ? w->id : 0);
+		mx_bind_int(q, 3, marked ? w->batches : 0);
 		MX_TRY(mx_query_run(q));
 		if (mx_db_tells(db)) {
 			if (db->watch.closing != NULL)
@@ -161,10 +188,10 @@ txn_close(struct mx_db *db, struct mx_conn *c)
 			MX_TRY(mx_follow_note_batch(db, c));
 		}
 	}
-	if (w->follows && is_remote(db)) {
+	if (marked) {
 		struct mx_query *q = mx_query(c, &MARK_BATCH);
 		mx_bind_int(q, 1, w->id);
-		mx_bind_int(q, 2, ++w->batches);
+		mx_bind_int(q, 2, w->batches);
 		MX_TRY(mx_query_run(q));
 	}
 	return mx_conn_check(c, c->ops->commit(c->storage));
@@ -209,6 +236,7 @@ publish(struct mx_db *db)
 
 	if (pos == atomic_load_explicit(&db->position, memory_order_relaxed))
 		return;
+	mx_lineage_note(db, (struct mx_batch_mark){ pos, db->writer.id, db->writer.batches });
 	atomic_store_explicit(&db->position, pos, memory_order_release);
 	if (db->watch.published != NULL)
 		db->watch.published(db->watch.arg, pos);
@@ -315,6 +343,7 @@ batch_try(struct mx_db *db, struct mx_job **jobs, size_t n, int64_t deadline)
 		c->ops->rollback(c->storage);
 	else if (e == NULL)
 		e = txn_close(db, c);
+	count_lock(db);
 	if (mx_error_is(e, MX_E_UNCERTAIN)) {
 		mx_txn_detach(&tx);
 		e = settle(db, deadline, e);
@@ -322,6 +351,8 @@ batch_try(struct mx_db *db, struct mx_job **jobs, size_t n, int64_t deadline)
 	if (e != NULL) {
 		batch_undo(&tx, jobs, n, !mx_error_is(e, MX_E_UNCERTAIN));
 	} else {
+		if (!undone && is_remote(db))
+			mx_lineage_note_ours(db, db->writer.batches);
 		mx_txn_call_after(&tx, &tx.after, !undone);
 		publish(db);
 	}
@@ -393,7 +424,8 @@ mx_batch_run(struct mx_db *db, struct mx_job **jobs, size_t n)
 		e = writer_connect(db, deadline);
 		if (e != NULL)
 			break;
-		e = batch_try(db, jobs, n, deadline);
+		e = mx_lineage_broken(db) ? mx_lineage_fall(db, w->conn)
+					  : batch_try(db, jobs, n, deadline);
 		if (e == NULL) {
 			disk_works(db);
 			deliver_all(db, jobs, n);
@@ -435,6 +467,11 @@ mx_batch_look(struct mx_db *db)
 	struct mx_writer *w = &db->writer;
 
 	MX_TRY(writer_connect(db, mx_monotonic_us() + db->options.write_wait.ms * 1000));
+	if (mx_lineage_broken(db)) {
+		mx_error *fell = mx_lineage_fall(db, w->conn);
+		writer_disconnect(db);
+		return fell;
+	}
 	mx_error *e = mx_conn_check(w->conn, w->conn->ops->begin(w->conn->storage, false));
 	if (e == NULL && w->follows)
 		e = catch_up(db, w->conn);

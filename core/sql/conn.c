@@ -7,6 +7,20 @@
 
 #include "core/sql/impl.h"
 
+/* Whether the database behind it is the one that we know. */
+static mx_error *
+look(struct mx_db *db, struct mx_conn *c, bool writer)
+{
+	if (!writer)
+		return mx_lineage_check(db, c);
+	MX_TRY(mx_conn_check(c, c->ops->begin(c->storage, true)));
+	mx_error *e = mx_lineage_check(db, c);
+
+	if (!c->lost)
+		c->ops->rollback(c->storage);
+	return e;
+}
+
 mx_error *
 mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out)
 {
@@ -18,8 +32,11 @@ mx_conn_open(struct mx_db *db, bool writer, struct mx_conn **out)
 	c->db = db;
 	c->ops = db->ops;
 	c->storage = storage;
+	mx_error *e = db->ops->lock != NULL ? look(db, c, writer) : NULL;
+	if (e != NULL)
+		mx_conn_close(&c);
 	*out = c;
-	return NULL;
+	return e;
 }
 
 struct mx_conn *
@@ -55,9 +72,13 @@ mx_conn_move(struct mx_conn *to, struct mx_conn *from)
 mx_error *
 mx_conn_check(struct mx_conn *c, mx_error *e)
 {
-	if (mx_error_is(e, MX_E_UNAVAILABLE))
-		c->lost = true;
-	return e;
+	if (!mx_error_is(e, MX_E_UNAVAILABLE))
+		return e;
+	if (!c->lost)
+		mx_log("sql", MX_INFO, "SQL014", "a connection is of no use any more", mx_fe(e));
+	c->lost = true;
+	mx_error_free(&e);
+	return mx_db_unavailable("the connection to the database was lost");
 }
 
 /* ---- statements ---- */

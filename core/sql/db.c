@@ -84,7 +84,8 @@ static mx_error *
 tables_are_there(struct mx_txn *tx, void *arg)
 {
 	static const struct mx_sql FORGET_GONE =
-		MX_SQL("DELETE FROM writer WHERE seen < {now} - 86400000");
+		MX_SQL("DELETE FROM writer WHERE seen < {now} - 86400000 "
+		       "AND id <> (SELECT who FROM stream WHERE one = 1)");
 
 	(void)arg;
 	tx->db->writer.follows = true;
@@ -126,6 +127,7 @@ mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str 
 	db->options.url = NULL;
 	mx_fresh_init(&db->fresh);
 	mx_skew_init(&db->skew);
+	mx_lineage_init(&db->lineage);
 	mx_conn_pool_init(&db->readers, db, false, db->options.readers);
 	mx_conn_pool_init(&db->asides, db, true, 2);
 	db->names = mx_name_cache_new(db->options.name_cache);
@@ -162,6 +164,7 @@ mx_db_close(struct mx_db **dbp)
 	mx_name_cache_free(&db->names);
 	mx_fresh_end(&db->fresh);
 	mx_skew_end(&db->skew);
+	mx_lineage_end(&db->lineage);
 	free(db);
 }
 
@@ -203,5 +206,7 @@ mx_sql_stats(const struct mx_db *db, struct mx_sql_stats *out)
 	out->reads = atomic_load_explicit(&db->reads, memory_order_relaxed);
 	out->batches = atomic_load_explicit(&db->batches, memory_order_relaxed);
 	out->writes = atomic_load_explicit(&db->writes, memory_order_relaxed);
+	out->lock_us = atomic_load_explicit(&db->lock_us, memory_order_relaxed);
+	out->lock_wait_us = atomic_load_explicit(&db->lock_wait_us, memory_order_relaxed);
 	out->retries = atomic_load_explicit(&db->retries, memory_order_relaxed);
 }

@@ -97,6 +97,9 @@ bool mx_db_tells(const struct mx_db *db);
 struct mx_db_peers {
 	mx_str facts;
 	mx_error *(*meets)(void *arg, mx_str facts);
+	/* The database has come back without what it had acknowledged. From now on nothing is read
+	 * or written, and this process is to start anew. On the writer's thread, once. */
+	void (*fell)(void *arg);
 	void *arg;
 };
 mx_error *mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers) MX_MUST_USE;

@@ -27,7 +27,20 @@ mx_db_tells(const struct mx_db *db)
 bool
 mx_db_alone(const struct mx_db *db)
 {
-	return !db->follow.running || atomic_load(&db->follow.alone);
+	return (!db->follow.running || atomic_load(&db->follow.alone)) && !mx_lineage_broken(db);
+}
+
+void
+mx_follow_renew(struct mx_db *db)
+{
+	struct mx_follow *f = &db->follow;
+	uint64_t one = 1;
+
+	if (!f->running)
+		return;
+	atomic_store(&f->renew, true);
+	if (write(f->wake, &one, sizeof(one)) < 0)
+		return;	/* it is awake already: the counter is full */
 }
 
 /* ---- what is told, ID being who tells: "b ID POSITION" of a batch, "t ID TEXT" in passing, "h ID FACTS"
@@ -235,8 +248,9 @@ hear(struct mx_db *db, struct mx_storage_conn *c)
 	int64_t others;
 	mx_str text;
 
+	atomic_store(&f->renew, false);
 	MX_TRY(come_in(db, c));
-	while (!atomic_load(&f->stop)) {
+	while (!atomic_load(&f->stop) && !atomic_load(&f->renew)) {
 		MX_TRY(db->ops->hear(c, f->wake, (int)db->options.poll.ms, &text));
 		if (text.p != NULL) {
 			MX_TRY(heard(db, c, text));

@@ -119,6 +119,8 @@ mx_db_fresh(struct mx_db *db)
 
 	if (mx_db_alone(db))
 		return NULL;
+	if (mx_lineage_broken(db))
+		return mx_db_unavailable("the database has lost what it had acknowledged");
 	pthread_mutex_lock(&f->lock);
 	e = current(db, &pos);
 	if (e == NULL && atomic_load(&f->shown) < pos)

@@ -85,6 +85,8 @@ void mx_conn_pool_init(struct mx_conn_pool *p, struct mx_db *db, bool writer, in
 void mx_conn_pool_end(struct mx_conn_pool *p);
 mx_error *mx_conn_pool_get(struct mx_conn_pool *p, struct mx_conn **out) MX_MUST_USE;
 void mx_conn_pool_put(struct mx_conn_pool *p, struct mx_conn *c);
+/* From now on connections are opened anew. */
+void mx_conn_pool_renew(struct mx_conn_pool *p);
 
 /* ---- transactions (txn.c) ---- */
 
@@ -150,6 +152,7 @@ struct mx_writer {
 	bool current;			/* pos is what the database says, unless others write */
 	int64_t id, batches;		/* of this process, in the table writer */
 	bool failing;			/* the disk did, at the last batch */
+	int64_t locked_at;		/* when the lock of the batch that runs was there */
 };
 
 mx_error *mx_writer_start(struct mx_db *db) MX_MUST_USE;
@@ -194,8 +197,9 @@ struct mx_follow {
 	struct mx_note *first, **last;
 	size_t waiting;
 	int wake;			/* an eventfd */
-	bool running;
+	atomic_bool running;
 	atomic_bool stop, alone;	/* nobody else is there */
+	atomic_bool renew;		/* the connection is to be opened anew */
 
 	/* coming in: with the lock */
 	pthread_cond_t in;
@@ -207,6 +211,8 @@ struct mx_follow {
 	size_t known_n;
 };
 
+/* The database may be another server now. */
+void mx_follow_renew(struct mx_db *db);
 /* Within a batch: tells the others of it. */
 mx_error *mx_follow_note_batch(struct mx_db *db, struct mx_conn *c) MX_MUST_USE;
 
@@ -241,6 +247,33 @@ void mx_skew_end(struct mx_skew *s);
 /* The database has just said what time it is. */
 void mx_skew_see(struct mx_db *db, mx_msec theirs);
 
+/* ---- whether the database still holds what we know (lineage.c) ---- */
+
+struct mx_batch_mark {			/* a batch that has moved the stream */
+	mx_pos pos;
+	int64_t who, batch;		/* in the table writer; who 0: not known */
+};
+
+struct mx_lineage {
+	pthread_mutex_t lock;
+	struct mx_batch_mark last;	/* that we know of */
+	int64_t ours, ours_at;		/* our own last batch, and when (mx_monotonic_us) */
+	atomic_bool broken;
+	bool raised;			/* the writer thread's own */
+};
+
+void mx_lineage_init(struct mx_lineage *l);
+void mx_lineage_end(struct mx_lineage *l);
+bool mx_lineage_broken(const struct mx_db *db);
+void mx_lineage_note(struct mx_db *db, struct mx_batch_mark m);
+void mx_lineage_note_ours(struct mx_db *db, int64_t batch);
+/* Looks at the database behind c; afterwards it may be broken. */
+mx_error *mx_lineage_check(struct mx_db *db, struct mx_conn *c) MX_MUST_USE;
+void mx_lineage_break(struct mx_db *db, mx_pos known, mx_pos now);
+/* On the writer's thread, once it is broken: tells whoever is to start this process anew. The error
+ * for those who wait. */
+mx_error *mx_lineage_fall(struct mx_db *db, struct mx_conn *c) MX_MUST_USE;
+
 /* ---- names (names.c) ---- */
 
 struct mx_name_cache;
@@ -259,10 +292,12 @@ struct mx_db {
 	struct mx_follow follow;
 	struct mx_fresh fresh;
 	struct mx_skew skew;
+	struct mx_lineage lineage;
 	struct mx_name_cache *names;
 	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
 	_Atomic mx_pos position;
 	atomic_uint_fast64_t statements, reads, batches, writes, retries;
+	atomic_uint_fast64_t lock_us, lock_wait_us;	/* the writer's lock: held, waited for */
 };
 
 /* Makes the table that mx_migrate keeps its records in, and core/sql's own. */

@@ -12,6 +12,9 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE TABLE name (nid {key}, text TEXT NOT NULL UNIQUE);\n" },
 	{ 3, "the last batch of each process that writes, where several may",
 	  "CREATE TABLE writer (id {key}, batch BIGINT NOT NULL, seen BIGINT NOT NULL);\n" },
+	{ 4, "which batch has moved the stream last",
+	  "ALTER TABLE stream ADD COLUMN who BIGINT NOT NULL DEFAULT 0;\n"
+	  "ALTER TABLE stream ADD COLUMN batch BIGINT NOT NULL DEFAULT 0;\n" },
 };
 
 static const struct mx_sql APPLIED =

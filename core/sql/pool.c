@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include <myelin/log.h>
+
 #include "core/sql/impl.h"
 
 void
@@ -137,9 +139,37 @@ pool_stale(struct mx_conn_pool *p, const struct mx_conn *c)
 	return stale;
 }
 
+void
+mx_conn_pool_renew(struct mx_conn_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->generation++;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A new connection; who asks is not told what exactly failed: that names hosts, and is for the log. */
+static mx_error *
+pool_open(struct mx_conn_pool *p, struct mx_conn **out)
+{
+	mx_error *e = mx_conn_open(p->db, p->writer, out);
+
+	if (mx_error_is(e, MX_E_UNAVAILABLE)) {
+		mx_log("sql", MX_DEBUG, "SQL013", "a connection cannot be opened", mx_fe(e));
+		mx_error_free(&e);
+		e = mx_db_unavailable("the database cannot be reached");
+	}
+	if (e == NULL && mx_lineage_broken(p->db)) {
+		mx_conn_close(out);
+		e = mx_db_unavailable("the database has lost what it had acknowledged");
+	}
+	return e;
+}
+
 mx_error *
 mx_conn_pool_get(struct mx_conn_pool *p, struct mx_conn **out)
 {
+	if (mx_lineage_broken(p->db))
+		return mx_db_unavailable("the database has lost what it had acknowledged");
 	for (;;) {
 		if (!pool_take(p, out))
 			return mx_db_unavailable("all connections to the database are busy");
@@ -153,7 +183,7 @@ mx_conn_pool_get(struct mx_conn_pool *p, struct mx_conn **out)
 	pthread_mutex_lock(&p->lock);
 	uint64_t generation = p->generation;
 	pthread_mutex_unlock(&p->lock);
-	mx_error *e = mx_conn_open(p->db, p->writer, out);
+	mx_error *e = pool_open(p, out);
 	if (e != NULL)
 		pool_forget_one(p);
 	else

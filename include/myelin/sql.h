@@ -132,6 +132,9 @@ MX_API mx_error *mx_migrate(struct mx_db *db, const char *owner, const struct mx
 /* ---- counters, for tests and metrics ---- */
 struct mx_sql_stats {
 	uint64_t statements, reads, batches, writes, retries;
+	/* Microseconds in which the writer's lock was held by this process, and in which it waited
+	 * for it. */
+	uint64_t lock_us, lock_wait_us;
 };
 MX_API void mx_sql_stats(const struct mx_db *db, struct mx_sql_stats *out);
 /* The statements that this connection has run since mx_conn_get or the last call: tests count what

@@ -5,6 +5,7 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -19,7 +20,8 @@ def find(program):
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, primary=None):
+        """primary: it is a standby of that one, and takes over when it is promoted."""
         self.folder = tempfile.mkdtemp(prefix="myelin-pg-")
         self.count = 0
         self.user = None
@@ -32,7 +34,11 @@ class Postgres:
             shutil.chown(self.folder, self.user)
             os.chmod(self.folder, 0o755)
         self.data = os.path.join(self.folder, "data")
-        self._run(find("initdb"), "-D", self.data, "-U", "myelin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        if primary:
+            self._run(find("pg_basebackup"), "-D", self.data, "-h", primary.folder, "-U", "myelin", "-R", "-X", "stream",
+                      "-c", "fast", "--no-sync")
+        else:
+            self._run(find("initdb"), "-D", self.data, "-U", "myelin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         self.start()
 
     def as_user(self, *command):
@@ -50,9 +56,35 @@ class Postgres:
     def start(self):
         self._run(find("pg_ctl"), "-D", self.data, "-w", "-l", os.path.join(self.folder, "log"), "-o",
                   "-c listen_addresses='' -c unix_socket_directories='%s' -c max_connections=200" % self.folder, "start")
+        self.runs = True
 
     def stop(self, how="fast"):
         self._run(find("pg_ctl"), "-D", self.data, "-w", "-m", how, "stop")
+        self.runs = False
+
+    def kill(self):
+        """kill -9 of everything that runs there, at one instant: a process that outlives the first by a moment stops
+        waiting for a synchronous standby, and shows to others what it has not acknowledged."""
+        with open(self.data + "/postmaster.pid") as f:
+            first = int(f.readline())
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            with open("/proc/%d/task/%d/children" % (first, first)) as f:
+                everyone = [first] + [int(pid) for pid in f.read().split()]
+            for pid in everyone:
+                try:
+                    os.kill(pid, how)
+                except ProcessLookupError:
+                    pass
+        self.runs = False
+
+    def promote(self):
+        self._run(find("pg_ctl"), "-D", self.data, "-w", "promote")
+
+    def ask(self, sql):
+        done = subprocess.run(["psql", "-h", self.folder, "-U", "myelin", "-d", "postgres", "-qAt", "-c", sql],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def database(self):
         """A new, empty database; its connection URL as [database] url takes it."""
@@ -64,7 +96,8 @@ class Postgres:
 
     def remove(self):
         try:
-            self.stop("immediate")
+            if self.runs:
+                self.stop("immediate")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 
