@@ -21,6 +21,9 @@ static const struct mx_sql SET_COLUMNS =
 	       "id_hash = $7 WHERE nid = $1");
 static const struct mx_sql SET_REDACTED =
 	MX_SQL("UPDATE event SET json = $2, flags = flags | 1 WHERE nid = $1");
+static const struct mx_sql NOTE_MENDED =
+	MX_SQL("INSERT INTO room_mended (room, at) VALUES ($1, $2) "
+	       "ON CONFLICT (room) DO UPDATE SET at = excluded.at");
 
 const char *
 mx_ailment_name(enum mx_ailment a)
@@ -371,6 +374,18 @@ check_all(struct mx_doctor *d)
 	return mx_doctor_room(d);
 }
 
+/* So that other processes read the room again. */
+static mx_error *
+note_mended(struct mx_txn *tx, void *arg)
+{
+	const struct mx_doctor *d = arg;
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &NOTE_MENDED);
+
+	mx_bind_int(q, 1, d->room->nid);
+	mx_bind_int(q, 2, mx_txn_pos(tx));
+	return mx_query_run(q);
+}
+
 static mx_error *
 mend_all(struct mx_doctor *d)
 {
@@ -379,8 +394,10 @@ mend_all(struct mx_doctor *d)
 
 	if (e == NULL)
 		e = check_all(d);
-	if (d->out->mended > 0)
+	if (d->out->mended > 0) {
+		e = mx_error_first(e, mx_write(d->rs->db, note_mended, d));
 		mx_rooms_touched(d->rs, d->room->nid);
+	}
 	mx_tip_open(d->room);
 	return e;
 }

@@ -24,6 +24,9 @@ static const struct mx_sql CHANGED =
 	MX_SQL("SELECT room, \"user\", membership, event, forgotten, changed FROM membership "
 	       "WHERE changed > $1 AND changed <= $2");
 
+/* By the doctor, in any of its rows. */
+static const struct mx_sql MENDED = MX_SQL("SELECT room FROM room_mended WHERE at > $1 AND at <= $2");
+
 #define SPAN 20000		/* positions; when it is more, everything is forgotten instead */
 
 static struct mx_query *
@@ -88,6 +91,13 @@ mx_rooms_foreign(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 	while (mx_query_next(q)) {
 		mx_event_cache_drop(rs->events, mx_col_int(q, 0));
 		mx_event_cache_unlink(rs->events);
+	}
+	MX_TRY(mx_query_end(q));
+	q = ask(c, &MENDED, since, upto);
+	while (mx_query_next(q)) {
+		mx_event_cache_clear(rs->events);
+		mx_rooms_touched(rs, mx_col_int(q, 0));
+		mx_stream_forget_rooms(rs->stream);
 	}
 	MX_TRY(mx_query_end(q));
 	q = ask(c, &ROOMS, since, upto);

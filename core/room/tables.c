@@ -17,6 +17,9 @@
  * erased_user: at is the position at which the user was erased (erasure.c). redacted_content: the JSON
  * of redacted events, for a while (redacted.c); at: when they were redacted.
  *
+ * room_mended: at is the position from which on other processes must read a room again that the doctor
+ * has mended (doctor.c).
+ *
  * event_fate: of an event that is kept but was not simply accepted. nid is the event's.
  *
  * room: nid is the name nid of the room id. extremities is NULL as long as the newest accepted event
@@ -104,6 +107,9 @@ static const struct mx_migration MIGRATIONS[] = {
 	  "CREATE INDEX redacted_content_at ON redacted_content (at)" },
 	{ 7, "joins in waiting that nobody has vouched for",
 	  "ALTER TABLE event_waiting ADD COLUMN unvouched BIGINT NOT NULL DEFAULT 0" },
+	{ 8, "rooms that were mended",
+	  "CREATE TABLE room_mended (room {key}, at BIGINT NOT NULL);\n"
+	  "CREATE INDEX room_mended_at ON room_mended (at)" },
 };
 
 const struct mx_migration_set mx_rooms_tables = { "room", MIGRATIONS,

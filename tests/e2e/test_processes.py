@@ -1,6 +1,7 @@
 """Several equal processes on one database: what a client does through one of them, the others know."""
 
 import shutil
+import subprocess
 import threading
 import time
 
@@ -291,6 +292,26 @@ def test_who_comes_and_goes(pair, server):
     three.kill()
     alice.send(room, "alone again")
     assert alice.messages(room, dir="b", limit=1)["chunk"][0]["content"]["body"] == "alone again"
+
+
+def joined_count(client, room):
+    answer = client.sync()["rooms"]["join"][room]
+    return answer["summary"]["m.joined_member_count"]
+
+
+def test_what_is_mended_through_one_process_is_mended_for_all(pair):
+    one, two = pair
+    alice, bob = one.register("alice"), one.register("bob")
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", one.database.split(":", 1)[1], "-c",
+                    "UPDATE room SET joined = 5"], check=True)
+    there = through(two, alice)
+    assert joined_count(there, room) == 5, "it has read what is damaged"
+    assert "1 wrong, 1 mended" in one.ctl("room", "repair", room).stdout
+    wait_for(lambda: joined_count(there, room) == 2, "the other process to read it again")
+    there.send(room, "and goes on")
+    assert "nothing is wrong" in two.ctl("room", "verify", room).stdout
 
 
 @pytest.mark.parametrize("fault", ["name", "key", "module"])
