@@ -224,12 +224,13 @@ look_at(struct mx_jobs *js, struct job *j, struct mx_module_self *self,
 	const struct mx_job_row *row, int64_t now)
 {
 	j->seen = true;
-	j->every = row->every;
-	j->who = row->who;
 	if (j->running) {
 		overrun(j, now);
 		return j->warned ? INT64_MAX : j->began + j->every * 1000 + 1;
 	}
+	/* The run looks at them without the lock. */
+	j->every = row->every;
+	j->who = row->who;
 	if (j->due > now || js->stopping)
 		return j->due;
 	j->run = row->run;
