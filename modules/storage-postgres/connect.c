@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <myelin/log.h>
+
 #include "postgres.h"
 
 const struct mx_storage_word postgres_words[] = {
@@ -167,6 +169,30 @@ prepare_commands(PGconn *pg)
 	return e;
 }
 
+/* Who has the lock of the batch and has said nothing for long has been paused, or his machine is
+ * gone: his batch is undone, so that others can go on. When he wakes he finds his connection lost,
+ * and does it again. Where that is not allowed we wait like before. */
+static void
+end_who_sleeps(const struct mx_storage *s, PGconn *pg)
+{
+	char sql[640];
+	PGresult *r;
+
+	snprintf(sql, sizeof(sql),
+		 "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a "
+		 "ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.classid = 0 "
+		 "AND l.objid = " LOCK_OF_THE_BATCH " AND l.objsubid = 1 AND l.granted "
+		 "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+		 "AND a.wait_event = 'ClientRead' "
+		 "AND a.state_change < clock_timestamp() - interval '%lld milliseconds'",
+		 (long long)s->options.lock_wait.ms / 2);
+	r = PQexec(pg, sql);
+	if (PQntuples(r) > 0)
+		mx_log("storage-postgres", MX_WARN, "PG001",
+		       "another process has slept over its batch; it is undone");
+	PQclear(r);
+}
+
 static mx_error *
 set_up(struct mx_storage_conn *c)
 {
@@ -185,6 +211,7 @@ set_up(struct mx_storage_conn *c)
 	MX_TRY(postgres_first(c->storage, c->pg, sql, NULL));
 	MX_TRY(postgres_check_pooler(c->storage, c->pg));
 	MX_TRY(check_collation(c->pg));
+	end_who_sleeps(c->storage, c->pg);
 	MX_TRY(prepare_commands(c->pg));
 	return PQenterPipelineMode(c->pg) == 1 ? NULL : postgres_failed(c->pg, NULL);
 }
@@ -247,7 +274,7 @@ op_open(const void *options, mx_str where, struct mx_storage **out)
 		mx_buf_str(conninfo, MX_S("postgresql:"));
 	mx_buf_str(conninfo, where);
 	s->conninfo = mx_str_dup(mx_buf_view(conninfo));
-	s->options = (struct postgres_options){ { 5000 }, { 10000 } };
+	s->options = (struct postgres_options){ { 5000 }, { 4000 } };
 	if (options != NULL)
 		s->options = *(const struct postgres_options *)options;
 	*out = s;

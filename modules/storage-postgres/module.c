@@ -6,8 +6,9 @@
 const struct mx_option postgres_option_rows[] = {
 	MX_OPT(struct postgres_options, connect_wait, .def = "5s", .min = 1000, .max = 600000,
 	       .help = "How long one attempt to connect may take."),
-	MX_OPT(struct postgres_options, lock_wait, .def = "10s", .min = 100, .max = 600000,
-	       .help = "How long to wait for another process's batch."),
+	MX_OPT(struct postgres_options, lock_wait, .def = "4s", .min = 100, .max = 600000,
+	       .help = "How long to wait for another process's batch; one that has said nothing for half "
+		       "of that is paused, and loses it. Less than [database] write_wait."),
 };
 const size_t postgres_option_count = sizeof(postgres_option_rows) / sizeof(postgres_option_rows[0]);
 

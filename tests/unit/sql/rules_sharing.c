@@ -3,6 +3,8 @@
 
 #include "tests/unit/sql/rules.h"
 
+#include <semaphore.h>
+
 #include "core/base/clock.h"
 
 /* ---- another process writes too ---- */
@@ -203,6 +205,69 @@ what_is_told_in_passing_reaches_the_others_only(void **state)
 	assert_int_equal(own.tellings, 0);
 }
 
+struct sleeper {
+	struct add add;
+	sem_t asleep, wake;
+	int runs;
+	mx_error *error;
+	struct mx_db *db;
+};
+
+/* Has the lock of the batch, and is paused. */
+static mx_error *
+sleep_within(struct mx_txn *tx, void *arg)
+{
+	static const struct mx_sql ONE = MX_SQL("SELECT 1");
+	struct sleeper *s = arg;
+
+	MX_TRY(add(tx, &s->add));
+	struct mx_query *q = mx_query(mx_txn_conn(tx), &ONE);
+	mx_query_next(q);
+	MX_TRY(mx_query_end(q));
+	if (s->runs++ == 0) {
+		sem_post(&s->asleep);
+		sem_wait(&s->wake);
+	}
+	return NULL;
+}
+
+static void *
+write_asleep(void *arg)
+{
+	struct sleeper *s = arg;
+
+	s->error = mx_write(s->db, sleep_within, s);
+	return NULL;
+}
+
+static void
+who_sleeps_over_its_batch_stops_nobody(void **state)
+{
+	struct sleeper s = { .add = { .id = 7, .position = true } };
+	struct add a = { .id = 1, .position = true };
+	pthread_t thread;
+
+	(void)state;
+	if (!mx_db_tells(db))
+		skip();
+	sem_init(&s.asleep, 0, 0);
+	sem_init(&s.wake, 0, 0);
+	assert_ok(place_open(&s.db, NULL));
+	assert_int_equal(pthread_create(&thread, NULL, write_asleep, &s), 0);
+	sem_wait(&s.asleep);
+	assert_ok(mx_write(db, add, &a));
+	sem_post(&s.wake);
+	pthread_join(thread, NULL);
+	/* It has done it again, behind ours. */
+	assert_ok(s.error);
+	assert_int_equal(s.runs, 2);
+	assert_int_equal(s.add.pos, a.pos + 1);
+	assert_int_equal(ask_int(db, &COUNT), 2);
+	mx_db_close(&s.db);
+	sem_destroy(&s.asleep);
+	sem_destroy(&s.wake);
+}
+
 /* The system's clock, as somebody sets it. */
 static _Atomic mx_msec clock_set_by;
 
@@ -376,6 +441,7 @@ sharing_rules(void)
 		RULE(two_processes_make_one_stream),
 		RULE(who_writes_nothing_hears_of_what_others_write),
 		RULE(what_is_told_in_passing_reaches_the_others_only),
+		RULE(who_sleeps_over_its_batch_stops_nobody),
 		RULE(who_serves_beside_others_keeps_the_time_when_its_clock_is_set),
 		RULE(who_could_not_hear_for_a_while_misses_nothing),
 		RULE(a_database_that_was_away_is_found_again),
