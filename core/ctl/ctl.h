@@ -74,6 +74,8 @@ void mx_ctl_write_json(const json_t *j);
 /* Shows on a terminal that something takes long, from its second second on: what, and for how long.
  */
 void mx_ctl_progress_begin(const char *what);
+/* It is something else by now. */
+void mx_ctl_progress_note(const char *fmt, ...) MX_PRINTF(1, 2);
 void mx_ctl_progress_end(void);
 /* A password: the first line of standard input (from_stdin), or typed twice on the terminal,
  * unseen. Wipe it and free it. */

@@ -75,3 +75,25 @@ mx_ctl_local(struct mx_ctl *ctl, const mx_str *words, size_t n, struct mx_ctl_an
 		out->text = mx_str_dup(mx_buf_view(text));
 	return e;
 }
+
+mx_error *
+mx_ctl_local_database(struct mx_ctl *ctl, mx_error *(*fn)(struct mx_core *core, void *arg), void *arg)
+{
+	struct mx_setup_options o = { .set = ctl->set, .set_count = ctl->set_count };
+	struct mx_setup *s;
+	mx_error *e;
+
+	MX_TRY(mx_ctl_move_in(ctl, &o.file));
+	mx_ctl_progress_begin("looking at the database");
+	e = mx_log_levels("warn");
+	if (e == NULL) {
+		e = mx_setup_read(&o, &s);
+		if (e == NULL)
+			e = mx_setup_open_database(s);
+		if (e == NULL)
+			e = fn(s->core, arg);
+		close_all(&s);
+	}
+	mx_ctl_progress_end();
+	return e;
+}

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t over;
 	pthread_t thread;
-	const char *what;
+	char what[160];
 	bool running, ends;
 } progress = { .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
 
@@ -58,9 +59,21 @@ mx_ctl_progress_begin(const char *what)
 {
 	if (progress.running || !isatty(STDERR_FILENO))
 		return;
-	progress.what = what;
+	snprintf(progress.what, sizeof(progress.what), "%s", what);
 	progress.ends = false;
 	progress.running = pthread_create(&progress.thread, NULL, show_progress, NULL) == 0;
+}
+
+void
+mx_ctl_progress_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&progress.lock);
+	va_start(ap, fmt);
+	vsnprintf(progress.what, sizeof(progress.what), fmt, ap);
+	va_end(ap);
+	pthread_mutex_unlock(&progress.lock);
 }
 
 void

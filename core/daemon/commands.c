@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/daemon/migrator.h"
 #include "core/daemon/server.h"
 #include "core/http/server.h"
 #include "core/runtime/durable.h"
@@ -143,6 +144,7 @@ change_on_main(struct mx_core *core, void *arg)
 
 	mx_config_free(&config);
 	mx_jobs_poke(core);
+	mx_migrator_poke(s->migrator);
 	if (e == NULL)
 		e = mx_durable_changed(core);
 	s->leaving = mx_modules_reap(core);

@@ -10,6 +10,7 @@
 #include "core/account/accounts.h"
 #include "core/account/commands.h"
 #include "core/room/commands.h"
+#include "core/daemon/migrator.h"
 #include "core/daemon/notify.h"
 #include "core/daemon/peers.h"
 #include "core/http/fetch.h"
@@ -269,6 +270,23 @@ set_levels(const struct mx_setup *setup)
 }
 
 static mx_error *
+quit(struct mx_core *core, void *arg)
+{
+	(void)core;
+	((struct mx_server *)arg)->quit = true;
+	return NULL;
+}
+
+/* This process may not use the tables any more. */
+static void
+tables_are_over(void *arg)
+{
+	struct mx_server *s = arg;
+
+	(void)mx_error_drop(on_main(s->core, quit, s));
+}
+
+static mx_error *
 start_all(struct mx_server *s)
 {
 	struct mx_core *core = s->core;
@@ -291,6 +309,7 @@ start_all(struct mx_server *s)
 	MX_TRY(mx_http_start(core->http));
 	MX_TRY(mx_durable_start(core));
 	MX_TRY(mx_jobs_start(core));
+	MX_TRY(mx_migrator_start(core, tables_are_over, s, &s->migrator));
 	return mx_handover_received() ? mx_control_start(core, core->server.control) : NULL;
 }
 
@@ -352,6 +371,7 @@ mx_server_close(struct mx_server **server)
 	if (core->fetcher != NULL)
 		mx_fetcher_abort(core->fetcher);
 	mx_control_stop(core);
+	mx_migrator_stop(&s->migrator);
 	mx_modules_drain(core);
 	mx_jobs_stop(core);
 	mx_durable_stop(core);

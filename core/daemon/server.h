@@ -12,6 +12,7 @@
 #include "core/runtime/control.h"
 
 struct mx_call;
+struct mx_migrator;
 
 struct mx_server {
 	struct mx_setup *setup;
@@ -26,6 +27,7 @@ struct mx_server {
 	_Atomic size_t leaving;		/* modules that wait for their last pin */
 	mx_msec started;
 	struct mx_handover handover;
+	struct mx_migrator *migrator;
 };
 
 /* Opens and starts everything. On failure too *out is there, and is freed by mx_server_close. The

@@ -312,36 +312,59 @@ open_rooms(struct mx_setup *s)
 	return mx_rooms_open(&config, &core->rooms);
 }
 
+size_t
+mx_setup_core_tables(struct mx_core *core, struct mx_migration_set *out)
+{
+	size_t n = 0;
+
+	if (core->shared)
+		out[n++] = mx_lease_tables;
+	out[n++] = mx_stream_tables;
+	out[n++] = mx_accounts_tables;
+	out[n++] = mx_rooms_tables;
+	out[n++] = mx_durable_tables;
+	return n;
+}
+
+size_t
+mx_setup_tables(struct mx_core *core, struct mx_migration_set *out, size_t max)
+{
+	size_t n = mx_setup_core_tables(core, out);
+
+	return n + mx_modules_tables(core, &out[n], max - n);
+}
+
 /* The tables of all in one commit. If that fails, whose they are makes them and says why not. */
 static void
 make_tables(struct mx_core *core)
 {
-	enum { AT_ONCE = 64 };
-	struct mx_migration_set sets[AT_ONCE];
-	size_t n = 0;
+	struct mx_migration_set sets[MX_SETUP_TABLES_MAX];
+	size_t n = mx_setup_tables(core, sets, MX_SETUP_TABLES_MAX);
 
-	if (core->shared)
-		sets[n++] = mx_lease_tables;
-	sets[n++] = mx_stream_tables;
-	sets[n++] = mx_accounts_tables;
-	sets[n++] = mx_rooms_tables;
-	sets[n++] = mx_durable_tables;
-	n += mx_modules_tables(core, &sets[n], AT_ONCE - n);
 	(void)mx_error_drop(mx_migrate_all(core->db, sets, n));
+}
+
+mx_error *
+mx_setup_open_database(struct mx_setup *s)
+{
+	struct mx_core *core = s->core;
+	const struct mx_storage_ops *ops = s->storage_ops;
+
+	MX_TRY(mx_modules_register(core));
+	MX_TRY(mx_error_wrap(mx_db_open(ops, mx_self_options(s->storage), s->where,
+					mx_setup_section(s, "database"), &core->db),
+			     "the database cannot be opened"));
+	core->shared = (ops->caps & MX_STORAGE_NOTIFY) != 0;
+	return NULL;
 }
 
 mx_error *
 mx_setup_open(struct mx_setup *s)
 {
 	struct mx_core *core = s->core;
-	const struct mx_storage_ops *ops = s->storage_ops;
 
-	MX_TRY(mx_modules_register(core));
 	MX_TRY(open_key(s));
-	MX_TRY(mx_error_wrap(mx_db_open(ops, mx_self_options(s->storage), s->where,
-					mx_setup_section(s, "database"), &core->db),
-			     "the database cannot be opened"));
-	core->shared = (ops->caps & MX_STORAGE_NOTIFY) != 0;
+	MX_TRY(mx_setup_open_database(s));
 	make_tables(core);
 	if (core->shared) {
 		MX_TRY(mx_migrate_set(core->db, &mx_lease_tables));

@@ -6,6 +6,7 @@
 
 #include "core/runtime/conf.h"
 #include "core/runtime/core.h"
+#include "core/sql/db.h"
 
 struct mx_setup {
 	struct mx_core *core;
@@ -36,6 +37,13 @@ const void *mx_setup_section(const struct mx_setup *s, const char *name);
 /* Only one process at a time may be past this with one configuration, and with one database that is
  * not shared. MX_E_EXISTS: another is. */
 mx_error *mx_setup_lock(struct mx_setup *s) MX_MUST_USE;
+/* The tables of the core, and with those of the loaded modules: how many there are. A module's are
+ * there as long as it is. */
+size_t mx_setup_core_tables(struct mx_core *core, struct mx_migration_set *out);
+size_t mx_setup_tables(struct mx_core *core, struct mx_migration_set *out, size_t max);
+enum { MX_SETUP_TABLES_MAX = 128 };
+/* Only the database, as it is: its tables are not brought up to date. */
+mx_error *mx_setup_open_database(struct mx_setup *s) MX_MUST_USE;
 /* The key, the database, the stream, accounts and rooms. Modules are registered, but not started.
  */
 mx_error *mx_setup_open(struct mx_setup *s) MX_MUST_USE;

@@ -115,11 +115,12 @@ mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str 
 	   const struct mx_db_options *options, struct mx_db **out)
 {
 	*out = NULL;
-	if (ops->size < sizeof(*ops))
+	if (ops->size < offsetof(struct mx_storage_ops, patience))
 		return mx_error_new(MX_E_CONFIG,
 				    "the storage driver was built for another version");
 	struct mx_db *db = mx_alloc(sizeof(*db));
-	db->ops = ops;
+	memcpy(&db->driver, ops, ops->size < sizeof(*ops) ? ops->size : sizeof(*ops));
+	db->ops = &db->driver;
 	if (options != NULL)
 		db->options = *options;
 	else
@@ -128,6 +129,7 @@ mx_db_open(const struct mx_storage_ops *ops, const void *driver_options, mx_str 
 	mx_fresh_init(&db->fresh);
 	mx_skew_init(&db->skew);
 	mx_lineage_init(&db->lineage);
+	mx_users_init(&db->users);
 	mx_conn_pool_init(&db->readers, db, false, db->options.readers);
 	mx_conn_pool_init(&db->asides, db, true, 2);
 	db->names = mx_name_cache_new(db->options.name_cache);
@@ -154,6 +156,9 @@ mx_db_close(struct mx_db **dbp)
 		return;
 	*dbp = NULL;
 	mx_db_unfollow(db);
+	/* Who watched has gone before. */
+	db->watch = (struct mx_db_watch){ 0 };
+	mx_users_leave(db);
 	mx_writer_stop(db);
 	mx_conn_pool_end(&db->readers);
 	mx_conn_pool_end(&db->asides);
@@ -165,6 +170,7 @@ mx_db_close(struct mx_db **dbp)
 	mx_fresh_end(&db->fresh);
 	mx_skew_end(&db->skew);
 	mx_lineage_end(&db->lineage);
+	mx_users_end(&db->users);
 	free(db);
 }
 

@@ -58,6 +58,38 @@ mx_error *mx_migrate_set(struct mx_db *db, const struct mx_migration_set *set) M
 mx_error *mx_migrate_all(struct mx_db *db, const struct mx_migration_set *sets,
 			 size_t n) MX_MUST_USE;
 
+/* What was left over at the start, in order: indexes are built, tables filled in small batches, and
+ * what is not needed any more goes once no process of an older version is there. One process of the
+ * server does that at a time, and what it has done lasts. */
+struct mx_migrate_pace {
+	bool hurry;			/* nobody else uses the database: large batches, no pauses */
+	bool (*stop)(void *arg);	/* may be NULL; asked again and again */
+	/* May be NULL. total: what was estimated at the beginning, 0: not known. */
+	void (*progress)(void *arg, const char *owner, const struct mx_migration *m, int64_t done,
+			 int64_t total);
+	void *arg;
+};
+/* *open: something is left, because of `stop`, another process, or a process of an older version. */
+mx_error *mx_migrate_work(struct mx_db *db, const struct mx_migration_set *set,
+			  const struct mx_migrate_pace *pace, bool *open) MX_MUST_USE;
+/* Says from time to time (called at least every 5 s) that this process is there. MX_E_CONFIG: it was
+ * away for so long that others have gone on to what it does not know: it must end. */
+mx_error *mx_db_beat(struct mx_db *db) MX_MUST_USE;
+
+/* What is still to be done, without doing it. */
+struct mx_migrate_row {
+	const char *owner;
+	const struct mx_migration *m;
+	const char *phase;		/* "whole", "expand", "index", "backfill", "contract" */
+	int64_t rows, done;		/* -1: not known; of a backfill: that it has filled */
+	int64_t ms;			/* about how long it will take; -1: not known */
+	const char *waits;		/* for whom, or NULL */
+};
+/* A backfill's time is measured with a batch that is undone. rows are called back in order. */
+mx_error *mx_migrate_plan(struct mx_db *db, const struct mx_migration_set *set,
+			  void (*fn)(void *arg, const struct mx_migrate_row *row),
+			  void *arg) MX_MUST_USE;
+
 /* What stands for a connection that could not be had: every query on it fails with e. Takes e;
  * mx_conn_put frees it. */
 struct mx_conn *mx_conn_failed(struct mx_db *db, mx_error *e);

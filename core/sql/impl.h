@@ -280,10 +280,90 @@ struct mx_name_cache;
 struct mx_name_cache *mx_name_cache_new(int64_t max);
 void mx_name_cache_free(struct mx_name_cache **nc);
 
+/* ---- migrations in phases (phase.c, migrate.c, migrate_work.c, migrate_plan.c) ---- */
+
+enum mx_phase {
+	MX_PHASE_WHOLE = 0,
+	MX_PHASE_EXPAND,
+	MX_PHASE_INDEX,
+	MX_PHASE_BACKFILL,
+	MX_PHASE_CONTRACT,
+};
+/* *sql: what stands behind the word. */
+enum mx_phase mx_phase_of(const struct mx_migration *m, const char **sql);
+const char *mx_phase_name(enum mx_phase phase);
+/* Whether a program that does not know a migration of this phase can work with what it has made. */
+bool mx_phase_suits_older(mx_str name);
+/* The table that a statement is about, or empty. */
+mx_str mx_phase_table(const char *sql);
+
+struct mx_migrated {
+	bool *done;			/* of those that are known here, by number - 1 */
+	size_t open;			/* how many are not */
+	bool fresh;			/* none was ever applied */
+};
+/* MX_E_CONFIG: there is one that is not known here, and that must be. */
+mx_error *mx_migrate_state(struct mx_conn *c, const char *owner, size_t n, struct mx_arena *a,
+			   struct mx_migrated *out) MX_MUST_USE;
+mx_error *mx_migrate_check(struct mx_conn *c, const char *owner, size_t n) MX_MUST_USE;
+
+struct mx_migrate_step {
+	const struct mx_migration_set *set;
+	size_t at;
+};
+/* In a transaction that waits for no table for long, again and again. */
+mx_error *mx_migrate_alter(struct mx_db *db, const struct mx_migrate_step *step) MX_MUST_USE;
+mx_error *mx_migrate_record(struct mx_conn *c, const char *owner,
+			    const struct mx_migration *m) MX_MUST_USE;
+mx_error *mx_migrate_named(mx_error *e, const char *owner, const struct mx_migration *m);
+#define MX_FILL_MOST 20000		/* rows in one batch */
+/* One batch of a backfill: what follows *place, which moves. */
+mx_error *mx_migrate_fill(struct mx_conn *c, const char *sql, int64_t most, int64_t *place,
+			  int64_t *rows) MX_MUST_USE;
+/* How many rows a table has. */
+mx_error *mx_migrate_count(struct mx_conn *c, mx_str table, int64_t *out) MX_MUST_USE;
+
+/* ---- who uses the tables (users.c) ---- */
+
+#define MX_USER_BEAT_MS 10000
+#define MX_USER_STALE_MS 40000
+
+struct mx_known {
+	char *owner;
+	size_t n;			/* how many of its migrations this process knows */
+};
+struct mx_users {
+	pthread_mutex_t lock;
+	struct mx_known *v;
+	size_t n;
+	bool noted;
+	int64_t beat;			/* when this process last said that it is there; microseconds */
+};
+struct mx_older {
+	bool there;
+	int64_t id, seen;
+	char who[80];
+};
+void mx_users_init(struct mx_users *u);
+void mx_users_end(struct mx_users *u);
+bool mx_users_knows(struct mx_db *db, const char *owner, size_t n);
+void mx_users_learn(struct mx_db *db, const char *owner, size_t n);
+/* Says that this process is there, and what it knows: these sets, too. */
+mx_error *mx_users_note(struct mx_db *db, struct mx_conn *c, const struct mx_migration_set *sets,
+			size_t n) MX_MUST_USE;
+/* One of the other processes that use the owner's tables and do not know this migration. */
+mx_error *mx_users_older(struct mx_conn *c, const char *owner, uint32_t number,
+			 struct mx_older *out) MX_MUST_USE;
+mx_error *mx_migrate_older_error(const struct mx_older *older, const char *owner, uint32_t number);
+/* Whether this process is the one that works on migrations; it stays that while it is there. */
+mx_error *mx_users_hold(struct mx_db *db, bool *mine) MX_MUST_USE;
+void mx_users_leave(struct mx_db *db);
+
 /* ---- the database (db.c) ---- */
 
 struct mx_db {
 	const struct mx_storage_ops *ops;
+	struct mx_storage_ops driver;	/* a copy, with NULL for what an older driver lacks */
 	struct mx_storage *storage;
 	struct mx_db_options options;	/* url is not kept */
 	struct mx_db_watch watch;
@@ -293,6 +373,7 @@ struct mx_db {
 	struct mx_fresh fresh;
 	struct mx_skew skew;
 	struct mx_lineage lineage;
+	struct mx_users users;
 	struct mx_name_cache *names;
 	mx_nid name_max;		/* the writer's: the last nid that was allotted, at least */
 	_Atomic mx_pos position;

@@ -3,6 +3,7 @@
  * points into a module after it is unloaded.
  *
  * Log of changes to the ABI (newest first):
+ *   2026-11-24  1.3  migrations in phases; patience and index, of a storage driver.
  *   2026-11-24  1.2  the hooks room_succeeded and told, mx_core_tell; mx_room_create_along; mx_shape_parse and
  *                    mx_events_write_as; done, of a stage;
  *                    mx_uia_pass; the service threepids;
@@ -19,7 +20,7 @@
 #include <myelin/storage.h>
 
 #define MX_ABI_MAJOR 1
-#define MX_ABI_MINOR 2
+#define MX_ABI_MINOR 3
 #define MX_MODULE_MAGIC 0x4d79656cu	/* "Myel" */
 
 /* ---- options: [module-name] in myelin.conf ---- */

@@ -119,12 +119,38 @@ MX_API mx_error *mx_name_intern(struct mx_txn *tx, mx_str text, mx_nid *out) MX_
 MX_API mx_error *mx_name_text(struct mx_conn *c, mx_nid nid, struct mx_arena *a,
 			      mx_str *out) MX_MUST_USE;
 
-/* ---- migrations: numbered from 1, forward only, each in one transaction, recorded by owner ---- */
+/* ---- migrations: numbered from 1, forward only, recorded by owner ----
+ * Each is one transaction (of a new owner, all are one), when the server or the module starts; a
+ * process that does not know it must have ended before, and cannot start afterwards. That is right for new tables, and for small
+ * ones. What is to go on while processes of the version before run beside this one, or takes long,
+ * is done in phases, each a migration of its own whose SQL begins with a word (since 1.3):
+ *
+ *	{ 2, "the day of each message", MX_EXPAND "ALTER TABLE note ADD COLUMN day BIGINT;\n" },
+ *	{ 3, "the days of old messages",
+ *	  MX_BACKFILL "UPDATE note SET day = at / 86400000 WHERE id IN (SELECT id FROM note WHERE "
+ *	  "id > $1 AND day IS NULL ORDER BY id LIMIT $2) RETURNING id" },
+ *	{ 4, "messages by day", MX_INDEX "CREATE INDEX note_day ON note (day)" },
+ *	{ 5, "the hour goes", MX_CONTRACT "ALTER TABLE note DROP COLUMN hour;\n" },
+ *
+ * Expanding happens at the start, must be quick, and must not disturb who does not know of it: a
+ * column that may be NULL or has a constant default, a table. No table is waited for long: it is
+ * tried again. The rest happens behind the start, in order, in one process at a time, and is gone on
+ * with after a restart: until then, look at mx_col_null. A backfill is one statement, run again and
+ * again in a small transaction: $1 is the largest integer key that the last run returned, $2 the most
+ * rows; it must skip what is filled, and is over when it returns no row. While processes of an older
+ * version write, it begins anew once they have gone. An index is built while others write (SQLite:
+ * while others read). Contracting waits until all before it is done and no process that does not
+ * know of it is there. Expanding runs ahead of what is still open; one without a word waits for it,
+ * at the start. */
+#define MX_EXPAND "-- expand\n"
+#define MX_BACKFILL "-- backfill\n"
+#define MX_INDEX "-- index\n"
+#define MX_CONTRACT "-- contract\n"
 
 struct mx_migration {
 	uint32_t number;
 	const char *what;		/* one line */
-	const char *sql;		/* statements separated by ";\n" */
+	const char *sql;		/* statements separated by ";\n"; a backfill and an index: one */
 };
 MX_API mx_error *mx_migrate(struct mx_db *db, const char *owner, const struct mx_migration *m,
 			    size_t n) MX_MUST_USE;

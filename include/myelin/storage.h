@@ -73,6 +73,15 @@ struct mx_storage_ops {
 	mx_error *(*hear)(struct mx_storage_conn *c, int wake_fd, int ms, mx_str *text);
 	/* How many others listen now, besides this connection. */
 	mx_error *(*others)(struct mx_storage_conn *c, int64_t *out);
+
+	/* Since 1.3; NULL where writing needs no patience. Within a transaction: from here on it
+	 * waits at most this long for any lock, then it fails with MX_E_UNAVAILABLE. */
+	mx_error *(*patience)(struct mx_storage_conn *c, mx_msec ms);
+	/* Since 1.3; NULL where an index is built within a transaction. Outside of any, on a
+	 * connection that nobody else uses: runs a CREATE INDEX while others write to the table. What
+	 * an earlier attempt has left is done again. stop is asked every now and then: MX_E_AGAIN. */
+	mx_error *(*index)(struct mx_storage_conn *c, const char *sql, bool (*stop)(void *arg),
+			   void *arg);
 };
 #define MX_STORAGE_NOTE 4000
 

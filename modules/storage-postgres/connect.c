@@ -396,4 +396,6 @@ const struct mx_storage_ops postgres_ops = {
 	.listen = postgres_listen,
 	.hear = postgres_hear,
 	.others = postgres_others,
+	.patience = postgres_patience,
+	.index = postgres_index,
 };

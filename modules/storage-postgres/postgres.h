@@ -124,6 +124,9 @@ mx_error *postgres_savepoint(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_release(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_rollback_to(struct mx_storage_conn *c) MX_MUST_USE;
 mx_error *postgres_exec(struct mx_storage_conn *c, const char *script) MX_MUST_USE;
+mx_error *postgres_patience(struct mx_storage_conn *c, mx_msec ms) MX_MUST_USE;
+mx_error *postgres_index(struct mx_storage_conn *c, const char *sql, bool (*stop)(void *arg),
+			 void *arg) MX_MUST_USE;
 
 /* ---- between processes (notify.c) ---- */
 mx_error *postgres_notify(struct mx_storage_conn *c, mx_str text) MX_MUST_USE;

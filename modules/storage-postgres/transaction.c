@@ -114,6 +114,15 @@ postgres_rollback_to(struct mx_storage_conn *c)
 	return pipeline_prepared(c, "release", (struct sent){ 0 });
 }
 
+mx_error *
+postgres_patience(struct mx_storage_conn *c, mx_msec ms)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %lld", (long long)ms);
+	return c->writer ? pipeline_command(c, sql, (struct sent){ 0 }) : postgres_simple(c->pg, sql);
+}
+
 /* ---- scripts: several statements in one message are outside of what a pipeline can do ---- */
 
 mx_error *

@@ -147,8 +147,8 @@ expect_command(struct world *w, const char *line, const char *answer)
 
 /* ---- what is refused ---- */
 
-#define MINE "1.2; it needs a newer Myelin"
-_Static_assert(MX_ABI_MAJOR == 1 && MX_ABI_MINOR == 2, "the refusals say these");
+#define MINE "1.3; it needs a newer Myelin"
+_Static_assert(MX_ABI_MAJOR == 1 && MX_ABI_MINOR == 3, "the refusals say these");
 
 static const struct {
 	const char *file, *says;
@@ -156,7 +156,7 @@ static const struct {
 	{ "t_magic",
 	  "it is not a module of Myelin: its descriptor does not begin with MX_MODULE_HEAD" },
 	{ "t_major", "it was built for the module interface 2.0, and this server has " MINE },
-	{ "t_minor", "it was built for the module interface 1.3, and this server has " MINE },
+	{ "t_minor", "it was built for the module interface 1.4, and this server has " MINE },
 	{ "t_version", "it does not say for which module interface it was built; rebuild it with "
 		       "MX_MODULE_HEAD" },
 	{ "t_size", "its descriptor has an impossible size (8 bytes)" },

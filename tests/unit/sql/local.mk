@@ -7,7 +7,7 @@ tests_unit_sql_test_dialect_LDADD = $(test_ldadd)
 if HAVE_SQLITE
 check_PROGRAMS += tests/unit/sql/test_sqlite
 tests_unit_sql_test_sqlite_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/rules_reading.c \
-	tests/unit/sql/rules_writing.c tests/unit/sql/rules_names.c tests/unit/sql/rules_sharing.c \
+	tests/unit/sql/rules_writing.c tests/unit/sql/rules_names.c tests/unit/sql/rules_phases.c tests/unit/sql/rules_sharing.c \
 	tests/unit/sql/place_sqlite.c tests/unit/sql/rules.h \
 	tests/unit/sql/place.h tests/unit/sql/common.h
 tests_unit_sql_test_sqlite_CPPFLAGS = $(test_cppflags)
@@ -33,7 +33,7 @@ endif
 if HAVE_PQ
 check_PROGRAMS += tests/unit/sql/test_postgres
 tests_unit_sql_test_postgres_SOURCES = tests/unit/sql/test_sql.c tests/unit/sql/rules_reading.c \
-	tests/unit/sql/rules_writing.c tests/unit/sql/rules_names.c tests/unit/sql/rules_sharing.c \
+	tests/unit/sql/rules_writing.c tests/unit/sql/rules_names.c tests/unit/sql/rules_phases.c tests/unit/sql/rules_sharing.c \
 	tests/unit/sql/place_postgres.c tests/unit/sql/rules.h \
 	tests/unit/sql/place.h tests/unit/sql/common.h
 tests_unit_sql_test_postgres_CPPFLAGS = $(test_cppflags)

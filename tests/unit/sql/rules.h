@@ -40,5 +40,6 @@ int reading_rules(void);
 int writing_rules(void);
 int names_rules(void);
 int sharing_rules(void);
+int phases_rules(void);
 
 #endif

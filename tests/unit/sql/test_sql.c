@@ -84,7 +84,7 @@ main(void)
 	if (!place_start())
 		return 77;
 	assert_ok(mx_log_levels("error,sql=error"));
-	int failed = reading_rules() + writing_rules() + names_rules() + sharing_rules();
+	int failed = reading_rules() + writing_rules() + names_rules() + sharing_rules() + phases_rules();
 	place_stop();
 	return failed;
 }
