@@ -12,8 +12,17 @@
 static const struct mx_sql OLDEST =
 	MX_SQL("SELECT nid FROM event WHERE nid > $1 ORDER BY nid LIMIT 1");
 
+/* Events that are written together. */
+struct queue {
+	struct mx_arriving *a[MX_LINE];
+	struct mx_stored v[MX_LINE];
+	struct mx_store stores[MX_LINE];
+	size_t n;
+};
+
 struct backfill {
 	struct mx_intake *in;
+	struct queue *queue;
 	struct mx_arriving *oldest;	/* whose state was told; NULL: none was, or it is known */
 	struct mx_state_root told;
 	mx_nid next;			/* number */
@@ -88,32 +97,81 @@ judge(struct backfill *b, const struct mx_arriving *a, struct mx_state_root befo
 	return NULL;
 }
 
+static void
+drop_queue(struct queue *q)
+{
+	for (size_t i = 0; i < q->n; i++) {
+		mx_event_unref(&q->v[i].event);
+		mx_event_unref(&q->v[i].target);
+		mx_event_unref(&q->v[i].redacted);
+		mx_placing_free(&q->v[i].placing);
+		q->a[i]->on_line = false;
+	}
+	q->n = 0;
+}
+
+static mx_error *
+write_all(struct mx_txn *tx, void *arg)
+{
+	struct queue *q = arg;
+
+	for (size_t i = 0; i < q->n; i++)
+		MX_TRY(mx_store_write(tx, &q->stores[i]));
+	return NULL;
+}
+
+static mx_error *
+flush(struct backfill *b)
+{
+	struct mx_intake *in = b->in;
+	struct mx_room *r = in->room;
+	struct queue *q = b->queue;
+
+	if (q->n == 0)
+		return NULL;
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i < q->n; i++)
+		q->stores[i] = (struct mx_store){ .room = r, .v = &q->v[i], .n = 1,
+						  .seq = r->view.seq + 1 + i };
+	pthread_mutex_unlock(&r->lock);
+	mx_error *e = mx_write(in->rs->db, write_all, q);
+
+	mx_fresh_nodes_done(&in->fresh);
+	if (mx_error_is(e, MX_E_UNCERTAIN))
+		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
+	for (size_t i = 0; e == NULL && i < q->n; i++)
+		mx_intake_stored(in, q->a[i]);
+	drop_queue(q);
+	return e;
+}
+
+/* Takes p. What follows a state event needs the state after it, which has a number only once it is
+ * written; what is redacted must be a row: so these end what is written together. */
 static mx_error *
 store(struct backfill *b, struct mx_arriving *a, struct mx_placing *p)
 {
 	struct mx_intake *in = b->in;
-	struct mx_stored *s = &in->store[0];
+	struct queue *q = b->queue;
+	struct mx_event *ev = a->v->event;
+	bool last = ev->state || mx_is_redaction(ev);
+	struct mx_stored *s = &q->v[q->n];
+	mx_error *e = NULL;
 
 	p->past = b->next++;
 	p->outlier = a->outlier;
 	*s = (struct mx_stored){ .placing = p, .arrival = a->v, .redaction = a->redaction,
-				 .waiting = a->waiting, .event = mx_event_ref(a->v->event) };
+				 .waiting = a->waiting, .event = mx_event_ref(ev) };
+	q->a[q->n++] = a;
+	a->on_line = true;
+	if (!ev->state)
+		ev->before = ev->after = p->before;
 	if (a->v->fate == MX_FATE_ACCEPTED)
 		s->reveals = &a->reveals;
 	if (a->lacks_prev)
 		mx_gaps_find(in, a, s);
-	mx_error *e = a->v->fate == MX_FATE_ACCEPTED
-			      ? mx_find_target(in, a->v->event, p->before, 0, s)
-			      : NULL;
-
-	if (e == NULL)
-		e = mx_intake_write(in, 1);
-	if (e == NULL)
-		mx_intake_stored(in, a);
-	mx_event_unref(&s->event);
-	mx_event_unref(&s->target);
-	mx_event_unref(&s->redacted);
-	return e;
+	if (a->v->fate == MX_FATE_ACCEPTED)
+		e = mx_find_target(in, ev, p->before, 0, s);
+	return e == NULL && (last || q->n == MX_LINE) ? flush(b) : e;
 }
 
 static mx_error *
@@ -123,9 +181,13 @@ take_in(struct backfill *b, struct mx_arriving *a)
 	bool known;
 	mx_error *e;
 
+	if (mx_is_redaction(a->v->event))
+		MX_TRY(flush(b));
 	MX_TRY(mx_intake_past(b->in, a));
-	if (a->lacks_auth)
+	if (a->lacks_auth) {
+		MX_TRY(flush(b));
 		MX_TRY(mx_supply_auth(b->in, a));
+	}
 	if (a->lacks_auth) {
 		drop(a->v, MX_REASON_MISSING_AUTH,
 		     "events that it names in auth_events are not here");
@@ -138,8 +200,10 @@ take_in(struct backfill *b, struct mx_arriving *a)
 		drop(a->v, MX_REASON_MISSING_PREV, "the state before it is not known");
 	if (e == NULL && known)
 		e = judge(b, a, p->before);
-	if (e == NULL && known)
+	if (e == NULL && known) {
 		e = store(b, a, p);
+		p = NULL;
+	}
 	mx_placing_free(&p);
 	return e;
 }
@@ -164,6 +228,7 @@ run(struct backfill *b, struct mx_arriving *all, size_t n, const struct mx_arriv
 	for (size_t i = 0; i < in->n; i++)
 		if (!order[i]->done)
 			MX_TRY(take_in(b, order[i]));
+	MX_TRY(flush(b));
 	return mx_intake_wake(in);
 }
 
@@ -172,7 +237,7 @@ attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arr
 	struct mx_arrival *v, size_t n, const struct mx_arrival *told, size_t told_n, bool again)
 {
 	struct mx_intake *in = mx_alloc(sizeof(*in));
-	struct backfill b = { .in = in };
+	struct backfill b = { .in = in, .queue = mx_alloc(sizeof(*b.queue)) };
 	mx_error *e = mx_intake_begin(in, rs, c, r);
 
 	in->again = again;
@@ -182,7 +247,9 @@ attempt(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, struct mx_arr
 		e = run(&b, all, n, told, told_n);
 	if (e == NULL)
 		mx_intake_answer_twins(all, n);
+	drop_queue(b.queue);
 	mx_intake_end(in);
+	free(b.queue);
 	free(in);
 	return e;
 }

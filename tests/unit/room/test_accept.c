@@ -887,6 +887,49 @@ a_gap_that_is_filled_leaves_the_room_well(void **state)
 }
 
 static void
+the_past_is_written_in_batches(void **state)
+{
+	enum { N = 100 };
+	struct remote *last, *past[N], *late;
+	struct mx_room *room = guest_room(&last);
+	mx_str pdus[N];
+	struct mx_arrival v[N];
+	struct mx_sql_stats before, after;
+	struct mx_events l = { 0 };
+	bool more;
+
+	(void)state;
+	last = share_power(room);
+	for (size_t i = N; i-- > 0;)
+		past[i] = i == 50 ? remote_topic(room, 0, gina, "in the middle", i + 1 < N ? past[i + 1] : last)
+				  : remote_say(room, i % 2, i % 2 == 0 ? gina : hugo,
+					       i + 1 < N ? past[i + 1] : last);
+	late = remote_say(room, 0, gina, past[0]);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, past[0], MX_FATE_ACCEPTED);
+	for (size_t i = 0; i < N; i++)
+		pdus[i] = mx_event_json(past[i]->ev);
+	mx_sql_stats(db, &before);
+	unit_ok(mx_room_backfill(rooms, conn, room, pdus, N, NULL, 0, NULL, 0, v));
+	mx_sql_stats(db, &after);
+	assert_in_range(after.writes - before.writes, 1, 5);
+	unit_ok(mx_room_timeline(rooms, conn, room, INT64_MIN, 0, 1000, true, &l, &more));
+	assert_int_equal(l.n, N);
+	for (size_t i = 0; i < N; i++) {
+		MX_AUTO(mx_event) *topic = NULL;
+
+		assert_int_equal(v[i].fate, MX_FATE_ACCEPTED);
+		assert_true(mx_str_eq(mx_event_id(l.v[i]), mx_event_id(past[i]->ev)));
+		unit_ok(mx_state_get(rooms, conn, mx_event_root_after(l.v[i]), MX_S("m.room.topic"),
+				     MX_S(""), &topic));
+		assert_int_equal(topic != NULL, i <= 50);
+	}
+	mx_events_clear(&l);
+	mx_arrivals_clear(v, N);
+	mx_room_unref(&room);
+}
+
+static void
 many_branches_are_joined(void **state)
 {
 	struct remote *last, *branch[60];
@@ -1511,6 +1554,7 @@ main(void)
 		accept_case(the_newest_event_need_not_be_where_the_next_goes),
 		accept_case(what_is_behind_a_soft_failure_is_no_extremity),
 		accept_case(the_past_is_filled_in),
+		accept_case(the_past_is_written_in_batches),
 		accept_case(a_gap_goes_on_below_a_soft_failure),
 		accept_case(what_waits_for_the_past_is_taken_in_with_it),
 		accept_case(a_state_before_the_past_is_that_of_its_oldest_event_alone),
