@@ -46,23 +46,24 @@ mx_base64url(struct mx_buf *b, const void *p, size_t n)
 	encode(b, p, n, url_safe);
 }
 
-/* The value of a letter of either alphabet; 64 and more is none. *seen collects the alphabets. */
+enum { STANDARD = 1 << 6, URL_SAFE = 1 << 7, NO_LETTER = STANDARD | URL_SAFE };
+
+/* The value of a letter of either alphabet, and of which alone it is. */
 static unsigned
-letter_value(char c, unsigned *seen)
+letter_value(char c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return (unsigned)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (unsigned)(c - 'a') + 26;
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0') + 52;
-	switch (c) {
-	case '+': *seen |= 1; return 62;
-	case '/': *seen |= 1; return 63;
-	case '-': *seen |= 2; return 62;
-	case '_': *seen |= 2; return 63;
-	}
-	return 64;
+	enum { S = STANDARD, U = URL_SAFE, N = NO_LETTER };
+	static const unsigned char values[96] = {	/* from the space on */
+		N, N, N, N, N, N, N, N, N, N, N, S | 62, N, U | 62, N, S | 63,
+		52, 53, 54, 55, 56, 57, 58, 59, 60, 61, N, N, N, N, N, N,
+		N, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+		15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, N, N, N, N, U | 63,
+		N, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+		41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, N, N, N, N, N,
+	};
+	unsigned at = (unsigned)(unsigned char)c - ' ';
+
+	return at < sizeof(values) ? values[at] : N;
 }
 
 static bool
@@ -81,11 +82,10 @@ decode(struct mx_buf *b, mx_str s, bool lax)
 	if (to == NULL)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
-		unsigned v = letter_value(s.p[i], &seen);
+		unsigned v = letter_value(s.p[i]);
 
-		if (v >= 64 || seen == 3)
-			return false;
-		held = held << 6 | v;
+		seen |= v;
+		held = held << 6 | (v & 63);
 		bits += 6;
 		if (bits >= 8) {
 			bits -= 8;
@@ -93,7 +93,8 @@ decode(struct mx_buf *b, mx_str s, bool lax)
 			held &= (1u << bits) - 1;
 		}
 	}
-	if (held != 0 && !lax)
+	/* A letter of one alphabet beside one of the other, or none at all. */
+	if ((seen & NO_LETTER) == NO_LETTER || (held != 0 && !lax))
 		return false;
 	b->n += size;
 	return true;

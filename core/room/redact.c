@@ -6,50 +6,54 @@
 /* ---- the table ---- */
 
 #define ALL 99
+#define KEY(s) { s, sizeof(s) - 1 }
 
 struct kept {
-	const char *key;	/* NULL: the whole content */
+	mx_str key;		/* p NULL: the whole content */
 	enum mx_redaction from;
 	int until;		/* the last algorithm that keeps it */
 	const char *only;	/* of an object: this member alone */
 };
 
 static const struct kept top[] = {
-	{ "auth_events", 1, ALL, NULL }, { "content", 1, ALL, NULL },
-	{ "depth", 1, ALL, NULL },       { "event_id", 1, ALL, NULL },
-	{ "hashes", 1, ALL, NULL },      { "membership", 1, 9, NULL },
-	{ "origin", 1, 9, NULL },        { "origin_server_ts", 1, ALL, NULL },
-	{ "prev_events", 1, ALL, NULL }, { "prev_state", 1, 9, NULL },
-	{ "room_id", 1, ALL, NULL },     { "sender", 1, ALL, NULL },
-	{ "signatures", 1, ALL, NULL },  { "state_key", 1, ALL, NULL },
-	{ "type", 1, ALL, NULL },        { 0 },
+	{ KEY("auth_events"), 1, ALL, NULL }, { KEY("content"), 1, ALL, NULL },
+	{ KEY("depth"), 1, ALL, NULL },       { KEY("event_id"), 1, ALL, NULL },
+	{ KEY("hashes"), 1, ALL, NULL },      { KEY("membership"), 1, 9, NULL },
+	{ KEY("origin"), 1, 9, NULL },        { KEY("origin_server_ts"), 1, ALL, NULL },
+	{ KEY("prev_events"), 1, ALL, NULL }, { KEY("prev_state"), 1, 9, NULL },
+	{ KEY("room_id"), 1, ALL, NULL },     { KEY("sender"), 1, ALL, NULL },
+	{ KEY("signatures"), 1, ALL, NULL },  { KEY("state_key"), 1, ALL, NULL },
+	{ KEY("type"), 1, ALL, NULL },        { .from = 0 },
 };
 
-static const struct kept aliases[] = { { "aliases", 1, 1, NULL }, { 0 } };
-static const struct kept create[] = { { "creator", 1, 9, NULL }, { NULL, 11, ALL, NULL }, { 0 } };
-static const struct kept history_visibility[] = { { "history_visibility", 1, ALL, NULL }, { 0 } };
-static const struct kept join_rules[] = { { "allow", 8, ALL, NULL },
-					  { "join_rule", 1, ALL, NULL },
-					  { 0 } };
+static const struct kept aliases[] = { { KEY("aliases"), 1, 1, NULL }, { .from = 0 } };
+static const struct kept create[] = { { KEY("creator"), 1, 9, NULL },
+				      { { NULL, 0 }, 11, ALL, NULL },
+				      { .from = 0 } };
+static const struct kept history_visibility[] = { { KEY("history_visibility"), 1, ALL, NULL },
+						  { .from = 0 } };
+static const struct kept join_rules[] = { { KEY("allow"), 8, ALL, NULL },
+					  { KEY("join_rule"), 1, ALL, NULL },
+					  { .from = 0 } };
 static const struct kept member[] = {
-	{ "join_authorised_via_users_server", 9, ALL, NULL },
-	{ "membership", 1, ALL, NULL },
-	{ "third_party_invite", 11, ALL, "signed" },
-	{ 0 },
+	{ KEY("join_authorised_via_users_server"), 9, ALL, NULL },
+	{ KEY("membership"), 1, ALL, NULL },
+	{ KEY("third_party_invite"), 11, ALL, "signed" },
+	{ .from = 0 },
 };
 static const struct kept power_levels[] = {
-	{ "ban", 1, ALL, NULL },
-	{ "events", 1, ALL, NULL },
-	{ "events_default", 1, ALL, NULL },
-	{ "invite", 11, ALL, NULL },
-	{ "kick", 1, ALL, NULL },
-	{ "redact", 1, ALL, NULL },
-	{ "state_default", 1, ALL, NULL },
-	{ "users", 1, ALL, NULL },
-	{ "users_default", 1, ALL, NULL },
-	{ 0 },
+	{ KEY("ban"), 1, ALL, NULL },
+	{ KEY("events"), 1, ALL, NULL },
+	{ KEY("events_default"), 1, ALL, NULL },
+	{ KEY("invite"), 11, ALL, NULL },
+	{ KEY("kick"), 1, ALL, NULL },
+	{ KEY("redact"), 1, ALL, NULL },
+	{ KEY("state_default"), 1, ALL, NULL },
+	{ KEY("users"), 1, ALL, NULL },
+	{ KEY("users_default"), 1, ALL, NULL },
+	{ .from = 0 },
 };
-static const struct kept redaction[] = { { "redacts", 11, ALL, NULL }, { 0 } };
+static const struct kept redaction[] = { { KEY("redacts"), 11, ALL, NULL }, { .from = 0 } };
 
 static const struct {
 	mx_str type;
@@ -84,7 +88,7 @@ static const struct kept *
 find_kept(const struct kept *rows, const struct mx_room_version *v, mx_str key)
 {
 	for (const struct kept *k = rows; k != NULL && k->from != 0; k++)
-		if (applies(k, v) && (k->key == NULL || mx_str_eq(mx_str_of(k->key), key)))
+		if (applies(k, v) && (k->key.p == NULL || mx_str_eq(k->key, key)))
 			return k;
 	return NULL;
 }
