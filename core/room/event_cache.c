@@ -10,6 +10,7 @@ struct entry {
 	uint64_t id_hash;
 	struct entry *nid_chain, *alias_chain, *id_chain, *newer, *older;
 	size_t weight;
+	int64_t used;			/* mx_monotonic_us */
 };
 
 struct mx_event_cache {
@@ -73,14 +74,16 @@ lru_push(struct mx_event_cache *c, struct entry *e)
 	c->newest = e;
 }
 
+/* now: when, in mx_monotonic_us. */
 static struct mx_event *
-use(struct mx_event_cache *c, struct entry *e)
+use(struct mx_event_cache *c, struct entry *e, int64_t now)
 {
 	if (e == NULL) {
 		c->misses++;
 		return NULL;
 	}
 	c->hits++;
+	e->used = now;
 	if (c->newest != e) {
 		lru_unlink(c, e);
 		lru_push(c, e);
@@ -144,12 +147,22 @@ grow(struct mx_event_cache *c)
 		link_entry(c, e);
 }
 
+/* What nobody has asked for in a while goes, though there were room. */
+static void
+age(struct mx_event_cache *c, int64_t now)
+{
+	while (c->oldest != NULL && now - c->oldest->used > MX_CACHE_IDLE)
+		drop(c, c->oldest);
+}
+
 static void
 insert(struct mx_event_cache *c, struct mx_event *ev)
 {
 	struct entry *e = mx_alloc(sizeof(*e));
 	mx_str id = mx_event_id(ev);
 
+	e->used = mx_monotonic_us();
+	age(c, e->used);
 	if (c->n >= c->room)
 		grow(c);
 	e->event = mx_event_ref(ev);
@@ -165,6 +178,14 @@ insert(struct mx_event_cache *c, struct mx_event *ev)
 }
 
 /* ---- without it ---- */
+
+void
+mx_event_cache_age(struct mx_event_cache *c, int64_t now)
+{
+	pthread_mutex_lock(&c->lock);
+	age(c, now);
+	pthread_mutex_unlock(&c->lock);
+}
 
 void
 mx_event_cache_drop(struct mx_event_cache *c, mx_nid nid)
@@ -206,7 +227,7 @@ struct mx_event *
 mx_event_cache_get(struct mx_event_cache *c, mx_nid nid)
 {
 	pthread_mutex_lock(&c->lock);
-	struct mx_event *ev = use(c, find(c, nid));
+	struct mx_event *ev = use(c, find(c, nid), mx_monotonic_us());
 
 	pthread_mutex_unlock(&c->lock);
 	return ev;
@@ -222,7 +243,7 @@ mx_event_cache_find(struct mx_event_cache *c, mx_str id)
 
 	while (e != NULL && (e->id_hash != h || !mx_str_eq(mx_event_id(e->event), id)))
 		e = e->id_chain;
-	struct mx_event *ev = use(c, e);
+	struct mx_event *ev = use(c, e, mx_monotonic_us());
 
 	pthread_mutex_unlock(&c->lock);
 	return ev;
@@ -232,11 +253,12 @@ size_t
 mx_event_cache_get_many(struct mx_event_cache *c, const mx_nid *nids, size_t n,
 			struct mx_event **out)
 {
+	int64_t now = mx_monotonic_us();
 	size_t missing = 0;
 
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < n; i++) {
-		out[i] = use(c, find(c, nids[i]));
+		out[i] = use(c, find(c, nids[i]), now);
 		missing += out[i] == NULL;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -302,6 +324,7 @@ mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx
 {
 	enum { PIECE = 32 };
 	const struct mx_event *at = from;
+	int64_t now = mx_monotonic_us();
 	size_t n = 0, stop;
 	mx_nid nid;
 
@@ -314,7 +337,7 @@ mx_event_cache_earlier(struct mx_event_cache *c, const struct mx_event *from, mx
 
 			if (e == NULL || !mx_event_shown(e->event))
 				break;
-			at = out[n++] = use(c, e);
+			at = out[n++] = use(c, e, now);
 			nid = earlier_of(c, at);
 		}
 		pthread_mutex_unlock(&c->lock);

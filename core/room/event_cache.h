@@ -5,6 +5,9 @@
 
 #include "core/room/event_private.h"
 
+/* An idle room's events and state leave memory, when others come in: after so long, in microseconds. */
+#define MX_CACHE_IDLE (INT64_C(1800) * 1000000)
+
 struct mx_event_cache;
 
 struct mx_event_cache *mx_event_cache_new(size_t bytes);
@@ -35,6 +38,8 @@ void mx_event_cache_add(struct mx_event_cache *c, struct mx_event **ev);
 void mx_event_cache_put(struct mx_event_cache *c, struct mx_event *ev);
 void mx_event_cache_drop(struct mx_event_cache *c, mx_nid nid);
 void mx_event_cache_clear(struct mx_event_cache *c);
+/* Drops what nobody has asked for in MX_CACHE_IDLE before now (mx_monotonic_us). */
+void mx_event_cache_age(struct mx_event_cache *c, int64_t now);
 void mx_event_cache_stats(struct mx_event_cache *c, uint64_t *hits, uint64_t *misses,
 			  size_t *bytes);
 

@@ -1,6 +1,7 @@
 /* The nodes of state trees in memory. */
 #include "config.h"
 
+#include "core/room/event_cache.h"
 #include "core/room/tree.h"
 
 #include <pthread.h>
@@ -116,6 +117,14 @@ trim(struct shard *s, size_t limit)
 	}
 }
 
+/* What nobody has asked for in a while goes, though there were room; as far as it is not pinned. */
+static void
+age(struct shard *s, int64_t now)
+{
+	while (s->oldest != NULL && now - s->oldest->used > MX_CACHE_IDLE && s->oldest->pins == 0)
+		evict(s, s->oldest);
+}
+
 static void
 grow(struct shard *s)
 {
@@ -148,6 +157,8 @@ put(struct shard *s, struct mx_node *n, size_t limit)
 		have->refs++;
 		return have;
 	}
+	n->used = mx_monotonic_us();
+	age(s, n->used);
 	if (s->n >= s->room)
 		grow(s);
 	size_t b = bucket(s, n->hash);
@@ -192,6 +203,16 @@ mx_node_cache_free(struct mx_node_cache **cp)
 	}
 	free(c);
 	*cp = NULL;
+}
+
+void
+mx_node_cache_age(struct mx_node_cache *c, int64_t now)
+{
+	for (size_t i = 0; i < SHARDS; i++) {
+		pthread_mutex_lock(&c->shards[i].lock);
+		age(&c->shards[i], now);
+		pthread_mutex_unlock(&c->shards[i].lock);
+	}
 }
 
 void
@@ -327,12 +348,14 @@ static struct mx_node *
 in_memory(struct mx_tree *t, const unsigned char hash[16])
 {
 	struct shard *s = shard_of(t->cache, hash);
+	int64_t now = mx_monotonic_us();
 	struct mx_node *n;
 
 	pthread_mutex_lock(&s->lock);
 	n = find(s, hash);
 	if (n != NULL) {
 		n->refs++;
+		n->used = now;
 		s->hits++;
 		if (s->newest != n) {
 			lru_unlink(s, n);

@@ -37,6 +37,8 @@ struct mx_node_cache;
 
 struct mx_node_cache *mx_node_cache_new(size_t bytes);
 void mx_node_cache_free(struct mx_node_cache **cache);
+/* As mx_event_cache_age. */
+void mx_node_cache_age(struct mx_node_cache *c, int64_t now);
 void mx_node_cache_stats(struct mx_node_cache *cache, uint64_t *hits, uint64_t *misses,
 			 size_t *bytes);
 
@@ -168,6 +170,7 @@ struct mx_node {
 	struct mx_node *chain, *newer, *older;
 	uint32_t n, refs, pins;		/* guarded by the shard's lock; the cache itself holds one reference */
 	bool cached;
+	int64_t used;			/* mx_monotonic_us; the same guard */
 	unsigned char bytes[];
 };
 bool mx_node_leaf(const struct mx_node *n);

@@ -1150,6 +1150,31 @@ covers_are_eight_to_a_statement(void **state)
 	assert_true(after.statements - before.statements <= 2 * 8 + 2 + 6);
 }
 
+static void
+an_idle_room_takes_no_memory(void **state)
+{
+	MX_AUTO(mx_room) *room = house_room("12", "shared");
+	uint64_t hits, misses;
+	size_t events, nodes;
+
+	(void)state;
+	statements_of(room, 3);
+	mx_event_cache_stats(rooms->events, &hits, &misses, &events);
+	mx_node_cache_stats(rooms->nodes, &hits, &misses, &nodes);
+	assert_true(events > 0 && nodes > 0);
+	/* Whatever was used just now stays. */
+	mx_event_cache_age(rooms->events, mx_monotonic_us());
+	mx_event_cache_stats(rooms->events, &hits, &misses, &events);
+	assert_true(events > 0);
+	mx_event_cache_age(rooms->events, mx_monotonic_us() + MX_CACHE_IDLE + 1);
+	mx_node_cache_age(rooms->nodes, mx_monotonic_us() + MX_CACHE_IDLE + 1);
+	mx_event_cache_stats(rooms->events, &hits, &misses, &events);
+	mx_node_cache_stats(rooms->nodes, &hits, &misses, &nodes);
+	assert_int_equal(events, 0);
+	assert_int_equal(nodes, 0);
+	unit_ok(house_send(room, &alice, "m.room.message", NULL, "{}", NULL));
+}
+
 /* ---- what is written along ---- */
 
 static const struct mx_sql NOTE = MX_SQL("UPDATE room SET invited = $2 WHERE nid = $1");	/* any row will do */
@@ -1408,6 +1433,7 @@ main(void)
 		house_case(a_cold_state_is_read_sixteen_events_a_statement),
 		house_case(a_message_is_one_statement),
 		house_case(covers_are_eight_to_a_statement),
+		house_case(an_idle_room_takes_no_memory),
 		house_case(a_room_is_made_with_what_ends_another),
 		house_case(what_is_refused_along_leaves_nothing),
 		house_case(what_is_written_along_may_ask_to_begin_anew),
