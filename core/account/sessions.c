@@ -256,6 +256,10 @@ static const struct mx_sql REFRESH_CONFIRMED =
 	MX_SQL("UPDATE refresh_token SET replaces = 0 WHERE user_nid = $1 AND device_nid = $2 AND "
 	       "replaces = $3");
 
+/* Far enough ago that another process, or this one once its clock is set right, does not take it for
+ * the future. */
+#define LONG_AGO (INT64_C(24) * 3600 * 1000)
+
 /* The pair `old` ends. Its access token expires instead of vanishing: who still has it is told that
  * it is out of date (soft_logout), not that the device is gone. */
 static mx_error *
@@ -273,7 +277,7 @@ pair_end(struct mx_accounts *as, struct mx_txn *tx, mx_nid user, mx_nid device, 
 		mx_bind_int(q, 2, device);
 		mx_bind_int(q, 3, old);
 		if (statements[i] == &PAIR_ACCESS_EXPIRE)
-			mx_bind_int(q, 4, now);
+			mx_bind_int(q, 4, now - LONG_AGO);
 		MX_TRY(mx_query_run(q));
 	}
 	return accounts_changed(as, tx, user, device);

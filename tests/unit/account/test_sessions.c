@@ -179,6 +179,23 @@ the_old_pair_works_until_the_new_one_is_used(void **state)
 	assert_false(soft(mx_session_refresh(as, one.refresh_token, a, &two)));
 }
 
+/* By a process whose clock was a minute ahead of the others'. */
+static void
+what_was_refreshed_stays_ended_when_the_clock_is_set_back(void **state)
+{
+	MX_AUTO(mx_arena) *a = mx_arena_new();
+	struct mx_session one = log_in(new_user("ahead"), "D", true, a), two;
+
+	(void)state;
+	test_time += 60000;
+	assert_ok(mx_session_refresh(as, one.refresh_token, a, &two));
+	assert_ok(try_token(two.access_token));
+	assert_true(soft(try_token(one.access_token)));
+	test_time -= 60000;
+	assert_true(soft(try_token(one.access_token)));
+	assert_ok(try_token(two.access_token));
+}
+
 static void
 using_the_new_refresh_token_ends_the_old_pair_too(void **state)
 {
@@ -416,6 +433,7 @@ main(void)
 		unit_case(logging_out_ends_one_device_or_all),
 		unit_case(a_token_without_a_device_goes_alone),
 		unit_case(the_old_pair_works_until_the_new_one_is_used),
+		unit_case(what_was_refreshed_stays_ended_when_the_clock_is_set_back),
 		unit_case(using_the_new_refresh_token_ends_the_old_pair_too),
 		unit_case(what_is_made_and_never_used_has_a_limit),
 		unit_case(an_expired_token_says_soft_logout),
