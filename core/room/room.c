@@ -167,10 +167,48 @@ read_hash(struct mx_rooms *rs, struct mx_conn *c, const struct mx_room_version *
 	return NULL;
 }
 
+static void
+drop_view(struct mx_room_view *v)
+{
+	mx_extremities_clear(&v->forks);
+	mx_power_unref(&v->power);
+	free(v->summary);
+	free(v->tail);
+}
+
+/* Takes what was read for the view, unless a write of our own has moved the view since: what was
+ * read may lack it, and what follows would hide the gap. False: it must be read again. */
+static bool
+take_view(struct mx_room *r, struct mx_room_view *next, uint64_t seq,
+	  const struct mx_room_version *version)
+{
+	struct mx_room_view unwanted = *next;
+	bool moved, known;
+
+	pthread_mutex_lock(&r->lock);
+	known = r->version != NULL && r->view.foreign == next->foreign;
+	moved = r->view.seq != seq;
+	if (!known && !moved) {
+		next->seq = r->view.seq + 1;
+		next->facts = r->view.facts + 1;
+		unwanted = r->view;
+		r->view = *next;
+		if (r->version == NULL)		/* it never changes, and is read without the lock */
+			r->version = version;
+	}
+	pthread_mutex_unlock(&r->lock);
+	drop_view(&unwanted);
+	return known || !moved;
+}
+
 /* Reads what is durable. The room's version is set when it is new. */
 static mx_error *
-read_view(struct mx_room *r, struct mx_conn *c)
+read_view_once(struct mx_room *r, struct mx_conn *c, bool *taken)
 {
+	pthread_mutex_lock(&r->lock);
+	uint64_t seq = r->view.seq;
+
+	pthread_mutex_unlock(&r->lock);
 	struct mx_room_view next = { .foreign = atomic_load(&r->foreign) };
 	const struct mx_room_version *version = NULL;
 	MX_AUTO(mx_buf) *forks = mx_buf_new(0);
@@ -198,17 +236,17 @@ read_view(struct mx_room *r, struct mx_conn *c)
 		if (i == 0 || next.forks.v[i].depth > next.depth)
 			next.depth = next.forks.v[i].depth;
 
-	pthread_mutex_lock(&r->lock);
-	next.seq = r->view.seq + 1;
-	next.facts = r->view.facts + 1;
-	mx_extremities_clear(&r->view.forks);
-	mx_power_unref(&r->view.power);
-	free(r->view.summary);
-	free(r->view.tail);
-	r->view = next;
-	if (r->version == NULL)		/* it never changes, and is read without the lock */
-		r->version = version;
-	pthread_mutex_unlock(&r->lock);
+	*taken = take_view(r, &next, seq, version);
+	return NULL;
+}
+
+static mx_error *
+read_view(struct mx_room *r, struct mx_conn *c)
+{
+	bool taken = false;
+
+	while (!taken)
+		MX_TRY(read_view_once(r, c, &taken));
 	return NULL;
 }
 

@@ -53,7 +53,8 @@ fill_tail(struct mx_room *r, struct mx_event *const *newest_first, size_t n, boo
 {
 	size_t max = (size_t)r->rs->opt.room_tail;
 
-	if (n == 0)
+	/* What the view does not have yet will be added when it has. */
+	if (n == 0 || newest_first[0]->nid > seen->last)
 		return;
 	if (n > max)
 		complete = false;
