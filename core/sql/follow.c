@@ -17,6 +17,7 @@
 #define BACK_OFF_MS 250
 #define COME_IN_MS 10000	/* the longest wait until everybody knows that we are there */
 #define RECOUNT_MS 50
+#define COMPANY_MS 5000		/* who was there may be back: its listener has lost its connection */
 
 bool
 mx_db_tells(const struct mx_db *db)
@@ -56,6 +57,15 @@ mx_follow_note_batch(struct mx_db *db, struct mx_conn *c)
 	return mx_conn_check(c, c->ops->notify(c->storage, (mx_str){ text, (size_t)n }));
 }
 
+/* Somebody is there, or may be: from now on nothing is answered without asking what they have
+ * written. */
+static void
+have_company(struct mx_follow *f)
+{
+	f->company_until = mx_monotonic_us() + COMPANY_MS * 1000;
+	atomic_store(&f->alone, false);
+}
+
 /* Another one has heard that we are here. */
 static void
 heard_known(struct mx_follow *f, int64_t who)
@@ -85,7 +95,7 @@ meet(struct mx_db *db, struct mx_storage_conn *c, mx_str id, mx_str facts)
 	mx_error *e = p->meets != NULL ? p->meets(p->arg, facts) : NULL, *said;
 
 	if (e == NULL) {
-		atomic_store(&db->follow.alone, false);
+		have_company(&db->follow);
 		return say(db, c, 'k', id);
 	}
 	MX_AUTO(mx_buf) *b = mx_buf_new(0);
@@ -193,12 +203,19 @@ tell_notes(struct mx_db *db, struct mx_storage_conn *c)
 
 /* ---- the thread ---- */
 
-/* Whether anybody else is there. Who comes in later says so. */
+/* Whether anybody else is there. Who comes in later says so. Who listens is counted, and who serves
+ * goes on serving while it has no connection to listen on: after a failure of the database, which
+ * ends all of them at once, nobody is alone before the others have had time to come back. */
 static mx_error *
 count_others(struct mx_db *db, struct mx_storage_conn *c, int64_t *n)
 {
+	struct mx_follow *f = &db->follow;
+
 	MX_TRY(db->ops->others(c, n));
-	atomic_store(&db->follow.alone, *n == 0);
+	if (*n > 0)
+		have_company(f);
+	else if (mx_monotonic_us() >= f->company_until)
+		atomic_store(&f->alone, true);
 	return NULL;
 }
 
@@ -227,10 +244,14 @@ come_in(struct mx_db *db, struct mx_storage_conn *c)
 	while ((int64_t)f->known_n < n && f->kept_out == NULL && !atomic_load(&f->stop) &&
 	       mx_monotonic_us() < end) {
 		MX_TRY(db->ops->hear(c, f->wake, RECOUNT_MS, &text));
-		if (text.p != NULL)
+		if (text.p != NULL) {
 			MX_TRY(heard(db, c, text));
-		else
-			MX_TRY(count_others(db, c, &n));
+			continue;
+		}
+		MX_TRY(count_others(db, c, &n));
+		/* Who is counted now may not have listened yet when we said so. */
+		if ((int64_t)f->known_n < n)
+			MX_TRY(say(db, c, 'h', f->peers.facts));
 	}
 	if ((int64_t)f->known_n < n && f->kept_out == NULL && !atomic_load(&f->stop))
 		mx_log("sql", MX_WARN, "SQL009", "another process on this database does not answer",
@@ -296,7 +317,7 @@ follow_main(void *arg)
 			       "other processes cannot be heard for now", mx_fe(e));
 		told |= e != NULL;
 		mx_error_free(&e);
-		atomic_store(&db->follow.alone, false);
+		have_company(&db->follow);
 		db->ops->disconnect(&c);
 	} while (!atomic_load(&db->follow.stop) && rest(&db->follow));
 	return NULL;
@@ -307,7 +328,7 @@ wait_in(struct mx_follow *f)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += 2 * COME_IN_MS / 1000;
 	pthread_mutex_lock(&f->lock);
 	while (!f->is_in && pthread_cond_timedwait(&f->in, &f->lock, &until) == 0)
@@ -321,6 +342,7 @@ mx_error *
 mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers)
 {
 	struct mx_follow *f = &db->follow;
+	pthread_condattr_t monotonic;
 	mx_error *e;
 
 	if (!mx_db_tells(db))
@@ -329,7 +351,10 @@ mx_db_follow(struct mx_db *db, const struct mx_db_peers *peers)
 	if (f->wake < 0)
 		return mx_error_new(MX_E_UNKNOWN, "eventfd: %s", strerror(errno));
 	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->in, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&f->in, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	f->last = &f->first;
 	f->facts = mx_str_dup(peers->facts);
 	f->peers = *peers;

@@ -200,6 +200,7 @@ struct mx_follow {
 	atomic_bool running;
 	atomic_bool stop, alone;	/* nobody else is there */
 	atomic_bool renew;		/* the connection is to be opened anew */
+	int64_t company_until;		/* the thread's own: not alone before this */
 
 	/* coming in: with the lock */
 	pthread_cond_t in;
