@@ -151,6 +151,7 @@ class Server:
         # What the configuration says already is changed by --set: {"client-register.enabled": "no"}.
         self.set = [word for name, value in (set or {}).items() for word in ("--set", "%s=%s" % (name, value))]
         self.process = None
+        self.program = os.path.join(BUILD, "myelind")
         os.makedirs(self.folder, exist_ok=True)
         self.write_config()
 
@@ -178,7 +179,7 @@ class Server:
         if not os.path.exists(key):
             self.ctl("key", "generate", key)
         self.log = open(self.log_file, "ab")
-        self.process = subprocess.Popen([os.path.join(BUILD, "myelind"), "--config", self.config_file, *self.set],
+        self.process = subprocess.Popen([self.program, "--config", self.config_file, *self.set],
                                         stdout=self.log, stderr=self.log, cwd=self.folder,
                                         env={**os.environ, **self.env})
 

@@ -20,8 +20,9 @@ def find(program):
 
 
 class Postgres:
-    def __init__(self, primary=None):
+    def __init__(self, primary=None, start=True):
         """primary: it is a standby of that one, and takes over when it is promoted."""
+        self.env = {}
         self.folder = tempfile.mkdtemp(prefix="myelin-pg-")
         self.count = 0
         self.user = None
@@ -39,7 +40,8 @@ class Postgres:
                       "-c", "fast", "--no-sync")
         else:
             self._run(find("initdb"), "-D", self.data, "-U", "myelin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        self.start()
+        if start:
+            self.start()
 
     def as_user(self, *command):
         """What runs a command as the user whose the files are."""
@@ -50,7 +52,7 @@ class Postgres:
 
     def _run(self, *command):
         done = subprocess.run(self.as_user(*command), cwd=self.folder, capture_output=True, text=True, timeout=120,
-                              env={**os.environ, "HOME": self.folder})
+                              env={**os.environ, "HOME": self.folder, **self.env})
         assert done.returncode == 0, done.stderr + done.stdout
 
     def start(self):
@@ -85,6 +87,15 @@ class Postgres:
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def running(self):
+        """Whether the server's first process is there, as its own file says."""
+        try:
+            with open(os.path.join(self.data, "postmaster.pid")) as f:
+                os.kill(int(f.readline()), 0)
+            return True
+        except (OSError, ValueError):
+            return False
 
     def database(self):
         """A new, empty database; its connection URL as [database] url takes it."""
