@@ -64,12 +64,19 @@ static inline struct mx_event *
 our_join(const struct house_user *who)
 {
 	MX_AUTO_JSON *content = house_json("{\"membership\":\"join\"}");
-	bool named = mx_room_version_find(mx_str_of(far_version))->room_id_is_create_hash;
+	const struct mx_room_version *v = mx_room_version_find(mx_str_of(far_version));
+	bool named = v->room_id_is_create_hash;
+	unsigned char auth_hash[3][MX_SHA256_SIZE], prev_hash[1][MX_SHA256_SIZE];
 	mx_str auth[] = { mx_event_id(far.levels), mx_event_id(far.rule), mx_event_id(far.create) };
 	mx_str prev = mx_event_id(far.levels);
 	struct mx_event *ev = NULL;
+
+	mx_event_reference_hash(v, mx_event_json(far.levels), auth_hash[0]);
+	mx_event_reference_hash(v, mx_event_json(far.rule), auth_hash[1]);
+	mx_event_reference_hash(v, mx_event_json(far.create), auth_hash[2]);
+	mx_event_reference_hash(v, mx_event_json(far.levels), prev_hash[0]);
 	struct mx_build b = {
-		.version = mx_room_version_find(mx_str_of(far_version)),
+		.version = v,
 		.room_id = mx_str_of(far.id),
 		.sender = mx_str_of(who->id),
 		.type = MX_S("m.room.member"),
@@ -78,8 +85,10 @@ our_join(const struct house_user *who)
 		.ts = 1700000001000,
 		.depth = 100,
 		.prev = &prev,
+		.prev_hash = prev_hash,
 		.prev_n = 1,
 		.auth = auth,
+		.auth_hash = auth_hash,
 		.auth_n = named ? 2 : 3,
 		.server = MX_S(HOUSE_SERVER),
 		.key = key,
@@ -93,14 +102,16 @@ static inline void
 far_room(const char *join_rule)
 {
 	bool named = mx_room_version_find(mx_str_of(far_version))->room_id_is_create_hash;
-	char rule[64], create[64];
+	bool creator = mx_room_version_find(mx_str_of(far_version))->rule_creator_in_content;
+	char rule[64], create[128];
 
 	memset(&far, 0, sizeof(far));
 	if (!named)
 		snprintf(far.id, sizeof(far.id), "!far-%u:server-0.example.org", house_tests);
 	far.state = mx_buf_new(0);
 	far.chain = mx_buf_new(0);
-	snprintf(create, sizeof(create), "{\"room_version\":\"%s\",\"n\":%u}", far_version, house_tests);
+	snprintf(create, sizeof(create), "{\"room_version\":\"%s\",\"n\":%u%s}", far_version, house_tests,
+		 creator ? ",\"creator\":\"" OWNER "\"" : "");
 	far.create = by_owner("m.room.create", "", create, NULL);
 	snprintf(far.id, sizeof(far.id), "%.*s", MX_SFMT(mx_event_room_id(far.create)));
 	far.owner = by_owner("m.room.member", OWNER, "{\"membership\":\"join\"}", far.create);

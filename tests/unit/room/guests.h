@@ -5,6 +5,7 @@
 #include "tests/unit/room/house.h"
 
 #include "core/room/build.h"
+#include "core/room/hash.h"
 #include "core/room/outlier.h"
 
 #include <stdatomic.h>
@@ -66,6 +67,9 @@ guest_event(struct guest_event g)
 {
 	MX_AUTO_JSON *content = house_json(g.content);
 	char server[64];
+	const struct mx_room_version *v =
+		mx_room_version_find(mx_str_of(g.version != NULL ? g.version : "11"));
+	unsigned char auth_hash[8][MX_SHA256_SIZE], prev_hash[1][MX_SHA256_SIZE];
 	mx_str auth[8], prev;
 	struct mx_event *ev = NULL;
 	size_t auth_n = 0;
@@ -73,12 +77,16 @@ guest_event(struct guest_event g)
 	snprintf(server, sizeof(server), "server-%u.example.org", g.server);
 	/* Where the room's id names the create event, nobody else does. */
 	for (size_t i = 0; i < 8 && g.auth[i] != NULL; i++)
-		if (!g.auth[i]->create || !g.auth[i]->version->room_id_is_create_hash)
+		if (!g.auth[i]->create || !g.auth[i]->version->room_id_is_create_hash) {
+			mx_event_reference_hash(v, mx_event_json(g.auth[i]), auth_hash[auth_n]);
 			auth[auth_n++] = mx_event_id(g.auth[i]);
-	if (g.prev != NULL)
+		}
+	if (g.prev != NULL) {
+		mx_event_reference_hash(v, mx_event_json(g.prev), prev_hash[0]);
 		prev = mx_event_id(g.prev);
+	}
 	struct mx_build b = {
-		.version = mx_room_version_find(mx_str_of(g.version != NULL ? g.version : "11")),
+		.version = v,
 		.room_id = mx_str_of(g.room_id),
 		.sender = mx_str_of(g.sender),
 		.type = mx_str_of(g.type),
@@ -87,8 +95,10 @@ guest_event(struct guest_event g)
 		.ts = g.ts != 0 ? g.ts : 1700000000000,
 		.depth = g.prev != NULL ? mx_event_depth(g.prev) + 1 : 1,
 		.prev = &prev,
+		.prev_hash = prev_hash,
 		.prev_n = g.prev != NULL,
 		.auth = auth,
+		.auth_hash = auth_hash,
 		.auth_n = auth_n,
 		.server = mx_str_of(server),
 		.key = guests.key[g.server],

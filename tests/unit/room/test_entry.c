@@ -3,6 +3,7 @@
 
 #include "tests/unit/room/covers.h"
 #include "tests/unit/room/far.h"
+#include "tests/unit/room/versions.h"
 
 /* What is true of the room once alice is in it. */
 static void
@@ -103,6 +104,58 @@ rooms_that_their_create_event_names_are_entered_too(void **state)
 }
 
 static void
+hand_in(struct mx_room *room, const struct mx_event *ev, enum mx_fate fate)
+{
+	mx_str pdu = mx_event_json(ev);
+	struct mx_arrival v;
+
+	unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &pdu, 1, &v));
+	if (v.fate != fate)
+		fail_msg("%s: %s", mx_fate_name(v.fate), v.words);
+	mx_arrivals_clear(&v, 1);
+}
+
+/* What one does in a room of each version: come in, talk, and hear the others. */
+static void
+rooms_of_every_version_are_entered(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ALL_VERSIONS; i++) {
+		struct mx_room *room;
+		struct mx_event *said;
+
+		far_version = all_versions[i];
+		house_tests += 1000;
+		far_room("public");
+		join_crowd(20);
+		unit_ok(enter(answer(), &room));
+		assert_int_equal(mx_room_joined_count(room), 22);
+		assert_int_equal(members(room, MX_MEMBER_JOIN), 22);
+		assert_true(has_state(room, "m.room.create", "", far.create));
+		assert_true(has_state(room, "m.room.member", alice.id, far.join));
+		check_health(room);
+		mx_event_unref(&(struct mx_event *){ house_say(room, &alice, "hello") });
+		said = guest_event((struct guest_event){
+			.version = far_version, .room_id = far.id, .sender = OWNER,
+			.type = "m.room.message", .content = "{\"body\":\"welcome\"}",
+			.prev = far.join, .auth = { far.create, far.levels, far.owner } });
+		hand_in(room, said, MX_FATE_ACCEPTED);
+		mx_event_unref(&said);
+		unit_ok(house_member(room, &alice, &alice, "leave"));
+		/* One whose join the state forbids does not come in. */
+		mx_room_unref(&room);
+		far_end();
+		house_tests += 1000;
+		far_room("invite");
+		unit_refused(enter(answer(), &room), MX_E_FORBIDDEN);
+		check_nothing();
+		far_end();
+	}
+	house_tests -= 2000 * (unsigned)ALL_VERSIONS;
+	far_version = "11";
+}
+
+static void
 it_is_there_after_a_restart(void **state)
 {
 	struct mx_room *room;
@@ -119,18 +172,6 @@ it_is_there_after_a_restart(void **state)
 	mx_event_unref(&(struct mx_event *){ house_say(room, &alice, "hello") });
 	mx_room_unref(&room);
 	far_end();
-}
-
-static void
-hand_in(struct mx_room *room, const struct mx_event *ev, enum mx_fate fate)
-{
-	mx_str pdu = mx_event_json(ev);
-	struct mx_arrival v;
-
-	unit_ok(mx_room_accept(rooms, conn, room, (mx_str){ NULL, 0 }, &pdu, 1, &v));
-	if (v.fate != fate)
-		fail_msg("%s: %s", mx_fate_name(v.fate), v.words);
-	mx_arrivals_clear(&v, 1);
 }
 
 /* What was before our join comes in after all, from its beginning on: that changes nothing. */
@@ -448,6 +489,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		house_case(the_room_is_there_with_its_state_and_one_can_talk),
 		house_case(rooms_that_their_create_event_names_are_entered_too),
+		house_case(rooms_of_every_version_are_entered),
 		house_case(it_is_there_after_a_restart),
 		house_case(the_past_comes_after_the_join),
 		house_case(what_the_rules_refuse_is_left_out_of_the_state),
