@@ -99,6 +99,7 @@ struct remote_spec {
 	int64_t depth;			/* 0: one more than that of prev[0] */
 	size_t fewer_auth;		/* so many auth events are left out */
 	struct remote *more_auth;	/* one that does not belong there */
+	bool wrong_hashes;		/* of the events that it names: versions 1 and 2 */
 };
 
 static inline struct remote *
@@ -135,6 +136,10 @@ remote_event(struct mx_room *room, struct remote_spec s)
 		mx_event_reference_hash(v, mx_event_json(s.prev[prev_n]->ev), prev_hash[prev_n]);
 		prev[prev_n] = mx_event_id(s.prev[prev_n]->ev);
 		prev_n++;
+	}
+	if (s.wrong_hashes) {
+		memset(prev_hash, 1, sizeof(prev_hash));
+		memset(auth_hash, 1, sizeof(auth_hash));
 	}
 	struct mx_build b = {
 		.version = v,
