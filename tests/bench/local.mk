@@ -1,3 +1,5 @@
+EXTRA_DIST += tests/bench/takeover.py tests/bench/waiting.py
+
 if HAVE_SQLITE
 noinst_PROGRAMS += tests/bench/limits
 tests_bench_limits_SOURCES = tests/bench/limits.c tests/bench/rows.h
