@@ -31,6 +31,9 @@ struct mx_sync {
 		      mx_str sender);
 	const void *owner;
 	mx_error **failure;		/* what mx_sync_fail was told first */
+	const mx_nid *rooms;		/* of an answer that looks at all rooms of a user: joined ones with one `since`, ascending … */
+	size_t room_count;		/* … else 0 */
+	struct mx_sync_memo **memos;	/* mx_sync_memo's */
 };
 
 static inline struct mx_request *mx_sync_request(const struct mx_sync *s) { return s->rq; }
@@ -71,6 +74,53 @@ static inline bool
 mx_sync_wants(const struct mx_sync *s, enum mx_sync_section section, mx_str type, mx_str sender)
 {
 	return s->wants(s, section, type, sender);
+}
+
+/* What a module has read for several rooms of one answer at once. */
+struct mx_sync_memo {
+	struct mx_sync_memo *next;
+	const struct mx_module_self *self;
+	void *p;
+};
+
+/* The module's own place in this answer, empty at first; what it points to lies in the request's arena.
+ * NULL where the answer has none. */
+static inline void **
+mx_sync_memo(const struct mx_sync *s, const struct mx_module_self *self)
+{
+	struct mx_sync_memo *m;
+
+	if (s->size < sizeof(*s) || s->memos == NULL)
+		return NULL;
+	for (m = *s->memos; m != NULL; m = m->next)
+		if (m->self == self)
+			return &m->p;
+	m = (struct mx_sync_memo *)mx_arena_alloc(mx_request_arena(s->rq), sizeof(*m));
+	m->next = *s->memos;
+	m->self = self;
+	*s->memos = m;
+	return &m->p;
+}
+
+/* Where the room of the view stands among s->rooms; -1 when it does not. Rooms are asked of in that
+ * order. */
+static inline long
+mx_sync_room_index(const struct mx_sync *s)
+{
+	size_t low = 0, high = s->size < sizeof(*s) ? 0 : s->room_count;
+	mx_nid room = mx_room_nid(s->room);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->rooms[middle] == room)
+			return (long)middle;
+		if (s->rooms[middle] < room)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
 }
 
 #endif

@@ -45,7 +45,10 @@ sync_view(struct sync *s, struct mx_room *room, struct mx_token since, const str
 				 .known = s->known,
 				 .wants = wants,
 				 .owner = s,
-				 .failure = &s->failure };
+				 .failure = &s->failure,
+				 .rooms = s->rooms,
+				 .room_count = s->room_count,
+				 .memos = &s->memos };
 }
 
 static mx_error *

@@ -388,6 +388,9 @@ write_sections(struct sync *s, const struct sync_room *r, struct mx_jw *jw)
 
 	if (r->fresh)
 		view.known = false;
+	/* It is asked for all that it has, unlike its neighbours. */
+	if (r->fresh && !s->initial)
+		view.room_count = 0;
 	any = sync_section(s, &view, MX_SYNC_ROOM_EPHEMERAL, MX_S("ephemeral"), jw);
 	any |= sync_section(s, &view, MX_SYNC_ROOM_ACCOUNT_DATA, MX_S("account_data"), jw);
 	before = mx_buf_view(jw->b).n;

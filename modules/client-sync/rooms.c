@@ -114,6 +114,18 @@ is_old(const struct sync *s, const struct mx_member *m)
 	return m->membership != MX_MEMBER_JOIN && mx_member_since(m) <= s->since.pos;
 }
 
+/* Modules may read for several at once. Only of joined ones they are asked. */
+static void
+name_rooms(struct sync *s, const struct mx_member *list, size_t n)
+{
+	mx_nid *rooms = mx_arena_alloc(s->arena, (n + 1) * sizeof(*rooms));
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].membership == MX_MEMBER_JOIN && !is_old(s, &list[i]))
+			rooms[s->room_count++] = list[i].room;
+	s->rooms = rooms;
+}
+
 static mx_error *
 rooms_of_user(struct sync *s)
 {
@@ -121,6 +133,7 @@ rooms_of_user(struct sync *s)
 	size_t n = 0;
 
 	MX_TRY(mx_user_rooms(s->rs, s->conn, s->who->user, s->arena, &list, &n));
+	name_rooms(s, list, n);
 	for (size_t i = 0; i < n; i++)
 		if (!is_old(s, &list[i]))
 			MX_TRY(one_room(s, list[i].room, &list[i], NULL, 0));

@@ -62,6 +62,9 @@ struct sync {
 	bool known;
 
 	struct mx_buf *join, *invite, *knock, *leave;	/* members of rooms.*, with commas between */
+	const mx_nid *rooms;			/* that are asked for one by one: all of the user's, or none */
+	size_t room_count;
+	struct mx_sync_memo *memos;		/* of the modules */
 	struct mx_buf *section;			/* where sync_section gathers what modules say */
 	mx_error *failure;			/* of a section that a module could not read */
 };

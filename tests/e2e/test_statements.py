@@ -77,3 +77,27 @@ def test_sending_a_message_is_one_statement_and_what_a_batch_needs(hs):
     alice.send(room, "first")
     # Where other processes may be, the batch leaves two more: what it announced, and its own number.
     assert cost(hs, lambda: alice.send(room, "hello")) < (4 if hs.database.startswith("sqlite") else 6)
+
+
+def test_an_initial_sync_asks_of_many_rooms_at_once(hs):
+    """And each room gets what is its own: receipts and account data, where there are any."""
+    alice, bob = hs.register("alice"), hs.register("bob")
+    rooms = [alice.create_room(preset="public_chat", name="Room %d" % i) for i in range(36)]
+    read, data = {}, {}
+    for i, room in enumerate(rooms):
+        bob.join(room)
+        if i % 3 == 0:
+            read[room] = alice.send(room, "x")
+            alice.ok("POST", alice.room(room, "receipt/m.read/" + quote(read[room])), {})
+        if i % 4 == 1:
+            data[room] = {"n": i}
+            bob.ok("PUT", "/_matrix/client/v3/user/%s/rooms/%s/account_data/org.example" % (
+                quote(bob.user_id), quote(room)), data[room])
+    joined = bob.sync()["rooms"]["join"]
+    for room in rooms:
+        got = joined[room]
+        receipts = [e["content"] for e in got.get("ephemeral", {}).get("events", []) if e["type"] == "m.receipt"]
+        assert [list(c) for c in receipts] == ([[read[room]]] if room in read else []), room
+        events = got.get("account_data", {}).get("events", [])
+        assert [e["content"] for e in events if e["type"] == "org.example"] == ([data[room]] if room in data else [])
+    assert cost(hs, bob.sync) < len(rooms) / 2
