@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/ctl/catalog.h"
+#include "core/daemon/sections.h"
 #include "core/runtime/core.h"
 #include "core/runtime/loader.h"
 

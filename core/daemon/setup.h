@@ -4,6 +4,7 @@
 #ifndef CORE_DAEMON_SETUP_H
 #define CORE_DAEMON_SETUP_H
 
+#include "core/daemon/sections.h"
 #include "core/runtime/conf.h"
 #include "core/runtime/core.h"
 #include "core/sql/db.h"

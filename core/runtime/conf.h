@@ -65,15 +65,4 @@ void mx_options_reference(const char *section, const char *summary, const struct
 /* All about one option, for a person. */
 void mx_option_explain(const char *section, const struct mx_option *row, struct mx_buf *b);
 
-/* ---- the sections of the core ---- */
-struct mx_core_section {
-	const char *name, *summary;
-	const struct mx_option *rows;
-	const size_t *n;
-	size_t size;
-};
-enum { MX_CORE_SECTIONS = 9 };
-/* The nth, NULL at the end. */
-const struct mx_core_section *mx_core_section(size_t nth);
-
 #endif

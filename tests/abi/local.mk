@@ -1,4 +1,4 @@
-abi_scripts = tests/abi/includes tests/abi/symbols tests/abi/example tests/abi/record
+abi_scripts = tests/abi/includes tests/abi/layers tests/abi/symbols tests/abi/example tests/abi/record
 dist_check_SCRIPTS += $(abi_scripts)
 TESTS += $(abi_scripts)
 AM_TESTS_ENVIRONMENT += CC='$(CC)' NM='$(NM)' MX_BUILD_CFLAGS='$(CFLAGS) $(MX_CFLAGS)' \
