@@ -143,8 +143,9 @@ class Cluster:
             for each in self.servers:
                 each.weather.set(skew=0)
         else:
+            # Or a client has got its port meanwhile.
             assert "myelind: " in words and any(w in words for w in (
-                "PostgreSQL", "database", "SQLite", "cannot store", "Address already in use")), words  # or a client has got its port
+                "PostgreSQL", "database", "SQLite", "cannot store", "No space left on device", "Address already in use")), words
         one.spawn()
         self.counts["ended"] += 1
         return False
