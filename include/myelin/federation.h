@@ -75,8 +75,9 @@ MX_API mx_error *mx_room_accept_at(struct mx_rooms *rs, struct mx_conn *c, struc
 
 /* Events from before what we know, newest first, as /backfill gives them: they stand in front of
  * the timeline, with negative positions. state and auth: of the state before the oldest of them (the
- * last), as for mx_room_accept_at. Those that the others do not lead to are dropped: without a
- * state nobody could say who may see them. */
+ * last), as for mx_room_accept_at. Those that the others do not lead to are dropped
+ * (MX_REASON_MISSING_PREV): without a state nobody could say who may see them. Ask for the state
+ * before such a one and hand it in again, as the last of those that lead on from it. */
 MX_API mx_error *mx_room_backfill(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r,
 				  const mx_str *pdus, size_t n, const mx_str *state, size_t state_n,
 				  const mx_str *auth, size_t auth_n,
