@@ -238,16 +238,21 @@ def test_a_login_token_is_used_once_through_all_processes(pair):
         assert sorted(both) == [200, 403]
 
 
-def attempts(pair, body, most):
-    """Logging in at both in turn: how many were let through, until both refuse."""
-    granted, refused = 0, {}
-    for i in range(most):
-        status = pair[i % 2].client().call("POST", "/_matrix/client/v3/login", body)[0]
-        granted += status != 429
-        refused[i % 2] = status == 429
-        if refused.get(0) and refused.get(1):
-            return granted
-    raise AssertionError("%d attempts were let through, and it went on" % granted)
+def refused(server, body):
+    return server.client().call("POST", "/_matrix/client/v3/login", body)[0] == 429
+
+
+def let_through(pair, body, burst):
+    """How often the second lets a login through when the first has granted a whole burst."""
+    for i in range(burst):
+        assert not refused(pair[0], body), i
+    assert refused(pair[0], body)
+    for i in range(burst):
+        if refused(pair[1], body):
+            return i
+        # It is told soon; a machine may be busy.
+        time.sleep(0.3)
+    return burst
 
 
 def limited(server, database, **options):
@@ -258,20 +263,18 @@ def limited(server, database, **options):
 
 
 def test_a_rate_limit_is_one_for_all_processes(server, database):
-    pair = limited(server, database, http__login_burst="16", http__login_every="1h", http__rate_limits="yes",
+    pair = limited(server, database, http__login_burst="20", http__login_every="1h", http__rate_limits="yes",
                    http__register_burst="100")
     alice = pair[0].register("alice")
     body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}, "password": PASSWORD}
-    granted = attempts(pair, body, 60)
-    assert 16 <= granted <= 20, granted
+    assert let_through(pair, body, 20) < 15
 
 
 def test_wrong_passwords_are_counted_by_all_processes(server, database):
-    pair = limited(server, database, **{"auth-password__failed_burst": "10", "auth-password__failed_every": "1h"})
+    pair = limited(server, database, **{"auth-password__failed_burst": "20", "auth-password__failed_every": "1h"})
     alice = pair[0].register("alice")
     body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": alice.user_id}, "password": "wrong"}
-    granted = attempts(pair, body, 60)
-    assert 10 <= granted <= 13, granted
+    assert let_through(pair, body, 20) < 15
     # For the right one, too.
     for side in pair:
         assert side.client().call("POST", "/_matrix/client/v3/login", {**body, "password": PASSWORD})[0] == 429
