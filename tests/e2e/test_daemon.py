@@ -390,6 +390,22 @@ def test_an_upgrade_has_no_gap(server):
     assert "in use by another process, number %d" % hs.process.pid in run(hs).stderr
 
 
+def test_an_upgrade_tells_the_service_manager_who_serves(server):
+    """Who ends says that another is the main process, and not that the service stops."""
+    hs = server(start=False)
+    path = os.path.join(hs.folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(30)
+        hs.env = {"NOTIFY_SOCKET": path}
+        hs.start()
+        assert manager.recv(100) == b"READY=1"
+        upgrade(hs, "signal")
+        assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"MAINPID=%d" % hs.process.pid]
+        assert hs.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"
+
+
 def test_an_upgrade_that_fails_changes_nothing(server):
     hs = server()
     alice = hs.register("alice")
