@@ -78,7 +78,7 @@ hand_in(struct world *w, int to, const int *v, int n)
 	struct server *s = &w->servers[to];
 	struct told *told = dice_percent(&w->dice, 85) ? told_before(w, v[n - 1]) : NULL;
 	struct mx_arrival got[PAGE] = { { .event = NULL } };
-	mx_str pdus[PAGE];
+	mx_str pdus[PAGE] = { { NULL, 0 } };
 	int wires[PAGE];
 	mx_error *e;
 
