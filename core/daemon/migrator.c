@@ -98,17 +98,28 @@ go_round(struct mx_migrator *m)
 
 /* ---- the thread ---- */
 
+/* For how long after a round: where nobody else uses the database and nothing is left, for ever. */
+static int
+pause_after(const struct mx_migrator *m, enum round r)
+{
+	if (r == OPEN)
+		return LOOK_MS;
+	return r == FAILED || m->core->shared ? BEAT_MS : 0;
+}
+
+/* Until ms are over (0: never), or there is something to do. */
 static void
 wait_for(struct mx_migrator *m, int ms)
 {
 	struct timespec until;
+	int why = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
 	pthread_mutex_lock(&m->lock);
-	while (!m->poked && !atomic_load(&m->stop) &&
-	       pthread_cond_timedwait(&m->changed, &m->lock, &until) == 0)
-		continue;
+	while (!m->poked && !atomic_load(&m->stop) && why == 0)
+		why = ms > 0 ? pthread_cond_timedwait(&m->changed, &m->lock, &until)
+			     : pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -150,7 +161,7 @@ run(void *arg)
 			r = go_round(m);
 			next = mx_monotonic_us() + (r == FAILED ? FAILED_MS : LOOK_MS) * INT64_C(1000);
 		}
-		wait_for(m, r == OPEN ? LOOK_MS : BEAT_MS);
+		wait_for(m, pause_after(m, r));
 	}
 	return NULL;
 }

@@ -3,7 +3,9 @@
  * points into a module after it is unloaded.
  *
  * Log of changes to the ABI (newest first):
- *   2026-11-24  1.3  migrations in phases; patience and index, of a storage driver.
+ *   2026-11-24  1.3  migrations in phases; patience and index, of a storage driver; lock_us and lock_wait_us,
+ *                    of mx_sql_stats; mx_conn_rest; mx_run_is_ours; mx_request_age; mx_events_drop_lost;
+ *                    rooms and memos, of a sync, and mx_sync_memo; MX_REASON_VOUCHER. A job has to say who runs it.
  *   2026-11-24  1.2  the hooks room_succeeded and told, mx_core_tell; mx_room_create_along; mx_shape_parse and
  *                    mx_events_write_as; done, of a stage;
  *                    mx_uia_pass; the service threepids;
