@@ -149,6 +149,13 @@ merge(struct mx_doctor *d, const struct mx_state_root *roots, size_t n, struct m
 	return NULL;
 }
 
+/* Whether it came only after what names it had been taken in. Nothing is done again then. */
+static bool
+came_later(const struct mx_event *prev, const struct mx_event *ev)
+{
+	return ev->nid > 0 && prev->nid > ev->nid;
+}
+
 /* *told: nothing here says what the state before it was. */
 static mx_error *
 state_before(struct mx_doctor *d, const struct mx_event *ev, struct mx_fresh_nodes *fresh,
@@ -165,7 +172,7 @@ state_before(struct mx_doctor *d, const struct mx_event *ev, struct mx_fresh_nod
 
 		named++;
 		MX_TRY(find(d, id, &prev));
-		if (prev != NULL && !prev->outlier)
+		if (prev != NULL && !prev->outlier && !came_later(prev, ev))
 			roots[n++] = root_after(d, prev);
 	}
 	*told = n < named || (named == 0 && !ev->create);
@@ -256,8 +263,9 @@ compare(struct mx_doctor *d, struct mx_event *ev, struct states *s)
 
 /* ---- the room's state ---- */
 
+/* What ev names, or what that builds on where it was not accepted, is no end any more. */
 static mx_error *
-go(struct mx_doctor *d, mx_str id, size_t *behind)
+go(struct mx_doctor *d, const struct mx_event *ev, mx_str id, size_t *behind)
 {
 	MX_AUTO(mx_event) *prev = NULL;
 	struct mx_event_ids it;
@@ -272,11 +280,11 @@ go(struct mx_doctor *d, mx_str id, size_t *behind)
 	if ((*behind)++ > MAX_BEHIND)
 		return NULL;
 	MX_TRY(find(d, id, &prev));
-	if (prev == NULL || (!prev->rejected && !prev->soft_failed))
+	if (prev == NULL || came_later(prev, ev) || (!prev->rejected && !prev->soft_failed))
 		return NULL;
 	it = mx_event_prev(prev);
 	while (mx_event_ids_next(&it, &next))
-		MX_TRY(go(d, next, behind));
+		MX_TRY(go(d, ev, next, behind));
 	return NULL;
 }
 
@@ -319,7 +327,7 @@ move_ends(struct mx_doctor *d, struct mx_event *ev, bool told)
 		while (d->ends_n > 0)
 			mx_event_unref(&d->ends[--d->ends_n]);
 	while (mx_event_ids_next(&it, &id))
-		MX_TRY(go(d, id, &behind));
+		MX_TRY(go(d, ev, id, &behind));
 	/* As place.c: what was behind another event from its first moment on is no end. */
 	if (ev->inner && d->ends_n > 0)
 		return NULL;

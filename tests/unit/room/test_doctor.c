@@ -2,7 +2,7 @@
 #include "config.h"
 
 #include "core/room/doctor.h"
-#include "tests/unit/room/guests.h"
+#include "tests/unit/room/remote.h"
 
 static struct mx_room *room;
 static struct mx_event *topic, *said, *joined;
@@ -341,6 +341,59 @@ rooms_that_fork_are_healthy(void **state)
 	end_room();
 }
 
+/* An event that others have told the state for; then comes what it names, and is not accepted. Which
+ * events were the room's ends was decided without it. */
+static void
+what_came_later_has_decided_nothing(void **state)
+{
+	const char *gina, *hugo;
+	struct remote *last, *leave, *first, *lost, *late;
+	struct remote_spec spec = { .type = "m.room.topic", .key = "" };
+	mx_str pdus[REMOTE_STATE];
+	struct mx_arrival v;
+	char levels[256];
+	struct mx_checkup c;
+
+	(void)state;
+	room = house_room("11", "shared");
+	spec.sender = gina = remote_user(0, "gina");
+	hugo = remote_user(1, "hugo");
+	snprintf(levels, sizeof(levels), "{\"users\":{\"%s\":50}}", gina);
+	unit_ok(house_send(room, &alice, "m.room.power_levels", "", levels, NULL));
+	last = remote_member(room, 0, gina, gina, "join", remote_of(room));
+	remote_accepted(room, last);
+	last = remote_member(room, 1, hugo, hugo, "join", last);
+	remote_accepted(room, last);
+	leave = remote_member(room, 1, hugo, hugo, "leave", last);
+	spec.content = "{\"topic\":\"what the room has as long as this is an end\"}";
+	spec.ts = 1750000000000;
+	spec.prev[0] = last;
+	first = remote_event(room, spec);
+	lost = remote_say(room, 1, hugo, first);
+	spec.content = "{\"topic\":\"older by its clock\"}";
+	spec.ts = 1700000000000;
+	spec.prev[0] = lost;
+	late = remote_event(room, spec);
+	remote_accepted(room, leave);
+	remote_accepted(room, first);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	for (size_t i = 0; i < lost->state_n; i++)
+		pdus[i] = mx_event_json(lost->state[i]->ev);
+	unit_ok(mx_room_accept_at(rooms, conn, room, mx_event_id(late->ev), pdus, lost->state_n,
+				  NULL, 0, &v));
+	assert_int_equal(v.fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(&v, 1);
+	healthy();
+	remote_fate(room, lost, MX_FATE_SOFT_FAILED, MX_REASON_CURRENT_STATE);
+	healthy();
+	c = check(false);
+	assert_int_equal(c.untold, 1);
+	mx_event_unref(&(struct mx_event *){ house_say(room, &alice, "together") });
+	healthy();
+	remote_clear();
+	end_room();
+}
+
 int
 main(void)
 {
@@ -354,6 +407,7 @@ main(void)
 		house_case(parts_of_states_that_are_lost_are_stored_again),
 		house_case(members_and_counts_follow_from_the_state),
 		house_case(rooms_that_fork_are_healthy),
+		house_case(what_came_later_has_decided_nothing),
 	};
 
 	guests_come();
