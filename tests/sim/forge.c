@@ -28,10 +28,10 @@ server_of_n(struct world *w, mx_str user)
 void
 forge_state(struct world *w, const int *prev, int n, struct oracle_state *out)
 {
-	const struct oracle_state *states[20];
+	const struct oracle_state *states[ORACLE_EVENTS];
 	int known = 0;
 
-	for (int i = 0; i < n && i < 20; i++)
+	for (int i = 0; i < n && i < ORACLE_EVENTS; i++)
 		known += oracle_after(w->oracle, prev[i], &states[known]);
 	oracle_resolve(w->oracle, states, known, out);
 }

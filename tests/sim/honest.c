@@ -104,10 +104,15 @@ check_refusal(struct world *w, int i, const struct act *a, const char *words)
 {
 	/* It may have joined branches before it refused. */
 	honest_find_own(w, i, NULL);
-	int prev[64], n = honest_extremities(w, i, prev, 20);
-	struct forged f = {
-		.act = a, .prev = prev, .prev_n = n, .ts = w->now, .by = i, .also_by = -1
-	};
+	int ends[ORACLE_EVENTS], n = honest_extremities(w, i, ends, ORACLE_EVENTS);
+	/* There may be more than an event can name. */
+	struct forged f = { .act = a,
+			    .prev = ends,
+			    .prev_n = n < MX_EVENT_MAX_PREV ? n : MX_EVENT_MAX_PREV,
+			    .ts = w->now,
+			    .by = i,
+			    .also_by = -1 };
+	struct oracle_state now;
 	json_t *ev;
 
 	w->count.refused++;
@@ -115,9 +120,11 @@ check_refusal(struct world *w, int i, const struct act *a, const char *words)
 	if (a->redacts != NULL)
 		return;
 	ev = forge(w, &f);
-	if (oracle_would_allow(w->oracle, ev))
+	forge_state(w, ends, n, &now);
+	if (oracle_would_allow(w->oracle, ev, &now))
 		world_fail(w, "s%d refuses its own user's %s, which the rules allow: %s", i,
 			   a->type, words);
+	oracle_state_clear(&now);
 	json_decref(ev);
 }
 

@@ -429,13 +429,13 @@ oracle_add(struct oracle *o, const char *json, size_t n, const char *id, enum or
 }
 
 bool
-oracle_would_allow(struct oracle *o, const json_t *ev)
+oracle_would_allow(struct oracle *o, const json_t *ev, const struct oracle_state *now)
 {
 	bool good;
 
 	fill(o, json_deep_copy(ev), copy("$would"));
 	o->v[o->n - 1].vouched = true;
-	good = oracle_judge(o, o->n - 1) == ORACLE_ALLOWED;
+	good = oracle_judge(o, o->n - 1) == ORACLE_ALLOWED && oracle_allows(o, o->n - 1, now);
 	empty(&o->v[--o->n]);
 	return good;
 }

@@ -122,7 +122,7 @@ void oracle_hash(json_t *ev);
 void oracle_sign(int version, json_t *ev, const char *server, const char *key_id,
 		 const unsigned char *secret_key);
 /* Whether an event that nobody has made (its format right, no signature) would be allowed after its
- * prev_events. */
-bool oracle_would_allow(struct oracle *o, const json_t *ev);
+ * prev_events, and in the state that the room has now. */
+bool oracle_would_allow(struct oracle *o, const json_t *ev, const struct oracle_state *now);
 
 #endif
