@@ -98,27 +98,24 @@ name(struct place *w, mx_str id, const struct mx_event *prev)
 static mx_error *
 find_others(struct place *w)
 {
-	size_t left = 0;
-
 	struct mx_intake *in = w->in;
+	size_t left = 0;
+	mx_nid by = 0;
 
 	w->gone = mx_arena_alloc(in->arena, (in->ends_n + 1) * sizeof(*w->gone));
 	for (size_t i = 0; i < w->a->prev_n; i++)
 		MX_TRY(name(w, mx_event_id(w->a->prev[i]), w->a->prev[i]));
 	for (size_t i = 0; i < in->ends_n; i++)
 		left += !w->gone[i];
-	for (; left > 0 && left + 1 > (size_t)in->rs->opt.max_extremities; left--)
+	if (left > 0)
+		MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &by));
+	w->p->inner = by != 0;
+	for (; left > 0 && left + !w->p->inner > (size_t)in->rs->opt.max_extremities; left--)
 		w->gone[mx_extremity_to_give_up(in->ends, in->ends_n, w->gone)] = true;
 	for (size_t i = 0; i < in->ends_n; i++)
 		if (!w->gone[i])
 			mx_extremities_add(&w->p->others, in->ends[i]);
 	w->p->alone = left == 0;
-	if (!w->p->alone) {
-		mx_nid by;
-
-		MX_TRY(mx_gap_filled(in, mx_event_id(w->ev), &by));
-		w->p->inner = by != 0;
-	}
 	return NULL;
 }
 

@@ -886,6 +886,34 @@ a_gap_that_is_filled_leaves_the_room_well(void **state)
 	mx_room_unref(&room);
 }
 
+/* It takes the place of no other where there are as many as there may be. */
+static void
+what_fills_a_gap_drives_no_extremity_out(void **state)
+{
+	int64_t most = rooms->opt.max_extremities;
+	struct remote *last, *early, *late;
+	struct mx_room *room = guest_room(&last);
+	struct mx_checkup c = { .signatures = true };
+
+	(void)state;
+	early = remote_say(room, 0, gina, last);
+	late = remote_say(room, 0, gina, early);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, early, MX_FATE_ACCEPTED);
+	assert_int_equal(extremities(room), 2);
+	remote_accepted(room, remote_say(room, 1, hugo, last));
+	remote_accepted(room, remote_say(room, 0, gina, last));
+	assert_int_equal(extremities(room), 3);
+	rooms->opt.max_extremities = 3;
+	remote_accepted(room, early);
+	assert_int_equal(extremities(room), 3);
+	unit_ok(mx_room_checkup(rooms, conn, room, &c));
+	rooms->opt.max_extremities = most;
+	if (c.found > 0)
+		fail_msg("%s of %s: %s", mx_ailment_name(c.v[0].what), c.v[0].id, c.v[0].words);
+	mx_room_unref(&room);
+}
+
 static void
 the_past_is_written_in_batches(void **state)
 {
@@ -1560,6 +1588,7 @@ main(void)
 		accept_case(a_state_before_the_past_is_that_of_its_oldest_event_alone),
 		accept_case(a_redaction_may_come_just_before_the_place_of_what_it_redacts),
 		accept_case(a_gap_that_is_filled_leaves_the_room_well),
+		accept_case(what_fills_a_gap_drives_no_extremity_out),
 		accept_case(many_branches_are_joined),
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
