@@ -141,6 +141,16 @@ meet_again(struct mx_intake *in, struct mx_arriving *a)
 	return mx_intake_meet_outlier(in, a, stored);
 }
 
+/* Whether what redacts it is on the line, where no row tells of it yet. */
+static bool
+is_redacted_by_line(const struct mx_intake *in, mx_str id)
+{
+	for (size_t i = 0; i < in->line_n; i++)
+		if (in->store[i].awaits && mx_str_eq(target_of(in->store[i].event), id))
+			return true;
+	return false;
+}
+
 mx_error *
 mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 {
@@ -152,6 +162,8 @@ mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 		MX_TRY(meet_again(in, a));
 	if (a->redaction != 0 || (a->redaction_known && !in->new_pending))
 		return NULL;
+	if (is_redacted_by_line(in, mx_event_id(a->v->event)))
+		MX_TRY(mx_intake_flush(in));
 	a->redaction_known = true;
 	mx_events_clear(&a->reveals);
 	for (int page = 0; n == PAGE && page < MAX_PAGES; page++) {

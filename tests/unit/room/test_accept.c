@@ -1127,6 +1127,29 @@ nothing(struct mx_txn *tx, void *arg)
 	return NULL;
 }
 
+/* Beside each other: nothing says that what is redacted comes first. */
+static void
+a_redaction_comes_in_one_batch_with_what_it_redacts(void **state)
+{
+	struct remote *last, *said, *both[2];
+	struct mx_room *room = guest_room(&last);
+	struct mx_arrival v[2];
+
+	(void)state;
+	said = remote_say(room, 0, gina, last);
+	both[0] = redaction(room, 0, gina, said, last);
+	both[1] = said;
+	remote_hand_in(room, both, 2, v);
+	assert_int_equal(v[0].fate, MX_FATE_ACCEPTED);
+	assert_int_equal(v[1].fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(v, 2);
+	MX_AUTO(mx_event) *ev = stored(said);
+
+	assert_true(ev->redacted);
+	in_timeline(room, both[0], true);
+	mx_room_unref(&room);
+}
+
 static void
 a_redaction_is_shown_once_it_applies(void **state)
 {
@@ -1593,6 +1616,7 @@ main(void)
 		accept_case(branches_beyond_the_option_are_joined_at_once),
 		accept_case(redactions_apply_by_power_or_server),
 		accept_case(a_redaction_comes_before_what_it_redacts),
+		accept_case(a_redaction_comes_in_one_batch_with_what_it_redacts),
 		accept_case(a_redaction_is_shown_once_it_applies),
 		accept_case(a_redaction_of_what_is_rejected_stays_hidden),
 		accept_case(parts_of_the_graph_are_told),
