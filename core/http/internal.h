@@ -86,7 +86,7 @@ struct mx_out {				/* what could not be written at once */
 };
 
 struct mx_link {
-	struct event ev;		/* edge-triggered, registered once */
+	struct event ev;		/* edge-triggered, registered once; not while TLS reads */
 	struct mx_io *io;
 	struct mx_request *rq;
 	struct mx_link *next, **prev;	/* the links of the I/O thread */
@@ -94,6 +94,7 @@ struct mx_link {
 	struct mx_wheel_entry timer;	/* always in the wheel, at or before what is due; under io->wheel_lock */
 	int64_t park_deadline;		/* of the parking that park_count tells; under io->wheel_lock */
 	uint32_t park_count;
+	uint32_t thrown_away;		/* bytes, in PHASE_LINGER */
 	int64_t deadline;		/* of the phase */
 	struct mx_input *in;
 	struct mx_out *out;
@@ -337,6 +338,9 @@ mx_error *mx_tls_adopt(struct mx_link *l) MX_MUST_USE;
 ssize_t mx_tls_read(struct mx_link *l, void *p, size_t n);	/* as recv */
 void mx_tls_write(struct mx_link *l, struct mx_out **out);	/* takes it */
 void mx_tls_text(struct mx_link *l, mx_str text);
+/* Tells the client that no more comes, and leaves the socket to the link: nothing is read here any
+ * more. */
+void mx_tls_finish(struct mx_link *l);
 void mx_tls_close(struct mx_link *l);
 
 /* listen.c */

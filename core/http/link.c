@@ -7,7 +7,7 @@
 
 #include "core/http/internal.h"
 
-enum { INPUT_STEP = 4096, LINGER_US = 2000000 };
+enum { INPUT_STEP = 4096, LINGER_US = 2000000, LINGER_BYTES = 1 << 27 };
 
 /* ---- its life ---- */
 
@@ -37,6 +37,15 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	mx_link_event(l, LINK_READABLE | ((what & EV_CLOSED) != 0 ? LINK_GONE : 0));
 }
 
+/* Edge-triggered, once. */
+static bool
+watch(struct mx_link *l)
+{
+	event_assign(&l->ev, l->io->base, l->fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_event,
+		     l);
+	return event_add(&l->ev, NULL) == 0;
+}
+
 mx_error *
 mx_link_adopt(struct mx_link *l)
 {
@@ -50,11 +59,7 @@ mx_link_adopt(struct mx_link *l)
 	mx_io_deadline(l, mx_monotonic_us() + io->http->header_timeout);
 	if (l->is_tls)
 		return mx_tls_adopt(l);
-	event_assign(&l->ev, io->base, l->fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET, on_event,
-		     l);
-	if (event_add(&l->ev, NULL) != 0)
-		return mx_error_new(MX_E_UNAVAILABLE, "it could not be watched");
-	return NULL;
+	return watch(l) ? NULL : mx_error_new(MX_E_UNAVAILABLE, "it could not be watched");
 }
 
 void
@@ -66,10 +71,10 @@ mx_link_free(struct mx_link *l)
 	pthread_mutex_lock(&io->wheel_lock);
 	mx_wheel_remove(&io->wheel, &l->timer);
 	pthread_mutex_unlock(&io->wheel_lock);
+	if (event_initialized(&l->ev))
+		event_del(&l->ev);
 	if (l->tls != NULL)
 		mx_tls_close(l);
-	else if (event_initialized(&l->ev))
-		event_del(&l->ev);
 	mx_out_free(&l->out);
 	if (l->rq != NULL)
 		mx_request_free(&l->rq);
@@ -394,10 +399,17 @@ room(struct mx_link *l, size_t *n)
 	return in;
 }
 
+/* What is thrown away need not be deciphered. */
+static bool
+is_ciphered(const struct mx_link *l)
+{
+	return l->tls != NULL && l->phase != PHASE_LINGER;
+}
+
 static ssize_t
 receive(struct mx_link *l, void *p, size_t n)
 {
-	return l->tls != NULL ? mx_tls_read(l, p, n) : recv(l->fd, p, n, MSG_DONTWAIT);
+	return is_ciphered(l) ? mx_tls_read(l, p, n) : recv(l->fd, p, n, MSG_DONTWAIT);
 }
 
 /* Reads once. False when there is nothing to read now, or the link is no more. */
@@ -424,10 +436,14 @@ read_some(struct mx_link *l)
 	}
 	/* Edges come for new bytes only: what did not fit, and the end of the stream, are asked
 	 * for. */
-	if ((size_t)n == space || (before & LINK_GONE) != 0 || l->tls != NULL)
+	if ((size_t)n == space || (before & LINK_GONE) != 0 || is_ciphered(l))
 		atomic_fetch_or_explicit(&l->state, LINK_READABLE, memory_order_relaxed);
-	if (l->phase == PHASE_LINGER)
-		return true;		/* thrown away */
+	if (l->phase == PHASE_LINGER) {
+		l->thrown_away += (uint32_t)n;
+		if (l->thrown_away >= LINGER_BYTES)
+			l->phase = PHASE_CLOSED;
+		return true;
+	}
 	in->len += (uint32_t)n;
 	feed(l, in);
 	return true;
@@ -453,7 +469,7 @@ mx_link_run(struct mx_link *l)
 			mx_link_free(l);
 			return;
 		}
-		if (turns++ >= MX_TURN && l->tls == NULL) {
+		if (turns++ >= MX_TURN && !is_ciphered(l)) {
 			event_active(&l->ev, EV_READ, 0);
 			return;
 		}
@@ -536,7 +552,11 @@ void
 mx_link_linger(struct mx_link *l)
 {
 	l->phase = PHASE_CLOSED;
-	if (l->tls != NULL || !l->unread || shutdown(l->fd, SHUT_WR) != 0)
+	if (!l->unread)
+		return;
+	if (l->tls != NULL)
+		mx_tls_finish(l);
+	if (shutdown(l->fd, SHUT_WR) != 0 || (l->tls != NULL && !watch(l)))
 		return;
 	/* Closing now would reset the connection, and the client might never see the answer. */
 	l->phase = PHASE_LINGER;

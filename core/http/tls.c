@@ -228,15 +228,23 @@ mx_tls_text(struct mx_link *l, mx_str text)
 }
 
 void
-mx_tls_close(struct mx_link *l)
+mx_tls_finish(struct mx_link *l)
 {
 	SSL *ssl = bufferevent_openssl_get_ssl(l->tls);
 
-	if (!l->tls_ended && SSL_is_init_finished(ssl)) {
-		SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
-		(void)SSL_shutdown(ssl);
-		ERR_clear_error();
-	}
+	bufferevent_disable(l->tls, EV_READ | EV_WRITE);
+	if (l->tls_ended || !SSL_is_init_finished(ssl))
+		return;
+	l->tls_ended = true;
+	SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
+	(void)SSL_shutdown(ssl);
+	ERR_clear_error();
+}
+
+void
+mx_tls_close(struct mx_link *l)
+{
+	mx_tls_finish(l);
 	bufferevent_setcb(l->tls, NULL, NULL, NULL, NULL);
 	bufferevent_free(l->tls);	/* and the SSL, and the socket */
 	l->tls = NULL;

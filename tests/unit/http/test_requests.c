@@ -125,6 +125,29 @@ an_early_answer_arrives(void **state)
 }
 
 static void
+who_sends_on_after_an_early_answer_is_cut_off(void **state)
+{
+	enum { BLOCK = 1 << 20, MOST = 1 << 30 };
+	struct server s;
+	char *block = calloc(1, BLOCK);
+	size_t sent = 0;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	begin(&s);
+	fd = dial(s.port);
+	say(fd, "POST /nowhere HTTP/1.1\r\n" HOST "Content-Length: 4000000000\r\n\r\n");
+	while (sent < MOST && (n = send(fd, block, BLOCK, MSG_NOSIGNAL)) > 0)
+		sent += (size_t)n;
+	assert_in_range(sent, 8 * BLOCK, 256 * BLOCK);
+	EVENTUALLY(stats(&s).open == 0);
+	free(block);
+	close(fd);
+	server_stop(&s);
+}
+
+static void
 a_small_body_of_a_refused_request_is_skipped(void **state)
 {
 	struct server s;
@@ -324,6 +347,7 @@ main(void)
 		cmocka_unit_test(limits_of_the_head_hold),
 		cmocka_unit_test(limits_of_bodies_hold),
 		cmocka_unit_test(an_early_answer_arrives),
+		cmocka_unit_test(who_sends_on_after_an_early_answer_is_cut_off),
 		cmocka_unit_test(a_small_body_of_a_refused_request_is_skipped),
 		cmocka_unit_test(expect_continue_is_answered_when_the_body_is_wanted),
 		cmocka_unit_test(paths_and_methods_are_told_apart),

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <signal.h>
 
 static char folder[] = "/tmp/myelin-tls-XXXXXX";
 static char certificate[64], key[64];
@@ -68,6 +69,8 @@ static const struct mx_route routes[] = {
 	{ .method = "GET", .path = "/big", .handler = big },
 	{ .method = "GET", .path = "/park", .handler = park },
 	{ .method = "POST", .path = "/measure", .handler = measure, .flags = MX_ROUTE_STREAM,
+	  .body_limit = 1 << 24 },
+	{ .method = "POST", .path = "/mine", .handler = echo, .auth = MX_AUTH_USER,
 	  .body_limit = 1 << 24 },
 };
 
@@ -154,6 +157,23 @@ tls_hear(SSL *ssl, char *out, size_t cap)
 	return n;
 }
 
+static mx_error *
+authenticate(void *arg, struct mx_request *rq, mx_str token, const struct mx_auth **out)
+{
+	(void)arg;
+	(void)rq;
+	(void)token;
+	(void)out;
+	return mx_error_new(MX_E_UNKNOWN_TOKEN, "no");
+}
+
+static void
+release(void *arg, const struct mx_auth *auth)
+{
+	(void)arg;
+	(void)auth;
+}
+
 static void
 begin(struct server *s)
 {
@@ -161,6 +181,8 @@ begin(struct server *s)
 	s->words[0] = "tls:127.0.0.1:0";
 	s->o.tls_certificate = certificate;
 	s->o.tls_key = key;
+	s->hooks.authenticate = authenticate;
+	s->hooks.release = release;
 	server_start(s, routes, COUNT(routes));
 }
 
@@ -234,6 +256,76 @@ tls_carries_uploads(void **state)
 	EVENTUALLY(stats(&s).active == 1);
 	tls_end(ssl);
 	EVENTUALLY(stats(&s).open == 0 && stats(&s).active == 0);
+	free(block);
+	server_stop(&s);
+}
+
+/* A client that sends its whole body before it looks what the server says to it. */
+static void
+an_early_answer_arrives(void **state)
+{
+	static const struct {
+		const char *head;
+		int status;
+	} rows[] = {
+		{ "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n", 413 },
+		{ "POST /mine HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n"
+		  "Authorization: Bearer x\r\n\r\n", 401 },
+	};
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	char *block = calloc(1, 1 << 23), text[2000];
+	struct server s;
+
+	(void)state;
+	begin(&s);
+	for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+		SSL *ssl = tls_dial(&s, versions[i % 2], NULL);
+
+		assert_non_null(ssl);
+		assert_int_equal(SSL_write(ssl, rows[i / 2].head, (int)strlen(rows[i / 2].head)),
+				 strlen(rows[i / 2].head));
+		assert_int_equal(SSL_write(ssl, block, 1 << 23), 1 << 23);
+		(void)tls_hear(ssl, text, sizeof(text));
+		assert_status(text, rows[i / 2].status);
+		assert_has(text, "Connection: close");
+		/* The end is said in TLS as well. */
+		assert_int_equal(SSL_get_error(ssl, SSL_read(ssl, text, 1)), SSL_ERROR_ZERO_RETURN);
+		tls_end(ssl);
+		EVENTUALLY(stats(&s).open == 0);
+	}
+	free(block);
+	server_stop(&s);
+}
+
+/* At the most that is thrown away, or, if it is slow, the longest that the server waits for the
+ * end. */
+static void
+who_sends_on_after_an_early_answer_is_cut_off(void **state)
+{
+	static const char head[] = "POST /echo HTTP/1.1\r\n" HOST
+				   "Content-Length: 4000000000\r\n\r\n";
+	enum { BLOCK = 1 << 20, MOST = 1 << 30 };
+	char *block = calloc(1, BLOCK);
+	struct server s;
+
+	(void)state;
+	begin(&s);
+	for (int slow = 0; slow < 2; slow++) {
+		SSL *ssl = tls_dial(&s, TLS1_3_VERSION, NULL);
+		int sent = 0;
+
+		assert_non_null(ssl);
+		SSL_write(ssl, head, sizeof(head) - 1);
+		while (sent < MOST && SSL_write(ssl, block, slow ? 1 : BLOCK) > 0) {
+			sent += slow ? 1 : BLOCK;
+			if (slow)
+				usleep(1000);
+		}
+		ERR_clear_error();
+		assert_in_range(sent, slow ? 100 : 8 * BLOCK, slow ? BLOCK : 256 * BLOCK);
+		tls_end(ssl);
+		EVENTUALLY(stats(&s).open == 0);
+	}
 	free(block);
 	server_stop(&s);
 }
@@ -324,6 +416,8 @@ set_up(void **state)
 	(void)snprintf(certificate, sizeof(certificate), "%s/cert.pem", folder);
 	(void)snprintf(key, sizeof(key), "%s/key.pem", folder);
 	make_certificate("first");
+	/* OpenSSL writes to sockets that are closed already. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	return 0;
 }
 
@@ -342,6 +436,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_carries_requests),
 		cmocka_unit_test(tls_carries_uploads),
+		cmocka_unit_test(an_early_answer_arrives),
+		cmocka_unit_test(who_sends_on_after_an_early_answer_is_cut_off),
 		cmocka_unit_test(old_versions_and_other_protocols_are_refused),
 		cmocka_unit_test(a_tls_client_that_hangs_up_ends_its_wait),
 		cmocka_unit_test(a_reload_brings_the_new_certificate),
