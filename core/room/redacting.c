@@ -13,6 +13,21 @@ static const struct mx_sql PENDING =
 #define PAGE 16
 #define MAX_PAGES 64	/* of redactions that wait for one event; most of them by people who may not */
 
+/* Whether a redaction of it need not be noted any more. What has come in its redacted form, because
+ * another server had altered it, may yet come whole when it finds its place. */
+static mx_error *
+is_settled(struct mx_intake *in, const struct mx_event *target, bool *out)
+{
+	MX_AUTO(mx_event) *by = NULL;
+
+	*out = target->redacted;
+	if (!target->redacted || !target->outlier)
+		return NULL;
+	MX_TRY(mx_event_redaction(in->rs, in->conn, target, &by));
+	*out = by != NULL;
+	return NULL;
+}
+
 /* What it redacts, {NULL, 0} when it is no redaction. */
 static mx_str
 target_of(const struct mx_event *ev)
@@ -42,7 +57,7 @@ mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root b
 {
 	mx_str id = target_of(ev);
 	MX_AUTO(mx_event) *target = NULL;
-	bool good;
+	bool good, settled = false;
 
 	ev->hidden = mx_is_dummy(ev);
 	if (id.n == 0)
@@ -61,7 +76,9 @@ mx_find_target(struct mx_intake *in, struct mx_event *ev, struct mx_state_root b
 	if (good)
 		MX_TRY(applies(in, ev, target, before, over, &good));
 	ev->hidden = !good;
-	if (!good || target->redacted)
+	if (good)
+		MX_TRY(is_settled(in, target, &settled));
+	if (!good || settled)
 		return NULL;
 	in->outlier_redacted = in->outlier_redacted || target->outlier;
 	s->redacted = mx_event_redact(target);

@@ -286,7 +286,8 @@ put_member(struct mx_txn *tx, struct mx_store *s, struct mx_stored *v)
 mx_error *
 mx_redaction_put(struct mx_txn *tx, struct mx_rooms *rs, const struct mx_stored *v)
 {
-	MX_TRY(mx_redacted_keep(tx, rs, v->target));
+	if (!v->target->redacted)
+		MX_TRY(mx_redacted_keep(tx, rs, v->target));
 	struct mx_query *q = mx_query(mx_txn_conn(tx), &REDACT);
 
 	mx_bind_int(q, 1, v->target->nid);

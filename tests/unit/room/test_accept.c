@@ -854,6 +854,45 @@ a_redaction_may_come_just_before_the_place_of_what_it_redacts(void **state)
 	mx_room_unref(&room);
 }
 
+/* A server that told of a state had altered it, so it is here in its redacted form. */
+static void
+a_redaction_of_what_was_altered_holds_for_the_whole(void **state)
+{
+	struct remote *last, *topic, *late, *redaction;
+	struct mx_room *room = guest_room(&last);
+	mx_str told[REMOTE_STATE];
+	struct mx_arrival v;
+
+	(void)state;
+	last = share_power(room);
+	topic = remote_topic(room, 0, gina, "rude", last);
+	late = remote_say(room, 0, gina, topic);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	MX_AUTO(mx_event) *altered = mx_event_redact(topic->ev);
+
+	for (size_t i = 0; i < topic->state_n; i++)
+		told[i] = mx_event_json(topic->state[i] == topic ? altered : topic->state[i]->ev);
+	unit_ok(mx_room_accept_at(rooms, conn, room, mx_event_id(late->ev), told, topic->state_n,
+				  NULL, 0, &v));
+	assert_int_equal(v.fate, MX_FATE_ACCEPTED);
+	mx_arrivals_clear(&v, 1);
+	MX_AUTO(mx_event) *before = stored(topic);
+
+	assert_true(before->outlier && before->redacted);
+	redaction = remote_event(room, (struct remote_spec){ .sender = gina,
+							     .type = "m.room.redaction",
+							     .content = "{}",
+							     .prev = { late },
+							     .redacts = mx_event_id(topic->ev).p });
+	remote_accepted(room, redaction);
+	remote_accepted(room, topic);
+	MX_AUTO(mx_event) *after = stored(topic);
+
+	assert_false(after->outlier);
+	assert_true(after->redacted);
+	mx_room_unref(&room);
+}
+
 /* What comes in behind an event that is here is no forward extremity, and the doctor knows. */
 static void
 a_gap_that_is_filled_leaves_the_room_well(void **state)
@@ -1610,6 +1649,7 @@ main(void)
 		accept_case(what_waits_for_the_past_is_taken_in_with_it),
 		accept_case(a_state_before_the_past_is_that_of_its_oldest_event_alone),
 		accept_case(a_redaction_may_come_just_before_the_place_of_what_it_redacts),
+		accept_case(a_redaction_of_what_was_altered_holds_for_the_whole),
 		accept_case(a_gap_that_is_filled_leaves_the_room_well),
 		accept_case(what_fills_a_gap_drives_no_extremity_out),
 		accept_case(many_branches_are_joined),
