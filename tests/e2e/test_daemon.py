@@ -324,7 +324,8 @@ def upgrade(hs, how="command"):
 
 def test_an_upgrade_has_no_gap(server):
     """Under load: nobody is refused, no answer is an error, and a client that syncs sees every message once."""
-    hs = server()
+    # A client that is slow for a moment finds more than a hundred messages.
+    hs = server("[client-sync]\nmax_timeline_limit = 10000\n")
     alice, bob = hs.register("alice"), hs.register("bob")
     room = alice.create_room(preset="public_chat")
     bob.join(room)
@@ -362,7 +363,7 @@ def test_an_upgrade_has_no_gap(server):
     def sync():
         me, token = hs.client(bob.token), since
         while any(t.is_alive() for t in senders) or len(seen) < len(sent):
-            answer = me.sync(token, timeout=2000, filter={"room": {"timeline": {"limit": 500}}})
+            answer = me.sync(token, timeout=2000, filter={"room": {"timeline": {"limit": 10000}}})
             token = answer["next_batch"]
             timeline = answer["rooms"]["join"].get(room, {}).get("timeline", {}) if "join" in answer.get("rooms", {}) else {}
             assert not timeline.get("limited")
