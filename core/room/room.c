@@ -176,6 +176,10 @@ drop_view(struct mx_room_view *v)
 	free(v->tail);
 }
 
+/* More than can ever be in flight: what was built on a view that was read anew since, on events that
+ * perhaps were never stored, cannot seem to follow it. */
+#define LEAP (UINT64_C(1) << 32)
+
 /* Takes what was read for the view, unless a write of our own has moved the view since: what was
  * read may lack it, and what follows would hide the gap. False: it must be read again. */
 static bool
@@ -189,7 +193,7 @@ take_view(struct mx_room *r, struct mx_room_view *next, uint64_t seq,
 	known = r->version != NULL && r->view.foreign == next->foreign;
 	moved = r->view.seq != seq;
 	if (!known && !moved) {
-		next->seq = r->view.seq + 1;
+		next->seq = r->view.seq + LEAP;
 		next->facts = r->view.facts + 1;
 		unwanted = r->view;
 		r->view = *next;

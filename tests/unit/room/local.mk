@@ -353,3 +353,13 @@ tests_unit_room_test_accept_busy_postgres_LDADD = modules/storage-postgres/libpo
 endif
 endif
 EXTRA_DIST += tests/unit/room/covers.h tests/unit/room/garbage.h
+if HAVE_CMOCKA
+if HAVE_PQ
+check_PROGRAMS += tests/unit/room/test_contended_postgres
+tests_unit_room_test_contended_postgres_SOURCES = tests/unit/room/test_contended.c tests/unit/room/house.h \
+	tests/unit/sql/place_postgres.c
+tests_unit_room_test_contended_postgres_CPPFLAGS = $(test_cppflags)
+tests_unit_room_test_contended_postgres_CFLAGS = $(test_cflags)
+tests_unit_room_test_contended_postgres_LDADD = modules/storage-postgres/libpostgresdriver.la $(test_ldadd) $(PQ_LIBS)
+endif
+endif
