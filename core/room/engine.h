@@ -60,6 +60,10 @@ struct mx_tip {
 	_Atomic size_t in_flight;	/* grows under the lock */
 	_Atomic size_t waiting;		/* for none to be in flight */
 	bool closed;			/* events of other servers are being taken in: nobody may send */
+	size_t queue;			/* who waits for it to be opened */
+	size_t late;			/* closed for these: they build on the writer's thread */
+	_Atomic int64_t contended;	/* mx_monotonic_us until when everybody here does */
+	uint32_t foreign;		/* the view's when the tip was loaded */
 	char last_id[MX_EVENT_ID_MAX + 1];	/* the newest event: the one forward extremity */
 	unsigned char last_hash[MX_SHA256_SIZE];	/* its reference hash, where events name that too */
 	struct mx_extremities forks;	/* unless there are several: these */
@@ -111,6 +115,7 @@ struct mx_room {
 		struct mx_state_root root;
 		bool stored_known;
 		struct mx_delta stored;	/* how root is stored */
+		size_t late;		/* of the batch that runs: writes that were built within it */
 	} w;
 
 	/* in the cache of rooms, guarded by its lock */
@@ -273,6 +278,14 @@ bool mx_tip_knows(const struct mx_tip *t, struct mx_tree_key key);
  * then all there is, but for what other processes write. Without the lock. */
 void mx_tip_close(struct mx_room *r);
 void mx_tip_open(struct mx_room *r);
+/* As long as somebody is in between these, nobody else builds on the tip; those who are come to it on
+ * the writer's thread, through mx_tip_meet_late. Without the lock. */
+void mx_tip_enter_late(struct mx_room *r);
+void mx_tip_leave_late(struct mx_room *r);
+/* Within a batch: brings the tip to where the room is now that no other process can write, with all
+ * needs in the memo. MX_E_AGAIN: not in this batch. */
+mx_error *mx_tip_meet_late(struct mx_room *r, struct mx_conn *c, struct mx_need *needs,
+			   size_t n) MX_MUST_USE;
 /* Sets an entry to an event of the write seq. */
 void mx_tip_set(struct mx_tip *t, struct mx_tree_key key, struct mx_event *ev, uint64_t seq);
 /* Throws away what was built on a write that failed. */

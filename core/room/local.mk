@@ -1,6 +1,6 @@
 # The engine.
 core_libcore_la_SOURCES += core/room/engine.h core/room/cover.h core/room/merge.h core/room/outlier.h core/room/event_cache.c core/room/event_cache.h core/room/foreign.c core/room/load.c \
-	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/create.c core/room/send.c core/room/send_build.c core/room/send_crowded.c core/room/send_private.h \
+	core/room/members.c core/room/nodes.c core/room/room.c core/room/rooms.c core/room/rooms.h core/room/create.c core/room/send.c core/room/send_build.c core/room/send_crowded.c core/room/send_late.c core/room/send_private.h \
 	core/room/state.c core/room/store.c core/room/summary.c core/room/tables.c core/room/timeline.c \
 	core/room/tip.c core/room/tree.c core/room/tree.h core/room/tree_change.c core/room/delta.c core/room/txn_table.c \
 	core/room/visible.c core/room/extremities.c core/room/place.c core/room/intake.h core/room/accept.c core/room/intake_order.c \

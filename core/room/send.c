@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define MAX_ATTEMPTS 50
+#define EARLY_ATTEMPTS 3	/* of these, on what the room was when they were built */
 
 static void held_end(struct send *s);
 
@@ -66,7 +67,9 @@ build_on_tip(struct send *s, struct send *whole)
 	if (e == NULL && !s->crowded)
 		e = mx_send_build(s, &last);
 	if (e == NULL && !s->crowded) {
+		s->store.seq = r->tip.seq + 1;
 		mx_send_move_tip(s, &last);
+		atomic_fetch_add(&r->tip.in_flight, 1);
 		if (whole != NULL && whole->rq != NULL)
 			mx_request_hold(whole->rq, whole->then);
 		if (whole != NULL)
@@ -87,13 +90,18 @@ settle(struct send *s, const mx_error *error)
 		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
 	if (error != NULL || redacts_state(s)) {
 		pthread_mutex_lock(&t->lock);
-		if (error != NULL && s->generation == t->generation)
+		/* What was built late has moved the tip only if it is stored. */
+		if (error != NULL && !s->late && s->generation == t->generation)
 			mx_tip_reset(t);
 		else if (error == NULL && t->loaded)
 			mx_tip_sweep(r);
 		pthread_mutex_unlock(&t->lock);
 	}
-	mx_tip_landed(t);
+	if (s->late)
+		mx_tip_leave_late(r);
+	else
+		mx_tip_landed(t);
+	s->late = false;
 }
 
 /* The events of the other room are asked for once the id of a new room is known. */
@@ -129,11 +137,22 @@ hand_in_both(struct send *s)
 	return e;
 }
 
+/* Hands it in, to be built when its turn comes. */
+static void
+hand_in_late(struct send *s)
+{
+	mx_tip_enter_late(s->store.room);
+	s->late = true;
+	mx_write_later(s->rs->db, mx_send_write_late, landed, s);
+}
+
 /* Builds and hands in, and waits until it is durable. */
 static mx_error *
-attempt(struct send *s)
+attempt(struct send *s, bool late)
 {
-	if (s->other != NULL)
+	if (late)
+		hand_in_late(s);
+	else if (s->other != NULL)
 		MX_TRY(hand_in_both(s));
 	else
 		MX_TRY(build_on_tip(s, s));
@@ -153,12 +172,16 @@ mx_send_attempts(struct send *s)
 	mx_error *e;
 
 	for (int i = 0;; i++) {
-		if (!s->store.create)
+		bool late = mx_send_contended(s) || (i >= EARLY_ATTEMPTS && mx_send_may_be_late(s));
+
+		if (!s->store.create && !late)
 			MX_TRY(mx_room_refresh(s->store.room, s->conn));
-		e = attempt(s);
+		e = attempt(s, late);
 		if (!mx_error_is(e, MX_E_AGAIN) || i == MAX_ATTEMPTS)
 			break;
 		mx_error_free(&e);
+		if (!late && i + 1 == EARLY_ATTEMPTS)
+			mx_send_contend(s->store.room);
 		atomic_fetch_add_explicit(&s->rs->conflicts, 1, memory_order_relaxed);
 		mx_send_drop(s);
 		if (s->other != NULL && s->other->prepared)
@@ -213,6 +236,20 @@ claim_txn(struct mx_rooms *rs, struct mx_conn *c, const struct mx_draft *d, stru
 	return e;
 }
 
+/* When another process has made an event of the transaction id meanwhile, it is that one. Takes e. */
+static mx_error *
+made_elsewhere(struct mx_rooms *rs, struct mx_conn *c, const struct mx_draft *d, mx_error *e,
+	       struct mx_event **made)
+{
+	if (!mx_error_is(e, MX_E_EXISTS))
+		return e;
+	mx_error_free(&e);
+	e = mx_room_txn(rs, c, d->device, d->txn_id, made);
+	if (e == NULL && *made == NULL)
+		e = mx_error_new(MX_E_UNKNOWN, "the event could not be stored");
+	return e;
+}
+
 static mx_error *
 send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struct mx_draft *d,
 	  struct mx_event **out)
@@ -221,13 +258,7 @@ send_once(struct mx_rooms *rs, struct mx_conn *c, struct mx_room *r, const struc
 	mx_error *e = claim_txn(rs, c, d, &ev);
 
 	if (e == NULL && ev == NULL) {
-		e = send_all(rs, c, r, d, 1, &ev);
-		if (mx_error_is(e, MX_E_EXISTS)) {
-			mx_error_free(&e);
-			e = mx_room_txn(rs, c, d->device, d->txn_id, &ev);
-			if (e == NULL && ev == NULL)
-				e = mx_error_new(MX_E_UNKNOWN, "the event could not be stored");
-		}
+		e = made_elsewhere(rs, c, d, send_all(rs, c, r, d, 1, &ev), &ev);
 		mx_txn_settle(rs->txns, d->device, d->txn_id, ev != NULL ? ev->nid : 0);
 	}
 	if (e == NULL && out != NULL)
@@ -298,17 +329,21 @@ mx_room_send_held(struct mx_rooms *rs, struct mx_request *rq, struct mx_room *r,
 			    .rq = rq, .then = then, .out = out };
 	mx_error *e = mx_send_begin(s, draft, NULL);
 
-	if (e == NULL)
+	/* What is built late needs the draft for as long, and that is the caller's. */
+	bool late = mx_send_contended(s);
+
+	if (e == NULL && !late)
 		e = mx_room_refresh(r, c);
-	if (e == NULL)
+	if (e == NULL && !late)
 		e = build_on_tip(s, s);
-	if (e == NULL && !s->crowded)
+	if (e == NULL && !late && !s->crowded)
 		return NULL;
 	s->rq = NULL;	/* it is made here and now */
 	if (e == NULL)
 		e = mx_send_attempts(s);
 	if (e == NULL)
 		out->event = mx_event_ref(s->store.v[0].event);
+	e = made_elsewhere(rs, c, draft, e, &out->event);
 	if (has_txn(draft))
 		mx_txn_settle(rs->txns, draft->device, draft->txn_id,
 			      e == NULL ? out->event->nid : 0);

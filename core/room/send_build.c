@@ -285,7 +285,7 @@ mx_send_move_tip(struct send *s, const struct last *last)
 {
 	struct mx_tip *t = &s->store.room->tip;
 
-	s->store.seq = ++t->seq;
+	t->seq = s->store.seq;
 	s->generation = t->generation;
 	for (size_t i = 0; i < s->n; i++)
 		if (s->store.v[i].event->state && judges(s->works[i].draft->type))
@@ -296,7 +296,6 @@ mx_send_move_tip(struct send *s, const struct last *last)
 		mx_extremities_clear(&t->forks);
 	memcpy(t->last_hash, last->hash[0], sizeof(t->last_hash));
 	t->depth = last->depth;
-	t->in_flight++;
 }
 
 /* ---- life ---- */

@@ -39,6 +39,9 @@ struct send {
 	struct send *other;		/* the events of along->other, or NULL */
 	bool prepared;			/* of the other: its drafts are */
 	bool crowded;			/* it cannot be built on the tip: mx_send_crowded */
+	bool late;			/* mx_tip_enter_late was called for it */
+	bool branched;			/* it was, and the room has more ends than an event may name */
+	bool moved;			/* mx_send_write_late: the tip, in the batch that runs */
 	/* of one whose request is held, or NULL: */
 	struct mx_request *rq;
 	mx_handler *then;
@@ -62,7 +65,8 @@ mx_error *mx_send_check(const struct mx_draft *drafts, size_t n, size_t max) MX_
 mx_error *mx_send_begin(struct send *s, const struct mx_draft *drafts, json_t *content) MX_MUST_USE;
 void mx_send_drop(struct send *s);	/* what was built: to build it anew */
 void mx_send_end(struct send *s);
-/* Both with the lock of the tip held: builds all events on it, then moves it to the last of them. */
+/* Both with the lock of the tip held: builds all events on it, then moves it to the last of them, as
+ * the write s->store.seq. */
 mx_error *mx_send_build(struct send *s, struct last *last) MX_MUST_USE;
 void mx_send_move_tip(struct send *s, const struct last *last);
 
@@ -70,6 +74,16 @@ void mx_send_move_tip(struct send *s, const struct last *last);
 /* Makes and stores the one event of s, which names as many of the room's extremities as it may; the
  * others stay. Without any lock. */
 mx_error *mx_send_crowded(struct send *s) MX_MUST_USE;
+
+/* ---- send_late.c ---- */
+/* Not what goes together with something else, nor what has to join branches first; and there is no
+ * need for a new room. */
+bool mx_send_may_be_late(const struct send *s);
+/* Whether it had better begin so, because another process writes to the room these days. */
+bool mx_send_contended(const struct send *s);
+void mx_send_contend(struct mx_room *r);	/* it does */
+/* Builds and stores s within a batch, in between mx_tip_enter_late and mx_tip_leave_late. */
+mx_error *mx_send_write_late(struct mx_txn *tx, void *send) MX_MUST_USE;
 
 /* ---- send.c ---- */
 /* Builds, hands in and waits, again and again while the room moves on. */

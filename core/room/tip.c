@@ -189,19 +189,20 @@ mx_tip_landed(struct mx_tip *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void
-mx_tip_load(struct mx_room *r)
+static void
+wait_open(struct mx_tip *t)
+{
+	t->queue++;
+	while (t->closed)
+		pthread_cond_wait(&t->landed, &t->lock);
+	t->queue--;
+}
+
+static void
+load_view(struct mx_room *r)
 {
 	struct mx_tip *t = &r->tip;
 
-	if (t->loaded && !t->closed)
-		return;
-	atomic_fetch_add(&t->waiting, 1);
-	while (t->closed || (!t->loaded && atomic_load(&t->in_flight) > 0))
-		pthread_cond_wait(&t->landed, &t->lock);
-	atomic_fetch_sub(&t->waiting, 1);
-	if (t->loaded)
-		return;
 	memo_clear(t);
 	pthread_mutex_lock(&r->lock);
 	t->seq = r->view.seq;
@@ -210,9 +211,29 @@ mx_tip_load(struct mx_room *r)
 	t->forks = mx_extremities_copy(&r->view.forks);
 	memcpy(t->last_id, r->view.last_id, sizeof(t->last_id));
 	memcpy(t->last_hash, r->view.last_hash, sizeof(t->last_hash));
+	t->foreign = r->view.foreign;
 	pthread_mutex_unlock(&r->lock);
 	t->loaded = true;
 	keep_warm(r);
+}
+
+void
+mx_tip_load(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	if (t->loaded && !t->closed)
+		return;
+	atomic_fetch_add(&t->waiting, 1);
+	while (t->closed || (!t->loaded && atomic_load(&t->in_flight) > 0)) {
+		if (t->closed)
+			wait_open(t);
+		else
+			pthread_cond_wait(&t->landed, &t->lock);
+	}
+	atomic_fetch_sub(&t->waiting, 1);
+	if (!t->loaded)
+		load_view(r);
 }
 
 void
@@ -223,20 +244,26 @@ mx_tip_reset(struct mx_tip *t)
 	memo_clear(t);
 }
 
-void
-mx_tip_close(struct mx_room *r)
+/* With the lock held. */
+static void
+close_tip(struct mx_tip *t)
 {
-	struct mx_tip *t = &r->tip;
-
-	pthread_mutex_lock(&t->lock);
-	while (t->closed)
-		pthread_cond_wait(&t->landed, &t->lock);
 	t->closed = true;
 	atomic_fetch_add(&t->waiting, 1);
 	while (atomic_load(&t->in_flight) > 0)
 		pthread_cond_wait(&t->landed, &t->lock);
 	atomic_fetch_sub(&t->waiting, 1);
 	mx_tip_reset(t);
+}
+
+void
+mx_tip_close(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	pthread_mutex_lock(&t->lock);
+	wait_open(t);
+	close_tip(t);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -248,6 +275,39 @@ mx_tip_open(struct mx_room *r)
 	pthread_mutex_lock(&t->lock);
 	t->closed = false;
 	pthread_cond_broadcast(&t->landed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* What is there for all that are late counts as in flight: so the tip stays in memory. */
+void
+mx_tip_enter_late(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	pthread_mutex_lock(&t->lock);
+	/* Not for ever, when others wait for it to be open. */
+	while (t->closed && (t->late == 0 || t->queue > 0))
+		pthread_cond_wait(&t->landed, &t->lock);
+	if (!t->closed)
+		close_tip(t);
+	if (t->late++ == 0) {
+		atomic_fetch_add(&t->in_flight, 1);
+		pthread_cond_broadcast(&t->landed);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
+mx_tip_leave_late(struct mx_room *r)
+{
+	struct mx_tip *t = &r->tip;
+
+	pthread_mutex_lock(&t->lock);
+	if (--t->late == 0) {
+		atomic_fetch_sub(&t->in_flight, 1);
+		t->closed = false;
+		pthread_cond_broadcast(&t->landed);
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -273,6 +333,47 @@ load(struct mx_room *r, struct mx_conn *c, struct mx_state_root root, struct mx_
 	return e;
 }
 
+/* Whether any of them has to be fetched. */
+static bool
+ask_for(struct mx_tip *t, struct mx_need *needs, size_t n)
+{
+	bool missing = false;
+
+	for (size_t i = 0; i < n; i++) {
+		needs[i].missing = !mx_tip_knows(t, needs[i].hash);
+		if (needs[i].missing)
+			memo_make(t, &needs[i].hash);
+		missing |= needs[i].missing;
+	}
+	return missing;
+}
+
+/* Puts what is missing into the memo, from the durable state; without the lock in between. */
+static mx_error *
+fetch(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n)
+{
+	struct mx_tip *t = &r->tip;
+	uint64_t generation = t->generation;
+	struct mx_state_root root = mx_room_root(r);
+	struct mx_event **found = mx_alloc(n * sizeof(struct mx_event *));
+
+	pthread_mutex_unlock(&t->lock);
+	mx_error *e = load(r, c, root, needs, n, found);
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct mx_memo *m = needs[i].missing ? memo_find(t, &needs[i].hash) : NULL;
+
+		/* Whatever was put there meanwhile is newer than what was loaded. */
+		if (e == NULL && generation == t->generation && m != NULL &&
+		    m->state == MX_MEMO_LOADING)
+			mx_tip_set(t, needs[i].hash, found[i], 0);
+		mx_event_unref(&found[i]);
+	}
+	free(found);
+	return e;
+}
+
 mx_error *
 mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n, bool *crowded)
 {
@@ -280,8 +381,6 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 
 	*crowded = false;
 	for (int round = 0;; round++) {
-		bool missing = false;
-
 		mx_tip_load(r);
 		if (t->forks.n > MX_EVENT_MAX_PREV && !*crowded) {
 			bool joined;
@@ -299,34 +398,53 @@ mx_tip_meet(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t 
 		 * met. */
 		if (round == 0 && t->memo_n > MEMO_KEEP)
 			mx_tip_sweep(r);
-		for (size_t i = 0; i < n; i++) {
-			needs[i].missing = !mx_tip_knows(t, needs[i].hash);
-			if (needs[i].missing)
-				memo_make(t, &needs[i].hash);
-			missing |= needs[i].missing;
-		}
-		if (!missing)
+		if (!ask_for(t, needs, n))
 			return NULL;
+		MX_TRY(fetch(r, c, needs, n));
+	}
+}
 
-		uint64_t generation = t->generation;
-		struct mx_state_root root = mx_room_root(r);
-		struct mx_event **found = mx_alloc(n * sizeof(struct mx_event *));
+/* ---- under the lock of the batch ---- */
 
+/* The view, and with it the tip, as the database is. */
+static mx_error *
+catch_up(struct mx_room *r, struct mx_conn *c)
+{
+	struct mx_tip *t = &r->tip;
+	uint32_t foreign = atomic_load(&r->foreign);
+
+	pthread_mutex_lock(&r->lock);
+	bool current = r->view.foreign == foreign;
+
+	pthread_mutex_unlock(&r->lock);
+	if (r->w.late == 0) {
 		pthread_mutex_unlock(&t->lock);
-		mx_error *e = load(r, c, root, needs, n, found);
+		mx_error *e = current ? NULL : mx_room_refresh(r, c);
 
 		pthread_mutex_lock(&t->lock);
-		for (size_t i = 0; i < n; i++) {
-			struct mx_memo *m = needs[i].missing ? memo_find(t, &needs[i].hash) : NULL;
-
-			/* Whatever was put there meanwhile is newer than what was loaded. */
-			if (e == NULL && generation == t->generation && m != NULL &&
-			    m->state == MX_MEMO_LOADING)
-				mx_tip_set(t, needs[i].hash, found[i], 0);
-			mx_event_unref(&found[i]);
+		if (e == NULL && (!t->loaded || t->foreign != foreign)) {
+			mx_tip_reset(t);
+			load_view(r);
 		}
-		free(found);
-		if (e != NULL)
-			return e;
+		return e;
 	}
+	/* What the batch holds already must not be read for something durable. */
+	if (!current || !t->loaded || t->foreign != foreign)
+		return mx_error_new(MX_E_AGAIN, "the room has to be read again");
+	return NULL;
+}
+
+mx_error *
+mx_tip_meet_late(struct mx_room *r, struct mx_conn *c, struct mx_need *needs, size_t n)
+{
+	struct mx_tip *t = &r->tip;
+
+	MX_TRY(catch_up(r, c));
+	if (t->forks.n > MX_EVENT_MAX_PREV)
+		return mx_error_new(MX_E_AGAIN, "its branches are to be joined first");
+	if (t->memo_n > MEMO_KEEP)
+		mx_tip_sweep(r);
+	while (ask_for(t, needs, n))
+		MX_TRY(fetch(r, c, needs, n));
+	return NULL;
 }

@@ -334,3 +334,28 @@ def test_who_does_not_fit_is_kept_out(server, database, fault):
     server.allow_errors = True
     alice = one.register("alice")
     alice.send(alice.create_room(), "all is well")
+
+
+def test_many_talk_through_two_processes_in_one_room(server, database):
+    pair = limited(server, database, http__rate_limits="no")
+    alice = pair[0].register("alice")
+    room = alice.create_room()
+
+    def talk(side, writer):
+        there = through(side, alice)
+        return [there.call("PUT", there.room(room, "send/m.room.message/%d-%d" % (writer, i)),
+                           {"msgtype": "m.text", "body": "%d %d" % (writer, i)}) for i in range(15)]
+
+    answers = at_once(*[lambda w=w: talk(pair[w % 2], w) for w in range(16)])
+    assert all(answers), "each has come to its end"
+    assert [a for all_of_one in answers for a in all_of_one if a[0] != 200] == []
+    sent = [a[1]["event_id"] for all_of_one in answers for a in all_of_one]
+    for side in pair:
+        found, since = [], None
+        while len(found) < 1000:
+            page = through(side, alice).messages(room, dir="b", limit=100, **({"from": since} if since else {}))
+            found += [e["event_id"] for e in page["chunk"] if e["type"] == "m.room.message"]
+            since = page.get("end")
+            if since is None:
+                break
+        assert sorted(found) == sorted(sent)
