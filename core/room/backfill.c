@@ -56,7 +56,8 @@ state_before(struct backfill *b, const struct mx_arriving *a, struct mx_placing 
 	static const struct mx_state_root none;
 
 	*known = true;
-	if (a == b->oldest) {
+	a->v->event->told = a == b->oldest && a->lacks_prev;
+	if (a->v->event->told) {
 		p->before = b->told;
 		p->before_of = b->in->root;
 		p->before_new = true;

@@ -176,7 +176,8 @@ state_before(struct mx_doctor *d, const struct mx_event *ev, struct mx_fresh_nod
 			roots[n++] = root_after(d, prev);
 	}
 	*told = n < named || (named == 0 && !ev->create);
-	if (*told)
+	/* What it names may have come in since. Nothing is done again then, either. */
+	if (*told || ev->told)
 		return NULL;
 	if (named == 0) {
 		*out = (struct mx_state_root){ { 0 } };

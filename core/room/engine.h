@@ -230,6 +230,7 @@ enum mx_event_flag {
 	MX_EVENT_HIDDEN = 16,	/* accepted, but nothing that clients are shown */
 	MX_EVENT_FORKED = 32,	/* the room's state around it is another than its own: root_room */
 	MX_EVENT_INNER = 64,	/* accepted when something that comes after it was here already */
+	MX_EVENT_TOLD = 128,	/* another server has told the state before it */
 };
 static inline int64_t
 mx_event_flags(const struct mx_event *ev)
@@ -237,7 +238,8 @@ mx_event_flags(const struct mx_event *ev)
 	return (ev->redacted ? MX_EVENT_REDACTED : 0) | (ev->rejected ? MX_EVENT_REJECTED : 0) |
 	       (ev->soft_failed ? MX_EVENT_SOFT_FAILED : 0) |
 	       (ev->outlier ? MX_EVENT_OUTLIER : 0) | (ev->hidden ? MX_EVENT_HIDDEN : 0) |
-	       (ev->forked ? MX_EVENT_FORKED : 0) | (ev->inner ? MX_EVENT_INNER : 0);
+	       (ev->forked ? MX_EVENT_FORKED : 0) | (ev->inner ? MX_EVENT_INNER : 0) |
+	       (ev->told ? MX_EVENT_TOLD : 0);
 }
 /* Outliers have nids below this, events from before what we know have nids between this and 0: so
  * paging through the past never meets an outlier. (NODES_PER_EVENT of store.c times this must be a

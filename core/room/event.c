@@ -227,6 +227,7 @@ mx_event_from_row(const struct mx_event_row *row, struct mx_event **out)
 	ev->hidden = row->hidden;
 	ev->forked = row->forked;
 	ev->inner = row->inner;
+	ev->told = row->told;
 	ev->alias = row->alias;
 	ev->ts = ps.ts;
 	ev->depth = ps.depth;
@@ -285,6 +286,7 @@ row_of(const struct mx_event *ev)
 		.hidden = ev->hidden,
 		.forked = ev->forked,
 		.inner = ev->inner,
+		.told = ev->told,
 		.alias = ev->alias,
 	};
 }

@@ -33,6 +33,7 @@ struct mx_event {
 	bool hidden;				/* (m) accepted, but nothing that clients are shown */
 	bool forked;				/* (m) the room's state around it is another than its own */
 	bool inner;				/* (m) it was no forward extremity when it came */
+	bool told;				/* (m) another server has told the state before it */
 	bool unvouched;				/* (m) a join that its voucher's server has not signed; not stored */
 
 	mx_msec ts;
@@ -82,7 +83,7 @@ struct mx_event_row {
 	mx_nid nid, room, sender_nid, device;
 	mx_str txn_id;			/* empty: none */
 	struct mx_state_root before, after;
-	bool rejected, soft_failed, redacted, outlier, hidden, forked, inner;
+	bool rejected, soft_failed, redacted, outlier, hidden, forked, inner, told;
 	mx_nid alias;
 };
 

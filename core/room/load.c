@@ -76,6 +76,7 @@ mx_event_of_row(struct mx_query *q, const struct mx_room_version *v, struct mx_e
 		.hidden = (flags & MX_EVENT_HIDDEN) != 0,
 		.forked = (flags & MX_EVENT_FORKED) != 0,
 		.inner = (flags & MX_EVENT_INNER) != 0,
+		.told = (flags & MX_EVENT_TOLD) != 0,
 		.alias = mx_col_int(q, 10),
 	};
 

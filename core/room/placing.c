@@ -390,6 +390,7 @@ prepare(struct place *w)
 	v->fate = MX_FATE_ACCEPTED;
 	w->ev->rejected = w->ev->soft_failed = w->ev->hidden = false;
 	w->p->before = w->in->root;
+	w->ev->told = w->a->given;
 	if (w->a->given) {
 		w->p->before = w->a->before;
 		w->p->before_of = w->in->root;

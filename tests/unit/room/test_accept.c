@@ -953,6 +953,40 @@ what_fills_a_gap_drives_no_extremity_out(void **state)
 	mx_room_unref(&room);
 }
 
+/* The state before an event stays what was told, also when what it names comes in with another. */
+static void
+a_told_state_is_not_made_anew_by_the_past(void **state)
+{
+	struct remote *last, *topic, *past, *late, *page[2];
+	struct mx_room *room = guest_room(&last);
+	struct mx_checkup c = { .signatures = true };
+	mx_str pdu, told[REMOTE_STATE];
+	struct mx_arrival v;
+
+	(void)state;
+	last = share_power(room);
+	topic = remote_topic(room, 0, gina, "long ago", last);
+	past = remote_say(room, 0, gina, topic);
+	late = remote_say(room, 0, gina, past);
+	remote_fate(room, late, MX_FATE_WAITING, MX_REASON_MISSING_PREV);
+	accept_told(room, late, last, MX_FATE_ACCEPTED);
+	for (size_t i = 0; i < last->state_n; i++)
+		told[i] = mx_event_json(last->state[i]->ev);
+	page[0] = past;
+	page[1] = topic;
+	for (size_t i = 0; i < 2; i++) {
+		pdu = mx_event_json(page[i]->ev);
+		unit_ok(mx_room_backfill(rooms, conn, room, &pdu, 1, told, last->state_n, NULL, 0,
+					 &v));
+		assert_int_equal(v.fate, MX_FATE_ACCEPTED);
+		mx_arrivals_clear(&v, 1);
+	}
+	unit_ok(mx_room_checkup(rooms, conn, room, &c));
+	if (c.found > 0)
+		fail_msg("%s of %s: %s", mx_ailment_name(c.v[0].what), c.v[0].id, c.v[0].words);
+	mx_room_unref(&room);
+}
+
 static void
 the_past_is_written_in_batches(void **state)
 {
@@ -1650,6 +1684,7 @@ main(void)
 		accept_case(a_state_before_the_past_is_that_of_its_oldest_event_alone),
 		accept_case(a_redaction_may_come_just_before_the_place_of_what_it_redacts),
 		accept_case(a_redaction_of_what_was_altered_holds_for_the_whole),
+		accept_case(a_told_state_is_not_made_anew_by_the_past),
 		accept_case(a_gap_that_is_filled_leaves_the_room_well),
 		accept_case(what_fills_a_gap_drives_no_extremity_out),
 		accept_case(many_branches_are_joined),
