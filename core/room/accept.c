@@ -48,6 +48,7 @@ look(struct mx_intake *in)
 	mx_nid last;
 
 	pthread_mutex_lock(&r->lock);
+	in->seq = r->view.seq;
 	in->root = r->view.root;
 	last = r->view.last;
 	forks = mx_extremities_copy(&r->view.forks);
@@ -123,10 +124,9 @@ mx_error *
 mx_intake_write(struct mx_intake *in, size_t n)
 {
 	struct mx_room *r = in->room;
-	struct mx_store s = { .room = r, .v = in->store, .n = n };
+	struct mx_store s = { .room = r, .v = in->store, .n = n, .seq = in->seq + 1 };
 
 	pthread_mutex_lock(&r->lock);
-	s.seq = r->view.seq + 1;
 	/* A line comes after the one extremity, which need not be the newest event. */
 	s.joins = in->store[0].placing == NULL && r->view.forks.n > 0;
 	pthread_mutex_unlock(&r->lock);
@@ -139,6 +139,7 @@ mx_intake_write(struct mx_intake *in, size_t n)
 		return e;
 	struct mx_state_root now = mx_room_root(r);
 
+	in->seq = s.seq;
 	/* A line's events are what the state differs by; otherwise it may be anything. */
 	if (in->store[0].placing != NULL && !mx_root_eq(now, in->root))
 		mx_intake_forget(in);

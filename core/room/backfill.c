@@ -130,16 +130,16 @@ flush(struct backfill *b)
 
 	if (q->n == 0)
 		return NULL;
-	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < q->n; i++)
 		q->stores[i] = (struct mx_store){ .room = r, .v = &q->v[i], .n = 1,
-						  .seq = r->view.seq + 1 + i };
-	pthread_mutex_unlock(&r->lock);
+						  .seq = in->seq + 1 + i };
 	mx_error *e = mx_write(in->rs->db, write_all, q);
 
 	mx_fresh_nodes_done(&in->fresh);
 	if (mx_error_is(e, MX_E_UNCERTAIN))
 		atomic_fetch_add(&r->foreign, 1);	/* what is durable must be read again */
+	if (e == NULL)
+		in->seq += q->n;
 	for (size_t i = 0; e == NULL && i < q->n; i++)
 		mx_intake_stored(in, q->a[i]);
 	drop_queue(q);

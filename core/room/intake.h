@@ -54,6 +54,7 @@ struct mx_intake {
 	struct mx_event *create;	/* a reference */
 
 	/* what the room is now, the line not counted */
+	uint64_t seq;			/* of the view that was looked at: what is written must follow it */
 	struct mx_state_root root;
 	struct mx_event **ends;		/* the forward extremities, newest first; references */
 	size_t ends_n;
