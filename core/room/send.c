@@ -50,13 +50,15 @@ redacts_state(const struct send *s)
 }
 
 /* Builds on the tip and moves it. The last of the sends that go together hands them all to the
- * writer, with the lock still held. */
+ * writer, with the lock still held. *handed: the writer has them, and whoever nobody waits for may be
+ * gone already. Neither that nor an error: the room is too crowded (mx_send_crowded). */
 static mx_error *
-build_on_tip(struct send *s, struct send *whole)
+build_on_tip(struct send *s, struct send *whole, bool *handed)
 {
 	struct mx_room *r = s->store.room;
 	struct last last;
 
+	*handed = false;
 	pthread_mutex_lock(&r->tip.lock);
 	mx_error *e = mx_tip_meet(r, s->conn, s->needs, s->needs_n, &s->crowded);
 
@@ -72,7 +74,8 @@ build_on_tip(struct send *s, struct send *whole)
 		atomic_fetch_add(&r->tip.in_flight, 1);
 		if (whole != NULL && whole->rq != NULL)
 			mx_request_hold(whole->rq, whole->then);
-		if (whole != NULL)
+		*handed = whole != NULL;
+		if (*handed)
 			mx_write_later(s->rs->db, write_events, landed, whole);
 	}
 	pthread_mutex_unlock(&r->tip.lock);
@@ -127,11 +130,12 @@ static mx_error *
 hand_in_both(struct send *s)
 {
 	mx_error *e;
+	bool handed;
 
-	MX_TRY(build_on_tip(s, NULL));
+	MX_TRY(build_on_tip(s, NULL, &handed));
 	e = prepare_other(s);
 	if (e == NULL)
-		e = build_on_tip(s->other, s);
+		e = build_on_tip(s->other, s, &handed);
 	if (e != NULL)
 		settle(s, e);
 	return e;
@@ -150,13 +154,15 @@ hand_in_late(struct send *s)
 static mx_error *
 attempt(struct send *s, bool late)
 {
+	bool handed = true;
+
 	if (late)
 		hand_in_late(s);
 	else if (s->other != NULL)
 		MX_TRY(hand_in_both(s));
 	else
-		MX_TRY(build_on_tip(s, s));
-	if (s->crowded)
+		MX_TRY(build_on_tip(s, s, &handed));
+	if (!handed)
 		return mx_send_crowded(s);
 	while (sem_wait(&s->landed) != 0 && errno == EINTR)
 		continue;
@@ -330,13 +336,13 @@ mx_room_send_held(struct mx_rooms *rs, struct mx_request *rq, struct mx_room *r,
 	mx_error *e = mx_send_begin(s, draft, NULL);
 
 	/* What is built late needs the draft for as long, and that is the caller's. */
-	bool late = mx_send_contended(s);
+	bool late = mx_send_contended(s), handed = false;
 
 	if (e == NULL && !late)
 		e = mx_room_refresh(r, c);
 	if (e == NULL && !late)
-		e = build_on_tip(s, s);
-	if (e == NULL && !late && !s->crowded)
+		e = build_on_tip(s, s, &handed);
+	if (handed)
 		return NULL;
 	s->rq = NULL;	/* it is made here and now */
 	if (e == NULL)

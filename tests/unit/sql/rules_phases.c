@@ -255,6 +255,21 @@ write_notes(void *arg)
 	return NULL;
 }
 
+/* As the migrator does it: who finds no moment between the others' writes tries again. */
+static mx_error *
+work_on(const struct mx_migration_set *set, bool *open)
+{
+	mx_error *e = NULL;
+
+	for (int i = 0; i < 20; i++) {
+		mx_error_free(&e);
+		e = mx_migrate_work(db, set, &(struct mx_migrate_pace){ 0 }, open);
+		if (!mx_error_is(e, MX_E_UNAVAILABLE))
+			break;
+	}
+	return e;
+}
+
 static void
 nobody_waits_for_long(void **state)
 {
@@ -282,7 +297,7 @@ nobody_waits_for_long(void **state)
 	int64_t began = mx_monotonic_us();
 	assert_ok(mx_migrate_set(db, &set));
 	int64_t expanded = mx_monotonic_us();
-	assert_ok(mx_migrate_work(db, &set, &(struct mx_migrate_pace){ 0 }, &open));
+	assert_ok(work_on(&set, &open));
 	int64_t filled = mx_monotonic_us();
 	atomic_store(&t.end, true);
 	pthread_join(t.thread, NULL);
