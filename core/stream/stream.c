@@ -160,6 +160,17 @@ closing(void *arg, struct mx_conn *c, mx_pos since, mx_pos upto)
 }
 
 static void
+raise_passing(struct mx_stream *s, mx_pos to)
+{
+	pthread_mutex_lock(&s->lock);
+	if (atomic_load(&s->passing_head) < to)
+		atomic_store(&s->passing_head, to);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* What is announced because of it takes the place that it has there, if that is free: were each one
+ * further here, a token of this process would soon be ahead of what comes next in the other. */
+static void
 told(void *arg, mx_str text)
 {
 	struct mx_stream *s = arg;
@@ -168,12 +179,10 @@ told(void *arg, mx_str text)
 
 	if (!mx_str_cut(text, ' ', &head, &text) || !mx_str_int(head, 0, INT64_MAX / 2, &passing))
 		return;
-	pthread_mutex_lock(&s->lock);
-	if (atomic_load(&s->passing_head) < passing)
-		atomic_store(&s->passing_head, passing);
-	pthread_mutex_unlock(&s->lock);
+	raise_passing(s, passing - 1);
 	if (s->on_told != NULL)
 		s->on_told(s->on_told_arg, text);
+	raise_passing(s, passing);
 }
 
 /* With how far the second sequence is here. */
