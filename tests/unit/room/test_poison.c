@@ -112,8 +112,9 @@ goes_on(struct remote *upon)
 	struct remote *said = remote_say(room, 1, hugo, upon);
 
 	remote_accepted(room, said);
-	MX_AUTO(mx_event) *ev = house_say(room, &alice, "business as usual");
+	struct mx_event *ev = house_say(room, &alice, "business as usual");
 
+	mx_event_unref(&ev);
 	said = remote_event(room, (struct remote_spec){
 					  .server = 1, .sender = hugo, .type = "m.room.message",
 					  .content = "{}", .prev = { remote_of(room) } });
