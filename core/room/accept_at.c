@@ -55,7 +55,6 @@ mx_told_state(struct mx_intake *in, const struct mx_arrival *v, size_t n, struct
 	return e;
 }
 
-/* state: what became of the state's events when they were stored. */
 /* By an attempt before this one, which then came to nothing. */
 static mx_error *
 taken_before(struct mx_intake *in, mx_str event_id, struct mx_arrival *v)
@@ -74,6 +73,7 @@ taken_before(struct mx_intake *in, mx_str event_id, struct mx_arrival *v)
 	return NULL;
 }
 
+/* state: what became of the state's events when they were stored. */
 static mx_error *
 take_in(struct mx_intake *in, mx_str event_id, const struct mx_arrival *state, size_t state_n,
 	struct mx_arrival *v)

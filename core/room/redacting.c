@@ -179,7 +179,7 @@ mx_find_redaction(struct mx_intake *in, struct mx_arriving *a)
 		MX_TRY(meet_again(in, a));
 	if (a->redaction != 0 || (a->redaction_known && !in->new_pending))
 		return NULL;
-	if (is_redacted_by_line(in, mx_event_id(a->v->event)))
+	if (is_redacted_by_line(in, id))
 		MX_TRY(mx_intake_flush(in));
 	a->redaction_known = true;
 	mx_events_clear(&a->reveals);
