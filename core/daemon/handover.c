@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/daemon/migrator.h"
 #include "core/daemon/notify.h"
 #include "core/daemon/server.h"
 
@@ -291,10 +292,13 @@ mx_handover_start(struct mx_server *s)
 						  "replaced: its end is the container's");
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return mx_error_new(MX_E_UNKNOWN, "pipe: %s", strerror(errno));
-	e = hand(s, ends[1]);
+	e = mx_migrator_company(s->migrator, true);
+	if (e == NULL)
+		e = hand(s, ends[1]);
 	close(ends[1]);
 	if (e != NULL) {
 		close(ends[0]);
+		(void)mx_error_drop(mx_migrator_company(s->migrator, false));
 		return e;
 	}
 	mx_log("runtime", MX_INFO, "RUN050", "a new process is started",
@@ -306,8 +310,9 @@ mx_handover_start(struct mx_server *s)
 }
 
 static void
-give_up(struct mx_handover *h)
+give_up(struct mx_server *s)
 {
+	struct mx_handover *h = &s->handover;
 	int status = 0;
 
 	kill(h->pid, SIGKILL);
@@ -317,6 +322,7 @@ give_up(struct mx_handover *h)
 	       "the new process did not come up; this one goes on: see what it has said",
 	       mx_fi("process", h->pid),
 	       mx_fi("exit_status", WIFEXITED(status) ? WEXITSTATUS(status) : -1));
+	(void)mx_error_drop(mx_migrator_company(s->migrator, false));
 	atomic_store(&h->state, MX_HANDOVER_FAILED);
 }
 
@@ -350,7 +356,7 @@ mx_handover_look(struct mx_server *s)
 	if (ready)
 		let_go(s);
 	else
-		give_up(h);
+		give_up(s);
 	return ready;
 }
 
@@ -361,5 +367,5 @@ mx_handover_cancel(struct mx_server *s)
 		return;
 	close(s->handover.ready);
 	s->handover.ready = -1;
-	give_up(&s->handover);
+	give_up(s);
 }

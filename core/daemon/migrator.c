@@ -21,6 +21,7 @@ struct mx_migrator {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool poked;
+	bool company;			/* another process may ask whether this one is there */
 	atomic_bool stop;
 	const struct mx_module_self *at;	/* whose tables are worked on */
 };
@@ -98,28 +99,21 @@ go_round(struct mx_migrator *m)
 
 /* ---- the thread ---- */
 
-/* For how long after a round: where nobody else uses the database and nothing is left, for ever. */
-static int
-pause_after(const struct mx_migrator *m, enum round r)
-{
-	if (r == OPEN)
-		return LOOK_MS;
-	return r == FAILED || m->core->shared ? BEAT_MS : 0;
-}
-
-/* Until ms are over (0: never), or there is something to do. */
+/* Until it is time to say again that this process is there, or there is something to do: where nobody
+ * asks and nothing is left, that may be never. */
 static void
-wait_for(struct mx_migrator *m, int ms)
+wait_after(struct mx_migrator *m, enum round r)
 {
 	struct timespec until;
 	int why = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
+	until.tv_sec += (r == OPEN ? LOOK_MS : BEAT_MS) / 1000;
 	pthread_mutex_lock(&m->lock);
 	while (!m->poked && !atomic_load(&m->stop) && why == 0)
-		why = ms > 0 ? pthread_cond_timedwait(&m->changed, &m->lock, &until)
-			     : pthread_cond_wait(&m->changed, &m->lock);
+		why = r != SETTLED || m->company
+			      ? pthread_cond_timedwait(&m->changed, &m->lock, &until)
+			      : pthread_cond_wait(&m->changed, &m->lock);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -161,7 +155,7 @@ run(void *arg)
 			r = go_round(m);
 			next = mx_monotonic_us() + (r == FAILED ? FAILED_MS : LOOK_MS) * INT64_C(1000);
 		}
-		wait_for(m, pause_after(m, r));
+		wait_after(m, r);
 	}
 	return NULL;
 }
@@ -173,6 +167,7 @@ mx_migrator_start(struct mx_core *core, void (*over)(void *arg), void *arg, stru
 	pthread_condattr_t monotonic;
 
 	m->core = core;
+	m->company = core->shared;
 	m->over = over;
 	m->arg = arg;
 	pthread_mutex_init(&m->lock, NULL);
@@ -200,6 +195,18 @@ mx_migrator_poke(struct mx_migrator *m)
 	m->poked = true;
 	pthread_cond_signal(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+}
+
+mx_error *
+mx_migrator_company(struct mx_migrator *m, bool comes)
+{
+	if (m == NULL)
+		return NULL;
+	pthread_mutex_lock(&m->lock);
+	m->company = comes || m->core->shared;
+	pthread_cond_signal(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	return comes ? mx_db_is_here(m->core->db) : NULL;
 }
 
 void

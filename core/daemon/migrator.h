@@ -13,6 +13,9 @@ mx_error *mx_migrator_start(struct mx_core *core, void (*over)(void *arg), void 
 			    struct mx_migrator **out) MX_MUST_USE;
 /* Other modules are loaded now. NULL does nothing. */
 void mx_migrator_poke(struct mx_migrator *m);
+/* A new process is about to come beside this one, which has told nobody that it is there while it
+ * could be alone; or it has not come. NULL does nothing. */
+mx_error *mx_migrator_company(struct mx_migrator *m, bool comes) MX_MUST_USE;
 void mx_migrator_stop(struct mx_migrator **m);
 
 #endif

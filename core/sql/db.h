@@ -75,6 +75,8 @@ mx_error *mx_migrate_work(struct mx_db *db, const struct mx_migration_set *set,
 /* Says from time to time (called at least every 5 s) that this process is there. MX_E_CONFIG: it was
  * away for so long that others have gone on to what it does not know: it must end. */
 mx_error *mx_db_beat(struct mx_db *db) MX_MUST_USE;
+/* Says so now: another process is about to come, and may look. */
+mx_error *mx_db_is_here(struct mx_db *db) MX_MUST_USE;
 
 /* What is still to be done, without doing it. */
 struct mx_migrate_row {

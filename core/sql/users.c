@@ -189,6 +189,12 @@ still_welcome(struct mx_db *db)
 }
 
 mx_error *
+mx_db_is_here(struct mx_db *db)
+{
+	return mx_write_aside(db, note, NULL);
+}
+
+mx_error *
 mx_db_beat(struct mx_db *db)
 {
 	struct mx_users *u = &db->users;
@@ -200,7 +206,7 @@ mx_db_beat(struct mx_db *db)
 	pthread_mutex_unlock(&u->lock);
 	if (!noted || away < MX_USER_BEAT_MS)
 		return NULL;
-	MX_TRY(mx_write_aside(db, note, NULL));
+	MX_TRY(mx_db_is_here(db));
 	return away > MX_USER_STALE_MS ? still_welcome(db) : NULL;
 }
 

@@ -1,12 +1,16 @@
 """myelind as a process: what it refuses to start with, its signals, and modules that change while it serves."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
+
+import pytest
 
 from myelin import BUILD, wait_for
 
@@ -405,6 +409,22 @@ def test_an_upgrade_tells_the_service_manager_who_serves(server):
         assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"MAINPID=%d" % hs.process.pid]
         assert hs.stop() == 0
         assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_who_is_alone_says_that_it_is_there_when_another_comes(server, database):
+    if database != "sqlite":
+        pytest.skip("who shares its database says so all the time")
+    hs = server()
+    good = hs.extra
+    with contextlib.closing(sqlite3.connect(os.path.join(hs.folder, "myelin.db"), timeout=20)) as db:
+        # As after a long time alone.
+        with db:
+            db.execute("UPDATE process SET seen = 1")
+        hs.write_config("[http]\nworkers = many\n")
+        assert hs.ctl("upgrade", check=False).returncode != 0
+        assert db.execute("SELECT MIN(seen) FROM process").fetchone()[0] > 1
+    hs.write_config(good)
+    upgrade(hs)
 
 
 def test_an_upgrade_that_fails_changes_nothing(server):
