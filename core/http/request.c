@@ -217,8 +217,7 @@ mx_request_new(struct mx_link *l, const struct mx_input *in)
 	rq->keep_alive = http_should_keep_alive(&l->parse.p) != 0;
 	rq->chunked = mx_parse_chunked(&l->parse);
 	rq->arrived = mx_now();
-	rq->arrived_us = mx_monotonic_us();
-	rq->begun = mx_monotonic_us();
+	rq->begun = rq->arrived_us = mx_monotonic_us();
 	split_target(span(in->bytes, in->head.url), &path, &query);
 	result = locate(rq, path, &m);
 	rq->refusal = refusal_of(rq, result, path);

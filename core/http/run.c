@@ -55,25 +55,20 @@ authenticate(struct mx_request *rq)
 	return check_user(rq);
 }
 
-static mx_error *
-limit(struct mx_request *rq, enum mx_rate_class class, uint64_t key)
+mx_error *
+mx_request_limit(struct mx_request *rq, enum mx_rate_class class, mx_str key)
 {
+	struct mx_rates *rates = rq->http->rates;
 	mx_msec wait;
 
 	if (!atomic_load_explicit(&rq->http->rate_limits, memory_order_relaxed))
 		return NULL;
-	wait = mx_rates_take(rq->http->rates, class, key, mx_monotonic_us());
+	wait = mx_rates_take(rates, class, mx_rates_key(rates, key.p, key.n), mx_monotonic_us());
 	if (wait == 0)
 		return NULL;
 	atomic_fetch_add_explicit(&rq->link->io->limited, 1, memory_order_relaxed);
 	return mx_error_with(mx_error_new(MX_E_LIMIT_EXCEEDED, "Too many requests"),
 			     "retry_after_ms", json_integer(wait));
-}
-
-mx_error *
-mx_request_limit(struct mx_request *rq, enum mx_rate_class class, mx_str key)
-{
-	return limit(rq, class, mx_rates_key(rq->http->rates, key.p, key.n));
 }
 
 static mx_error *
